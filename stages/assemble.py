@@ -1,0 +1,1 @@
+"""assemble: not written yet."""

@@ -1,0 +1,1 @@
+"""collect: not written yet."""

@@ -1,0 +1,1 @@
+"""filter: not written yet."""

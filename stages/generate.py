@@ -1,0 +1,1 @@
+"""generate: not written yet."""

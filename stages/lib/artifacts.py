@@ -1,0 +1,293 @@
+"""The artifact guard: open, seal and verify a directory under content hashes.
+
+A stage's output directory becomes an artifact when its last file, `artifact.json`, is renamed into
+place. It lists every file (path, bytes, rows, sha256), the artifacts that it was made from, the
+stage's parameters and seed, and the root hash over all of that. It holds no time, host or absolute
+path: the same inputs give the same bytes wherever they ran (docs/architecture.md, section 3).
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.lib.errors import BadInput
+
+SEAL = "artifact.json"
+FORMAT = 1
+
+
+class Damaged(BadInput):
+    """An artifact whose bytes are not what was sealed; the message names the repair."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified artifact: `path` is its directory, `root` its root hash (sha256, hex)."""
+
+    path: Path
+    root: str
+    stage: str
+    params: dict[str, Any]
+    seed: int | None
+    files: tuple[dict[str, Any], ...]
+    inputs: tuple[dict[str, str], ...]
+
+    @property
+    def reference(self) -> dict[str, str]:
+        """What a downstream artifact records of this one."""
+        return {"name": self.path.as_posix(), "root": self.root}
+
+    def file(self, name: str) -> Path:
+        """The path of the sealed file `name`. Raises `BadInput` if the artifact has no such file."""
+        if all(entry["path"] != name for entry in self.files):
+            held = ", ".join(entry["path"] for entry in self.files)
+            raise BadInput(
+                f"{self.path} holds no file {name} (it holds {held}); {_repair(self.path, self.stage)}"
+            )
+        return self.path / name
+
+
+def open(path: str | Path) -> Artifact:  # noqa: A001  (artifacts.open is how DESIGN.md names it)
+    """Verify every byte of the artifact at `path` and return it.
+
+    Raises `Damaged`, naming the file, both hashes and the command that repairs it, if the seal is
+    missing or unreadable, a file is missing, extra or changed, or an input that is present in the
+    workspace is not the one that this artifact was made from.
+    """
+    path = Path(path)
+    seal = _read_seal(path)
+    compare_files(path, seal["files"], skip=SEAL, repair=_repair(path, seal["stage"]))
+    artifact = _from_seal(path, seal)
+    _check_inputs(artifact)
+    return artifact
+
+
+@contextmanager
+def create(
+    path: str | Path,
+    *,
+    stage: str,
+    inputs: Sequence[Artifact] = (),
+    params: dict[str, Any] | None = None,
+    seed: int | None = None,
+) -> Iterator[Path]:
+    """An empty directory to fill; sealed when the block ends without an error.
+
+    What an interrupted run left at `path` is removed first, its seal before anything else, so that
+    no half-written directory ever carries a seal.
+    """
+    path = Path(path)
+    (path / SEAL).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    yield path
+    seal(path, stage=stage, inputs=inputs, params=params, seed=seed)
+
+
+def seal(
+    path: Path,
+    *,
+    stage: str,
+    inputs: Sequence[Artifact] = (),
+    params: dict[str, Any] | None = None,
+    seed: int | None = None,
+) -> Artifact:
+    """Hash every file under `path` and rename `artifact.json` into place.
+
+    The artifacts in `inputs` are compared with the disk once more: a stage whose input changed
+    while it ran must not seal what it made.
+    """
+    for artifact in inputs:
+        if _read_seal(artifact.path)["root"] != artifact.root:
+            raise Damaged(f"{artifact.path} changed while {stage} ran; run `dvc repro {stage}` again")
+    body = {
+        "format": FORMAT,
+        "stage": stage,
+        "files": list_files(path, skip=SEAL),
+        "inputs": [artifact.reference for artifact in inputs],
+        "params": params or {},
+        "seed": seed,
+    }
+    write_json(path / SEAL, {**body, "root": digest(body)})
+    return _from_seal(path, read_json(path / SEAL))
+
+
+def list_files(path: Path, skip: str) -> list[dict[str, Any]]:
+    """Path, bytes, rows and sha256 of every file under `path` but `skip`, in path order, synced to disk."""
+    entries = []
+    for file in sorted(_walk(path, skip), key=lambda file: file.relative_to(path).as_posix()):
+        _sync(file)
+        entries.append(
+            {
+                "path": file.relative_to(path).as_posix(),
+                "bytes": file.stat().st_size,
+                "rows": _count_rows(file),
+                "sha256": hash_file(file),
+            }
+        )
+    return entries
+
+
+def compare_files(path: Path, recorded: Iterable[dict[str, Any]], skip: str, repair: str = "") -> None:
+    """Raise `Damaged` unless the files under `path` are the recorded ones, byte for byte."""
+    advice = f"; {repair}" if repair else ""
+    expected = {entry["path"]: entry for entry in recorded}
+    present = {file.relative_to(path).as_posix() for file in _walk(path, skip)}
+    if missing := sorted(expected.keys() - present):
+        raise Damaged(f"{path / missing[0]} is missing, sealed as {expected[missing[0]]['sha256']}{advice}")
+    if extra := sorted(present - expected.keys()):
+        raise Damaged(
+            f"{path / extra[0]} is no part of the sealed artifact: remove it, or{advice or ' seal it'}"
+        )
+    for name, entry in expected.items():
+        found = hash_file(path / name)
+        if found != entry["sha256"]:
+            raise Damaged(f"{path / name} was changed: sealed as {entry['sha256']}, found {found}{advice}")
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 of a file's bytes, hex, streamed."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """The sha256, hex, of `value` as canonical JSON (sorted keys, no spaces, UTF-8)."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """`value` as canonical JSON: one text for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in `path`. Raises `ValueError` if it is not JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` by atomic rename, synced to disk, so that no reader sees half of it."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` by atomic rename, synced to disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    _sync(temporary)
+    temporary.replace(path)
+    _sync(path.parent)
+
+
+def write_metrics(stage: str, metrics: dict[str, Any]) -> None:
+    """Write metrics/STAGE.json, which `dvc metrics show` reads. No times: they differ on every run."""
+    write_json(Path("metrics") / f"{stage.replace('@', '-')}.json", metrics)
+
+
+def write_series(stage: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Write plots/STAGE.csv, which `dvc plots show` reads: a row per dict, columns from the first."""
+    rows = list(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(Path("plots") / f"{stage.replace('@', '-')}.csv", text.getvalue())
+
+
+def find_all(workspace: Path = Path()) -> list[Path]:
+    """The directories of the workspace that carry a seal, in path order."""
+    roots = (workspace / "data", workspace / "models", workspace / "report")
+    return sorted(found.parent for root in roots for found in root.rglob(SEAL))
+
+
+def _read_seal(path: Path) -> dict[str, Any]:
+    file = path / SEAL
+    if not path.is_dir():
+        raise Damaged(f"{path} is missing; {_repair(path, None)}")
+    if not file.is_file():
+        raise Damaged(f"{file} is missing: {path} was never finished; {_repair(path, None)}")
+    try:
+        seal = read_json(file)
+        root = seal.pop("root")
+        found = digest(seal)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise Damaged(f"{file} is not a seal ({error}); {_repair(path, None)}") from None
+    if root != found:
+        raise Damaged(
+            f"{file} was changed: root hash {root}, found {found}; {_repair(path, seal.get('stage'))}"
+        )
+    if seal.get("format") != FORMAT:
+        raise Damaged(
+            f"{file} has format {seal.get('format')}, this code reads {FORMAT}; {_repair(path, None)}"
+        )
+    return {**seal, "root": root}
+
+
+def _from_seal(path: Path, seal: dict[str, Any]) -> Artifact:
+    return Artifact(
+        path=path,
+        root=seal["root"],
+        stage=seal["stage"],
+        params=seal["params"],
+        seed=seal["seed"],
+        files=tuple(seal["files"]),
+        inputs=tuple(seal["inputs"]),
+    )
+
+
+def _check_inputs(artifact: Artifact) -> None:
+    for recorded in artifact.inputs:
+        if not (Path(recorded["name"]) / SEAL).is_file():
+            continue  # not pulled into this workspace: there is nothing to compare with
+        present = _read_seal(Path(recorded["name"]))
+        if present["root"] != recorded["root"]:
+            raise Damaged(
+                f"{artifact.path} was made from {recorded['name']} {recorded['root']}, but the workspace holds "
+                f"{present['root']}; run `dvc repro {artifact.stage}`"
+            )
+
+
+def _repair(path: Path, stage: str | None) -> str:
+    rebuild = f"`dvc repro --force {stage}`" if stage else "`dvc repro`"
+    return f"run `dvc checkout --force {path}` or `dvc pull --force {path}` to restore it, or {rebuild} to make it again"
+
+
+def _walk(path: Path, skip: str) -> Iterator[Path]:
+    for file in path.rglob("*"):
+        if file.is_symlink() or not (file.is_dir() or file.is_file()):
+            raise Damaged(f"{file} is neither a file nor a directory: an artifact holds nothing else")
+        if file.is_file() and file != path / skip:
+            yield file
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _count_rows(file: Path) -> int | None:
+    if file.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        return int(pq.read_metadata(file).num_rows)
+    if file.suffix == ".jsonl":
+        with file.open("rb") as stream:
+            return sum(1 for _ in stream)
+    if file.suffix == ".npy":
+        import numpy as np
+
+        return int(np.load(file, mmap_mode="r").shape[0])
+    return None

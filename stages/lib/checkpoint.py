@@ -1,0 +1,99 @@
+"""Progress that outlives a killed stage: keyed saves outside the stage's outputs.
+
+A stage keeps its progress in `.tidemill/checkpoints/STAGE/KEY/`. KEY is the hash of the inputs'
+root hashes, the parameters and the seed, so that a change of any of them can never pick up an old
+save. A save is a folder that counts from the moment its `checkpoint.json` (the hash of every file
+in it) is renamed into place; a save with a changed byte is refused by name and the one before it
+is taken.
+"""
+
+import logging
+import shutil
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from stages.lib import artifacts
+
+ROOT = Path(".tidemill/checkpoints")
+SEAL = "checkpoint.json"
+
+log = logging.getLogger(__name__)
+_stop_requested = False
+
+
+class Preempted(Exception):
+    """The stage was asked to stop and has saved its progress: exit status 75, retried at no cost."""
+
+
+def stop_on_sigterm() -> None:
+    """Let the first SIGTERM ask the stage to save and stop, and the second one stop it at once."""
+
+    def handle(_signum: int, _frame: FrameType | None) -> None:
+        global _stop_requested
+        if _stop_requested:
+            raise Preempted("stopped at once by a second SIGTERM; the last save stands")
+        _stop_requested = True
+        log.warning("SIGTERM: saving progress, then stopping")
+
+    signal.signal(signal.SIGTERM, handle)
+
+
+def stop_requested() -> bool:
+    """Whether a SIGTERM has arrived; long loops ask this after each save."""
+    return _stop_requested
+
+
+def raise_if_stop_requested() -> None:
+    """Raise `Preempted` if a SIGTERM has arrived; call it where all progress is saved."""
+    if _stop_requested:
+        raise Preempted("stopped by SIGTERM; run it again to go on from the last save")
+
+
+def folder(
+    stage: str, inputs: Iterable[artifacts.Artifact], params: dict[str, Any], seed: int | None = None
+) -> Path:
+    """The folder for saves of `stage` under exactly these inputs, parameters and seed; made if absent."""
+    key = artifacts.digest(
+        {"inputs": [artifact.reference for artifact in inputs], "params": params, "seed": seed}
+    )
+    path = ROOT / stage / key[:16]
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def seal(save: Path) -> None:
+    """Make the folder `save` count: hash its files and rename `checkpoint.json` into place."""
+    artifacts.write_json(save / SEAL, {"files": artifacts.list_files(save, skip=SEAL)})
+
+
+def is_valid(save: Path) -> bool:
+    """Whether `save` is sealed and every byte of it is what was sealed; logs the file that is not."""
+    if not (save / SEAL).is_file():
+        return False
+    try:
+        recorded = artifacts.read_json(save / SEAL)["files"]
+        artifacts.compare_files(save, recorded, skip=SEAL)
+    except (artifacts.Damaged, KeyError, ValueError) as error:
+        log.warning("refusing checkpoint %s: %s", save, error)
+        return False
+    return True
+
+
+def newest(where: Path, pattern: str = "*") -> Path | None:
+    """The newest valid save in `where`, by the number that ends its name (`checkpoint-12`)."""
+    saves = [path for path in where.glob(pattern) if path.is_dir() and _number(path) is not None]
+    ordered = sorted(saves, key=lambda path: _number(path) or 0, reverse=True)
+    return next((save for save in ordered if is_valid(save)), None)
+
+
+def discard(where: Path) -> None:
+    """Remove the saves of a stage whose output is sealed; nothing needs them any more."""
+    shutil.rmtree(where, ignore_errors=True)
+
+
+def _number(path: Path) -> int | None:
+    tail = path.name.rpartition("-")[2]
+    return int(tail) if tail.isdigit() else None

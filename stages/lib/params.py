@@ -1,0 +1,86 @@
+"""A section of params.yaml as a typed model; an unknown or misspelt key is an error.
+
+A field declared with `Field(exclude=True)` sets how fast a stage works, never what it makes
+(concurrency, batch size): it stays out of `Section.result`, and so out of every root hash.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from stages.lib.errors import BadInput
+
+FILE = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """The base of every section's model: no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The parameters that can change the result, as plain JSON values."""
+        return self.model_dump(mode="json")
+
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+def load(section: str, model: type[SectionType], file: Path = FILE) -> SectionType:
+    """Read `section` of `file` into `model`.
+
+    Raises `BadInput`, naming the file and the key, for YAML that does not parse, a section that is
+    missing, an unknown or missing key, or a value of the wrong type.
+    """
+    values = read(file)
+    if section not in values:
+        raise BadInput(f"{file}: section {section!r} is missing{_suggest(section, list(values))}")
+    try:
+        return model.model_validate(values[section])
+    except ValidationError as error:
+        problems = "\n  ".join(_explain(section, model, detail) for detail in error.errors())
+        raise BadInput(f"{file}:\n  {problems}") from None
+
+
+def read(file: Path = FILE) -> dict[str, Any]:
+    """All of `file` as plain values. Raises `BadInput` if it is absent or not a YAML mapping."""
+    from ruamel.yaml import YAML, YAMLError
+
+    if not file.is_file():
+        raise BadInput(f"{file} is missing; restore it with `git checkout {file}`")
+    try:
+        values = YAML(typ="safe", pure=True).load(file)
+    except YAMLError as error:
+        raise BadInput(f"{file} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise BadInput(f"{file} must hold one section a stage, at the top level")
+    return values
+
+
+def _explain(section: str, model: type[Section], detail: ErrorDetails) -> str:
+    *parents, leaf = [section, *(str(part) for part in detail["loc"])]
+    key = ".".join([*parents, leaf])
+    if detail["type"] == "extra_forbidden":
+        known = list(_fields(model, detail["loc"][:-1]))
+        return f"{key}: unknown key{_suggest(leaf, known)}"
+    if detail["type"] == "missing":
+        return f"{key}: missing"
+    return f"{key}: {detail['msg']}, found {detail['input']!r}"
+
+
+def _fields(model: Any, path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else None
+    return list(model.model_fields) if hasattr(model, "model_fields") else []
+
+
+def _suggest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}" if known else ""

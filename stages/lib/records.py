@@ -1,0 +1,132 @@
+"""The record types that stages hand to each other, as Arrow schemas, and their readers and writers."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.lib.errors import BadInput
+
+LANGUAGES = ("Python", "PHP", "Go", "Java", "JavaScript", "Ruby", "C++", "C#", "Rust")
+TASKS = ("code generation", "code summarization", "code repair", "code translation")
+
+# One function of raw code. `id` is sha256(language, NUL, code): equal code has one id everywhere.
+FUNCTION = pa.schema(
+    [
+        ("id", pa.string()),
+        ("language", pa.string()),
+        ("name", pa.string()),
+        ("code", pa.string()),  # without its docstring
+        ("docstring", pa.string()),  # "" where there is none
+        ("source", pa.string()),  # the package, repository or folder, with its version
+        ("path", pa.string()),  # inside the source
+        ("line", pa.int32()),  # 1-based
+        ("license", pa.string()),  # SPDX identifier, "" where unknown
+    ]
+)
+
+# What the teacher made of one function for one task (the paper's four output keys and their lineage).
+CANDIDATE = pa.schema(
+    [
+        ("id", pa.string()),  # sha256 over function, task, example pool, template and model
+        ("round", pa.int32()),
+        ("function_id", pa.string()),
+        ("task", pa.string()),  # one of TASKS, as asked
+        ("language", pa.string()),  # of the function
+        ("target_language", pa.string()),  # of the solution; differs for translation only
+        ("task_name", pa.string()),
+        ("instruction", pa.string()),
+        ("information", pa.string()),
+        ("solution", pa.string()),
+        ("examples", pa.list_(pa.string())),  # ids of the pool's examples in the prompt
+        ("request", pa.string()),  # the journal's key of the request that made it
+    ]
+)
+
+# One rule applied to one candidate. `kind` is "check" (no model asked) or "judge".
+RULING = pa.struct(
+    [("rule", pa.string()), ("kind", pa.string()), ("passed", pa.bool_()), ("reason", pa.string())]
+)
+
+# A candidate with what was said of it. `request` "" means that checks alone decided.
+VERDICT = pa.schema(
+    [
+        *CANDIDATE,
+        ("rulings", pa.list_(RULING)),
+        ("passed", pa.bool_()),
+        ("judge_request", pa.string()),
+    ]
+)
+
+# A row of the instruction dataset.
+INSTANCE = pa.schema(
+    [
+        ("id", pa.string()),  # the candidate's
+        ("task", pa.string()),
+        ("language", pa.string()),
+        ("instruction", pa.string()),
+        ("input", pa.string()),
+        ("output", pa.string()),
+        ("round", pa.int32()),
+        ("function_id", pa.string()),
+        ("source", pa.string()),
+        ("path", pa.string()),
+        ("license", pa.string()),
+        ("request", pa.string()),
+        ("judge_request", pa.string()),
+    ]
+)
+
+# Every exchange with an endpoint that a stage used: what `make trace` shows and what replays a run.
+EXCHANGE = pa.schema(
+    [
+        ("request", pa.string()),  # the journal's key: sha256 of the whole request
+        ("model", pa.string()),
+        ("body", pa.string()),  # the request, canonical JSON
+        ("response", pa.string()),  # the text that came back
+        ("prompt_tokens", pa.int64()),
+        ("completion_tokens", pa.int64()),
+    ]
+)
+
+COMPLETION = pa.schema(
+    [
+        ("task_id", pa.string()),
+        ("sample", pa.int32()),
+        ("prompt", pa.string()),
+        ("completion", pa.string()),
+    ]
+)
+
+SCORE = pa.schema(
+    [
+        ("task_id", pa.string()),
+        ("sample", pa.int32()),
+        ("verdict", pa.string()),  # passed, or the sandbox's word for what happened
+        ("detail", pa.string()),  # the end of stderr
+    ]
+)
+
+
+def write(path: Path, rows: Iterable[dict[str, Any]] | pa.Table, schema: pa.Schema) -> None:
+    """Write `rows` as parquet under `schema`, the same bytes for the same rows."""
+    table = (
+        rows.select(schema.names).cast(schema)
+        if isinstance(rows, pa.Table)
+        else pa.Table.from_pylist(list(rows), schema)
+    )
+    pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
+
+
+def read(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read a parquet file of `schema`. Raises `BadInput`, naming the file and the column, if it is of another."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInput(f"{path} is not a parquet file that can be read: {error}") from None
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise BadInput(f"{path} has no column {missing[0]!r} (it has {', '.join(table.column_names)})")
+    return table.select(schema.names).cast(schema)

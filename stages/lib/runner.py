@@ -1,0 +1,109 @@
+"""Runs one stage: the lock, the pid, signals and exit codes that every executor relies on.
+
+    stages/run STAGE[@KEY]       run it (dvc.yaml calls exactly this)
+    stages/run STAGE --help      what it reads, writes and does
+
+Exit status: 0 done and sealed; 3 bad input or configuration (never retried); 75 preempted,
+progress saved (retried at no cost); anything else is a crash.
+"""
+
+import errno
+import fcntl
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from stages.lib.checkpoint import Preempted, stop_on_sigterm
+from stages.lib.errors import BadInput
+
+DONE, BAD_INPUT, PREEMPTED, CRASHED, INTERRUPTED = 0, 3, 75, 1, 130
+STATE = Path(".tidemill/run")
+
+log = logging.getLogger("tidemill")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the stage that `arguments` name and return its exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        return _run(arguments)
+    except BadInput as error:
+        return _fail(BAD_INPUT, str(error))
+    except Preempted as error:
+        return _fail(PREEMPTED, str(error))
+    except KeyboardInterrupt:
+        return _fail(INTERRUPTED, "interrupted; run it again to go on from the last save")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = error.filename or "the workspace"
+        return _fail(
+            CRASHED, f"the disk is full at {where}: free some space and run it again; nothing sealed was lost"
+        )
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return DONE if arguments else BAD_INPUT
+    name, _, key = arguments[0].partition("@")
+    module = _import(name)
+    if {"-h", "--help"} & set(arguments[1:]):
+        print(module.__doc__)
+        return DONE
+    if len(arguments) > 1:
+        raise BadInput(f"stages/run takes one stage; {arguments[1]!r} is one word too many")
+    stage: Callable[..., None] = module.main
+    with _lock(arguments[0]):
+        stop_on_sigterm()
+        stage(key) if key else stage()
+        _record(arguments[0], DONE)
+    return DONE
+
+
+def _import(name: str):  # type: ignore[no-untyped-def]
+    known = sorted(path.stem for path in Path("stages").glob("[a-z]*.py"))
+    if name not in known:
+        raise BadInput(f"no stage {name!r}; the stages are {', '.join(known)}")
+    return importlib.import_module(f"stages.{name}")
+
+
+def _lock(stage: str) -> IO[str]:
+    """Hold STAGE.lock until this process ends. The kernel drops it then, however it ends, so that a
+    stage whose `dvc` was killed still refuses a second run beside it, and a dead one never blocks."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    lock = (STATE / f"{stage}.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise BadInput(
+            f"{stage} is already running as process {lock.read().strip() or '?'}; wait for it or stop it"
+        ) from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _record(stage: str, status: int) -> None:
+    """Leave the exit status where `dvc`, which turns every failure into 255, cannot lose it."""
+    (STATE / f"{stage}.json").write_text(json.dumps({"pid": os.getpid(), "status": status}) + "\n")
+
+
+def _fail(status: int, message: str) -> int:
+    stage = sys.argv[1] if len(sys.argv) > 1 else "stages/run"
+    if STATE.is_dir() and "/" not in stage:
+        _record(stage, status)
+    print(f"{stage}: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

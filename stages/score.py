@@ -1,0 +1,1 @@
+"""score: not written yet."""
