@@ -49,13 +49,11 @@ class Artifact:
         """The path of the sealed file `name`. Raises `BadInput` if the artifact has no such file."""
         if all(entry["path"] != name for entry in self.files):
             held = ", ".join(entry["path"] for entry in self.files)
-            raise BadInput(
-                f"{self.path} holds no file {name} (it holds {held}); {_repair(self.path, self.stage)}"
-            )
+            raise BadInput(f"{self.path} holds no file {name} (it holds {held}); {_repair(self.path, self.stage)}")
         return self.path / name
 
 
-def open(path: str | Path) -> Artifact:  # noqa: A001  (artifacts.open is how DESIGN.md names it)
+def open(path: str | Path) -> Artifact:
     """Verify every byte of the artifact at `path` and return it.
 
     Raises `Damaged`, naming the file, both hashes and the command that repairs it, if the seal is
@@ -144,9 +142,7 @@ def compare_files(path: Path, recorded: Iterable[dict[str, Any]], skip: str, rep
     if missing := sorted(expected.keys() - present):
         raise Damaged(f"{path / missing[0]} is missing, sealed as {expected[missing[0]]['sha256']}{advice}")
     if extra := sorted(present - expected.keys()):
-        raise Damaged(
-            f"{path / extra[0]} is no part of the sealed artifact: remove it, or{advice or ' seal it'}"
-        )
+        raise Damaged(f"{path / extra[0]} is no part of the sealed artifact: remove it, or{advice or ' seal it'}")
     for name, entry in expected.items():
         found = hash_file(path / name)
         if found != entry["sha256"]:
@@ -223,13 +219,9 @@ def _read_seal(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError) as error:
         raise Damaged(f"{file} is not a seal ({error}); {_repair(path, None)}") from None
     if root != found:
-        raise Damaged(
-            f"{file} was changed: root hash {root}, found {found}; {_repair(path, seal.get('stage'))}"
-        )
+        raise Damaged(f"{file} was changed: root hash {root}, found {found}; {_repair(path, seal.get('stage'))}")
     if seal.get("format") != FORMAT:
-        raise Damaged(
-            f"{file} has format {seal.get('format')}, this code reads {FORMAT}; {_repair(path, None)}"
-        )
+        raise Damaged(f"{file} has format {seal.get('format')}, this code reads {FORMAT}; {_repair(path, None)}")
     return {**seal, "root": root}
 
 
@@ -259,7 +251,9 @@ def _check_inputs(artifact: Artifact) -> None:
 
 def _repair(path: Path, stage: str | None) -> str:
     rebuild = f"`dvc repro --force {stage}`" if stage else "`dvc repro`"
-    return f"run `dvc checkout --force {path}` or `dvc pull --force {path}` to restore it, or {rebuild} to make it again"
+    return (
+        f"run `dvc checkout --force {path}` or `dvc pull --force {path}` to restore it, or {rebuild} to make it again"
+    )
 
 
 def _walk(path: Path, skip: str) -> Iterator[Path]:

@@ -52,13 +52,9 @@ def raise_if_stop_requested() -> None:
         raise Preempted("stopped by SIGTERM; run it again to go on from the last save")
 
 
-def folder(
-    stage: str, inputs: Iterable[artifacts.Artifact], params: dict[str, Any], seed: int | None = None
-) -> Path:
+def folder(stage: str, inputs: Iterable[artifacts.Artifact], params: dict[str, Any], seed: int | None = None) -> Path:
     """The folder for saves of `stage` under exactly these inputs, parameters and seed; made if absent."""
-    key = artifacts.digest(
-        {"inputs": [artifact.reference for artifact in inputs], "params": params, "seed": seed}
-    )
+    key = artifacts.digest({"inputs": [artifact.reference for artifact in inputs], "params": params, "seed": seed})
     path = ROOT / stage / key[:16]
     path.mkdir(parents=True, exist_ok=True)
     return path

@@ -46,9 +46,7 @@ CANDIDATE = pa.schema(
 )
 
 # One rule applied to one candidate. `kind` is "check" (no model asked) or "judge".
-RULING = pa.struct(
-    [("rule", pa.string()), ("kind", pa.string()), ("passed", pa.bool_()), ("reason", pa.string())]
-)
+RULING = pa.struct([("rule", pa.string()), ("kind", pa.string()), ("passed", pa.bool_()), ("reason", pa.string())])
 
 # A candidate with what was said of it. `request` "" means that checks alone decided.
 VERDICT = pa.schema(

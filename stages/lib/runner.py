@@ -43,9 +43,7 @@ def main(arguments: list[str]) -> int:
         if error.errno != errno.ENOSPC:
             raise
         where = error.filename or "the workspace"
-        return _fail(
-            CRASHED, f"the disk is full at {where}: free some space and run it again; nothing sealed was lost"
-        )
+        return _fail(CRASHED, f"the disk is full at {where}: free some space and run it again; nothing sealed was lost")
 
 
 def _run(arguments: list[str]) -> int:
@@ -68,7 +66,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _import(name: str):  # type: ignore[no-untyped-def]
-    known = sorted(path.stem for path in Path("stages").glob("[a-z]*.py"))
+    known = sorted(path.stem for path in Path(__file__).parent.parent.glob("[a-z]*.py"))
     if name not in known:
         raise BadInput(f"no stage {name!r}; the stages are {', '.join(known)}")
     return importlib.import_module(f"stages.{name}")

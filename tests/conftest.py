@@ -1,0 +1,81 @@
+"""A workspace of one's own for every test: stages address artifacts relative to the current folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("TIDEMILL_SHARED", REPOSITORY.parent / "shared"))
+
+
+class Workspace:
+    """A folder with the default params.yaml, into which stages are run as `dvc` runs them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        shutil.copy(REPOSITORY / "params.yaml", path)
+
+    def set(self, key: str, value: Any) -> None:
+        """Set `section.key[.key]` of params.yaml to `value`."""
+        yaml = YAML(pure=True)
+        values = yaml.load(self.path / "params.yaml")
+        *parents, leaf = key.split(".")
+        section = values
+        for parent in parents:
+            section = section[parent]
+        section[leaf] = value
+        yaml.dump(values, self.path / "params.yaml")
+
+    def command(self, stage: str) -> list[str]:
+        return [sys.executable, "-m", "stages.lib.runner", stage]
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(REPOSITORY), **extra}
+
+    def run(self, stage: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a stage to its end in a process of its own."""
+        return subprocess.run(
+            self.command(stage),
+            cwd=self.path,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def start(self, stage: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a stage in a process of its own, to be killed or waited for."""
+        return subprocess.Popen(
+            self.command(stage),
+            cwd=self.path,
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.chdir(tmp_path)
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def shared_data() -> Callable[[str], Path]:
+    """A file of the benchmark data that no repository holds; the test skips where it is absent."""
+
+    def find(name: str) -> Path:
+        path = SHARED / "data" / name
+        if not path.exists():
+            pytest.skip(f"{name} is not in {SHARED / 'data'} (set TIDEMILL_SHARED to where it is)")
+        return path
+
+    return find
