@@ -7,6 +7,7 @@ Exit status: 0 done and sealed; 3 bad input or configuration (never retried); 75
 progress saved (retried at no cost); anything else is a crash.
 """
 
+import contextlib
 import errno
 import fcntl
 import importlib
@@ -31,19 +32,21 @@ def main(arguments: list[str]) -> int:
     """Run the stage that `arguments` name and return its exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    stage = arguments[0] if arguments else "stages/run"
     try:
         return _run(arguments)
     except BadInput as error:
-        return _fail(BAD_INPUT, str(error))
+        return _fail(stage, BAD_INPUT, str(error))
     except Preempted as error:
-        return _fail(PREEMPTED, str(error))
+        return _fail(stage, PREEMPTED, str(error))
     except KeyboardInterrupt:
-        return _fail(INTERRUPTED, "interrupted; run it again to go on from the last save")
+        return _fail(stage, INTERRUPTED, "interrupted; run it again to go on from the last save")
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         where = error.filename or "the workspace"
-        return _fail(CRASHED, f"the disk is full at {where}: free some space and run it again; nothing sealed was lost")
+        advice = "free some space and run it again; nothing that was sealed is lost"
+        return _fail(stage, CRASHED, f"the disk is full at {where}: {advice}")
 
 
 def _run(arguments: list[str]) -> int:
@@ -59,6 +62,7 @@ def _run(arguments: list[str]) -> int:
         raise BadInput(f"stages/run takes one stage; {arguments[1]!r} is one word too many")
     stage: Callable[..., None] = module.main
     with _lock(arguments[0]):
+        (STATE / f"{arguments[0]}.json").unlink(missing_ok=True)
         stop_on_sigterm()
         stage(key) if key else stage()
         _record(arguments[0], DONE)
@@ -95,10 +99,10 @@ def _record(stage: str, status: int) -> None:
     (STATE / f"{stage}.json").write_text(json.dumps({"pid": os.getpid(), "status": status}) + "\n")
 
 
-def _fail(status: int, message: str) -> int:
-    stage = sys.argv[1] if len(sys.argv) > 1 else "stages/run"
+def _fail(stage: str, status: int, message: str) -> int:
     if STATE.is_dir() and "/" not in stage:
-        _record(stage, status)
+        with contextlib.suppress(OSError):  # a full disk must not hide what filled it
+            _record(stage, status)
     print(f"{stage}: {message}", file=sys.stderr)
     return status
 

@@ -1,0 +1,96 @@
+"""Prints the whole chain of one row: verdict, request, response, example pool, pick, raw function.
+
+    make trace ID=3f2a…      a dataset row's, a candidate's or a function's id, or a unique start of one
+
+Every artifact on the way is verified before it is read.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.markup import escape
+
+from stages.lib import artifacts
+from stages.lib.errors import BadInput
+
+Row = dict[str, Any]
+
+
+def main(arguments: list[str]) -> int:
+    """Print the chain of the one id that `arguments` hold; exit status 3 if no row has it."""
+    console = Console(soft_wrap=True, highlight=False)
+    try:
+        if len(arguments) != 1:
+            raise BadInput("name one row: make trace ID=…; ids are in data/dataset/train.jsonl")
+        for title, row in chain(arguments[0]):
+            console.print(f"\n[bold]{escape(title)}[/bold]")
+            for key, value in row.items():
+                console.print(f"  [cyan]{key}[/cyan]  {escape(_show(value))}")
+    except BadInput as error:
+        print(f"trace: {error}", file=sys.stderr)
+        return 3
+    return 0
+
+
+def chain(row_id: str) -> list[tuple[str, Row]]:
+    """Title and fields of every link from the row `row_id` (or a start of it) back to its function.
+
+    Raises `BadInput` if no row has that id or several have that start, and `artifacts.Damaged` if an
+    artifact on the way is not what was sealed.
+    """
+    links: list[tuple[str, Row]] = []
+    instance = _first("data/dataset", ["train.parquet", "validation.parquet"], "id", row_id, links)
+    verdict = _first("data/verdicts/*", ["verdicts.parquet"], "id", row_id, links)
+    if verdict:
+        _first("data/verdicts/*", ["exchanges.parquet"], "request", verdict["judge_request"], links)
+    candidate = _first("data/candidates/*", ["candidates.parquet"], "id", row_id, links)
+    if candidate:
+        _first("data/candidates/*", ["exchanges.parquet"], "request", candidate["request"], links)
+    made = instance or verdict or candidate
+    function_id = made["function_id"] if made else row_id
+    _first("data/coreset", ["coreset.parquet"], "id", function_id, links)
+    _first("data/corpus", ["corpus.parquet"], "id", function_id, links)
+    _first("data/functions", ["functions.parquet"], "id", function_id, links)
+    if not links:
+        raise BadInput(f"no row of this workspace has the id {row_id!r}; `dvc pull` may bring more")
+    return links
+
+
+def _first(pattern: str, files: list[str], column: str, key: str, links: list[tuple[str, Row]]) -> Row | None:
+    """The row whose `column` starts with `key`, from the first artifact that has one; appended to `links`."""
+    if not key:
+        return None
+    for path in sorted(Path().glob(pattern)):
+        if not (path / artifacts.SEAL).is_file():
+            continue
+        artifact = artifacts.open(path)
+        for file in files:
+            table = pq.read_table(artifact.file(file))
+            rows = _matching(table, column, key, f"{path / file}")
+            if rows:
+                links.append((f"{path / file}   root {artifact.root[:16]}   stage {artifact.stage}", rows[0]))
+                return rows[0]
+    return None
+
+
+def _matching(table: pa.Table, column: str, key: str, where: str) -> list[Row]:
+    found = table.filter(pc.starts_with(table[column], key))
+    distinct = pc.unique(found[column]).to_pylist()
+    if len(distinct) > 1:
+        raise BadInput(f"{len(distinct)} rows of {where} start with {key!r}; give more of the id")
+    return list(found.to_pylist())
+
+
+def _show(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if "\n" not in text else "\n" + "\n".join(f"    {line}" for line in text.splitlines())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
