@@ -250,10 +250,10 @@ def _check_inputs(artifact: Artifact) -> None:
 
 
 def _repair(path: Path, stage: str | None) -> str:
+    # DVC trusts modification times: it restores only what is not there.
+    restore = f"`rm -r {path} && dvc checkout {path}` (or `dvc pull {path}`) restores it"
     rebuild = f"`dvc repro --force {stage}`" if stage else "`dvc repro`"
-    return (
-        f"run `dvc checkout --force {path}` or `dvc pull --force {path}` to restore it, or {rebuild} to make it again"
-    )
+    return f"{restore}, {rebuild} makes it again"
 
 
 def _walk(path: Path, skip: str) -> Iterator[Path]:

@@ -63,7 +63,7 @@ def check_outputs() -> Iterator[Line]:
         same = found.hash_info.value == out.hash_info.value
         problem = (
             f"{name} is not what dvc.lock records: {out.hash_info.value} there, {found.hash_info.value} here; "
-            f"run `dvc checkout --force {name}`, or `dvc commit {name}` if the change is meant"
+            f"`rm -r {name} && dvc checkout {name}` restores it, `dvc commit {name}` keeps the change"
         )
         yield f"{name}  md5 {out.hash_info.value}", None if same else problem
 
