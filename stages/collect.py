@@ -1,1 +1,81 @@
-"""collect: not written yet."""
+"""collect: functions out of source trees, package archives and CodeSearchNet's files.
+
+Reads     collect.sources of params.yaml (docs/corpus.md): folders on this machine, packages at a pinned
+          version and sha256, CodeSearchNet's published files
+Writes    data/functions/functions.parquet   one row a function, its docstring apart from its code
+          data/functions/set_aside.jsonl     rows and files that could not be read: file, line, reason
+          metrics/collect.json               rows by language and source, set aside, files skipped
+
+Files that nobody wrote by hand (minified, generated, larger than 1 MB) are skipped and counted. Rows that
+cannot be read are set aside; more than collect.max_bad_share of them stops the run, and so does an
+empty corpus.
+"""
+
+import json
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from stages.lib import artifacts, params, records
+from stages.lib.corpus import sources
+from stages.lib.errors import BadInput
+
+log = logging.getLogger(__name__)
+
+
+class Params(params.Section):
+    """The `collect` section of params.yaml."""
+
+    sources: Annotated[list[sources.Source], Field(min_length=1)]
+    max_bad_share: Annotated[float, Field(ge=0, le=1)]
+
+
+def main() -> None:
+    knobs = params.load("collect", Params)
+    reading = sources.Reading()
+    for source in knobs.sources:
+        before = len(reading.rows)
+        sources.read(source, reading)
+        log.info("%s: %d functions", source.name, len(reading.rows) - before)
+    check(reading, knobs.max_bad_share)
+    with artifacts.create("data/functions", stage="collect", params=knobs.result) as out:
+        records.write(out / "functions.parquet", reading.rows, records.FUNCTION)
+        write_set_aside(out / "set_aside.jsonl", reading.set_aside)
+        artifacts.write_metrics("collect", count(reading))
+
+
+def check(reading: sources.Reading, max_bad_share: float) -> None:
+    """Raise `BadInput` if more than `max_bad_share` of the rows could not be read, or none is left."""
+    total = len(reading.rows) + reading.bad_rows
+    if reading.bad_rows > max_bad_share * total:
+        first = reading.set_aside[0]
+        raise BadInput(
+            f"{reading.bad_rows} of {total} rows cannot be read, more than collect.max_bad_share ({max_bad_share:g}); "
+            f"the first: {first['source']}, {first['file']}, line {first['line']}: {first['reason']}; "
+            "mend or remove the file, or raise the share in params.yaml"
+        )
+    if not reading.rows:
+        raise BadInput("the corpus is empty: no source of collect.sources holds a function that is taken")
+
+
+def write_set_aside(file: Path, entries: list[dict[str, Any]]) -> None:
+    file.write_text("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries), encoding="utf-8")
+
+
+def count(reading: sources.Reading) -> dict[str, Any]:
+    return {
+        "rows": len(reading.rows),
+        "rows_by_language": _sorted(row["language"] for row in reading.rows),
+        "rows_by_source": _sorted(row["source"] for row in reading.rows),
+        "rows_without_license": sum(not row["license"] for row in reading.rows),
+        "rows_with_docstring": sum(bool(row["docstring"]) for row in reading.rows),
+        "set_aside_rows": reading.bad_rows,
+        "skipped_files": dict(sorted(reading.skipped.items())),
+    }
+
+
+def _sorted(values: Any) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))

@@ -1,0 +1,158 @@
+"""CodeSearchNet's published files: gzipped JSON lines and parquet, under its own column names.
+
+Husain et al., "CodeSearchNet Challenge" (2019). The first release names its columns `repo`, `path`,
+`func_name`, `original_string`, `code`, `docstring`; the hub's copy `repository_name`,
+`func_path_in_repository`, `func_name`, `whole_func_string`, `func_code_string`,
+`func_documentation_string`. Both are read.
+"""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.lib.corpus.functions import function_id, without_docstring
+from stages.lib.errors import BadInput
+
+PATTERNS = ("*.jsonl.gz", "*.parquet")
+_COLUMNS = {
+    "repository": ("repo", "repository_name"),
+    "path": ("path", "func_path_in_repository"),
+    "name": ("func_name",),
+    "code": ("code", "func_code_string", "original_string", "whole_func_string"),
+    "docstring": ("docstring", "func_documentation_string"),
+    "language": ("language",),
+}
+_LANGUAGES = {
+    "python": "Python",
+    "php": "PHP",
+    "go": "Go",
+    "java": "Java",
+    "javascript": "JavaScript",
+    "ruby": "Ruby",
+}
+_LINE = re.compile(r"#L(\d+)")
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """`rows` rows, from `line` (1-based) of `file` on, that could not be read, and why."""
+
+    file: str
+    line: int
+    reason: str
+    rows: int = 1
+
+
+def read_files(folder: Path, source: str) -> Iterator[dict[str, Any] | SetAside]:
+    """The functions in the files under `folder`, as FUNCTION rows, and what had to be set aside.
+
+    `source` stands before the repository in each row's source. Raises `BadInput` if `folder` is no folder
+    or holds none of these files.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"CodeSearchNet folder {folder} does not exist; correct collect.sources in params.yaml")
+    files = sorted(path for pattern in PATTERNS for path in folder.rglob(pattern))
+    if not files:
+        raise BadInput(f"{folder} holds neither *.jsonl.gz nor *.parquet: it is no CodeSearchNet folder")
+    for file in files:
+        inside = file.relative_to(folder).as_posix()
+        rows = _read_parquet(file, inside) if file.suffix == ".parquet" else _read_lines(file, inside)
+        for line, row in rows:
+            yield row if isinstance(row, SetAside) else _function(row, inside, line, source)
+
+
+def download(name: str, revision: str) -> Path:
+    """The folder with the files of the hub's dataset `name` at `revision`, in the hub's own cache.
+
+    Raises `BadInput` if the hub does not answer or has no such dataset or revision.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        found = snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=list(PATTERNS))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise BadInput(f"dataset {name} at {revision} cannot be had from the hub: {error}") from None
+    return Path(found)
+
+
+def _read_lines(file: Path, inside: str) -> Iterator[tuple[int, dict[str, Any] | SetAside]]:
+    line = 0
+    try:
+        with gzip.open(file) as lines:
+            for line, data in enumerate(lines, start=1):
+                yield line, _decode(data, inside, line)
+    except (gzip.BadGzipFile, zlib.error) as error:
+        yield line + 1, SetAside(inside, line + 1, f"not gzip, or damaged from here on: {error}")
+    except EOFError:
+        yield line + 1, SetAside(inside, line + 1, "the file is cut off here")
+
+
+def _decode(data: bytes, file: str, line: int) -> dict[str, Any] | SetAside:
+    try:
+        row = json.loads(data.decode())
+    except UnicodeDecodeError as error:
+        return SetAside(file, line, f"not UTF-8: {error.reason} at byte {error.start}")
+    except ValueError as error:
+        return SetAside(file, line, f"not JSON: {error}")
+    return row if isinstance(row, dict) else SetAside(file, line, f"not a JSON object but {type(row).__name__}")
+
+
+def _read_parquet(file: Path, inside: str) -> Iterator[tuple[int, dict[str, Any] | SetAside]]:
+    line = 0
+    try:
+        parquet = pq.ParquetFile(file)
+        if missing := _missing(parquet.schema_arrow.names):
+            yield 1, SetAside(inside, 1, f"no column {missing}", rows=max(1, parquet.metadata.num_rows))
+            return
+        for batch in parquet.iter_batches():
+            for row in (batch.slice(offset, 1) for offset in range(batch.num_rows)):
+                line += 1
+                yield line, _to_dict(row, inside, line)
+    except (pa.ArrowException, OSError) as error:
+        yield line + 1, SetAside(inside, line + 1, f"not parquet, or damaged from here on: {error}")
+
+
+def _to_dict(row: pa.RecordBatch, file: str, line: int) -> dict[str, Any] | SetAside:
+    try:
+        return row.to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return SetAside(file, line, f"not UTF-8: {error.reason} at byte {error.start}")
+
+
+def _missing(columns: list[str]) -> str | None:
+    absent = (names for names in _COLUMNS.values() if not set(names) & set(columns))
+    return next((" or ".join(names) for names in absent), None)
+
+
+def _function(row: dict[str, Any], file: str, line: int, source: str) -> dict[str, Any] | SetAside:
+    if missing := _missing(list(row)):
+        return SetAside(file, line, f"no column {missing}")
+    values = {key: next(row[name] for name in names if name in row) for key, names in _COLUMNS.items()}
+    if wrong := next((key for key, value in values.items() if not isinstance(value, str)), None):
+        return SetAside(file, line, f"{wrong} is no text but {type(values[wrong]).__name__}")
+    language = _LANGUAGES.get(values["language"].lower())
+    if language is None:
+        return SetAside(file, line, f"unknown language {values['language']!r}")
+    code = without_docstring(values["code"], language)
+    url = row.get("url") or row.get("func_code_url") or ""
+    found = _LINE.search(url)
+    return {
+        "id": function_id(language, code),
+        "language": language,
+        "name": values["name"],
+        "code": code,
+        "docstring": values["docstring"],
+        "source": f"{source}/{values['repository']}",
+        "path": values["path"],
+        "line": int(found.group(1)) if found else 1,
+        "license": "",
+    }

@@ -1,0 +1,186 @@
+"""Functions out of source code, through the single tree-sitter grammars of languages.yaml."""
+
+import ast
+import hashlib
+import importlib
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser, Query
+
+_DEFINITIONS = Path(__file__).with_name("languages.yaml")
+# What opens or closes a comment, or decorates the start of one of its lines.
+_COMMENT_MARK = re.compile(r"^\s*(?:/\*+!?|//+!?|#+|\*+(?!/))\s?|\s*\*+/\s*$", re.MULTILINE)
+# Nodes that may stand between a function and its comment without being part of either.
+_TRANSPARENT = ("attribute_item",)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function as it stands in a file: `line` is 1-based, `code` is dedented and holds no docstring."""
+
+    name: str
+    code: str
+    docstring: str
+    line: int
+
+
+def function_id(language: str, code: str) -> str:
+    """The id of a function: sha256 (hex) of its language, NUL and its code."""
+    return hashlib.sha256(f"{language}\0{code}".encode()).hexdigest()
+
+
+def language_of(path: str) -> str | None:
+    """The language that a file's suffix means, or None if it is none of ours."""
+    return _by_suffix().get(Path(path).suffix.lower())
+
+
+def extract(text: str, language: str) -> Iterator[Function]:
+    """The functions with a body in `text`, the outermost ones, in the order of the file.
+
+    A Python docstring is taken out of the code; in the other languages the comment that ends on the
+    line above is the docstring. A Python function that has no body but a docstring is left out.
+    """
+    source = text.encode()
+    definition = _definitions()[language]
+    root = _parser(definition["grammar"]).parse(source).root_node
+    taken_to = -1
+    for node, name in _matches(language, root):
+        if node.start_byte < taken_to:
+            continue
+        taken_to = node.end_byte
+        outer = _with_surroundings(node, definition["around"])
+        split = _split_python(source, outer, node) if language == "Python" else _split_comment(source, outer)
+        if split is not None:
+            code, docstring = split
+            yield Function(_name(name), code, docstring, outer.start_point.row + 1)
+
+
+def without_docstring(code: str, language: str) -> str:
+    """`code`, one function, without the docstring inside it; unchanged if it is not a function that we can read."""
+    found = list(extract(code, language)) if language == "Python" else []
+    return found[0].code if len(found) == 1 else code
+
+
+def parses(code: str, language: str) -> bool:
+    """Whether `code`, one function, parses without an error, by itself or as the member of a class."""
+    definition = _definitions()[language]
+    parser = _parser(definition.get("snippet_grammar", definition["grammar"]))
+    shells = (shell.replace("CODE", code) for shell in definition["shells"])
+    return any(not parser.parse(shell.encode()).root_node.has_error for shell in shells)
+
+
+@cache
+def _definitions() -> dict[str, Any]:
+    from ruamel.yaml import YAML
+
+    return dict(YAML(typ="safe", pure=True).load(_DEFINITIONS))
+
+
+@cache
+def _by_suffix() -> dict[str, str]:
+    return {suffix: language for language, entry in _definitions().items() for suffix in entry["suffixes"]}
+
+
+@cache
+def _parser(grammar: str) -> "Parser":
+    from tree_sitter import Parser
+
+    return Parser(_grammar(grammar))
+
+
+@cache
+def _grammar(name: str) -> Any:
+    from tree_sitter import Language
+
+    module, _, function = name.partition(".")
+    return Language(getattr(importlib.import_module(module), function)())
+
+
+@cache
+def _query(language: str) -> "Query":
+    from tree_sitter import Query
+
+    definition = _definitions()[language]
+    return Query(_grammar(definition["grammar"]), definition["query"])
+
+
+def _matches(language: str, root: "Node") -> list[tuple["Node", "Node"]]:
+    from tree_sitter import QueryCursor
+
+    matches = QueryCursor(_query(language)).matches(root)
+    pairs = [(captures["function"][0], captures["name"][0]) for _, captures in matches]
+    return sorted(pairs, key=lambda pair: (pair[0].start_byte, -pair[0].end_byte))
+
+
+def _with_surroundings(node: "Node", around: list[str]) -> "Node":
+    while node.parent is not None and node.parent.type in around and node.parent.named_child_count <= 2:
+        node = node.parent
+    return node
+
+
+def _name(node: "Node") -> str:
+    """The text of a name; a C++ declarator is followed down to the name that it declares."""
+    while (inner := node.child_by_field_name("declarator")) is not None:
+        node = inner
+    if node.type == "reference_declarator":
+        return _name(node.named_children[-1])
+    return _text(node)
+
+
+def _text(node: "Node") -> str:
+    return (node.text or b"").decode()
+
+
+def _split_python(source: bytes, outer: "Node", function: "Node") -> tuple[str, str] | None:
+    body = function.child_by_field_name("body")
+    statements = [child for child in body.named_children if child.type != "comment"] if body else []
+    first = statements[0] if statements else None
+    if first is None or first.type != "expression_statement" or first.named_children[0].type != "string":
+        return _dedent(source, outer, source[outer.start_byte : outer.end_byte]), ""
+    rest = [child for child in body.named_children if child.start_byte >= first.end_byte] if body else []
+    if len(statements) == 1:
+        return None
+    code = source[outer.start_byte : first.start_byte] + source[rest[0].start_byte : outer.end_byte]
+    return _dedent(source, outer, code), _literal(_text(first.named_children[0]))
+
+
+def _literal(text: str) -> str:
+    try:
+        return inspect.cleandoc(ast.literal_eval(text))
+    except (ValueError, SyntaxError, AttributeError):  # an f-string, or another that is no plain text
+        return inspect.cleandoc(text.strip("rRuUbBfF").strip("\"'"))
+
+
+def _split_comment(source: bytes, outer: "Node") -> tuple[str, str]:
+    lines: list[str] = []
+    row = outer.start_point.row
+    before = outer.prev_sibling
+    while before is not None and row - before.end_point.row <= 1:
+        if "comment" in before.type:
+            if before.prev_sibling is not None and before.prev_sibling.end_point.row == before.start_point.row:
+                break  # it ends a line of code: it speaks of that line
+            lines.insert(0, _text(before))
+        elif before.type not in _TRANSPARENT:
+            break
+        row = before.start_point.row
+        before = before.prev_sibling
+    code = _dedent(source, outer, source[outer.start_byte : outer.end_byte])
+    return code, inspect.cleandoc(_COMMENT_MARK.sub("", "\n".join(lines))).strip()
+
+
+def _dedent(source: bytes, node: "Node", code: bytes) -> str:
+    """`code` without the indentation that its first line has in the file."""
+    line_start = source.rfind(b"\n", 0, node.start_byte) + 1
+    indent = re.match(rb"[ \t]*", source[line_start : node.start_byte])
+    text = code.decode()
+    dedented = textwrap.dedent((indent.group().decode() if indent else "") + text)
+    # A string of several lines may reach to the left of the code: then the lines stay as they are.
+    return (text if dedented[:1].isspace() else dedented).rstrip()
