@@ -1,1 +1,148 @@
-"""filter: not written yet."""
+"""filter: the functions that are worth asking a teacher about, each drop counted by its rule.
+
+Reads     data/functions
+Writes    data/corpus/corpus.parquet    the rows that passed every rule, in the order of data/functions
+          data/corpus/dropped.parquet   the others, with the rule that dropped each and what it found
+          metrics/filter.json           the funnel, the language mix beside the paper's, benchmarks checked
+
+The rules in order: length, blacklist, syntax, licence, exact duplicates, near duplicates, and n-grams
+shared with HumanEval, MBPP and HumanEvalPack, as far as these are here (docs/corpus.md). The metrics say
+which benchmarks were not checked.
+"""
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+from pydantic import Field
+
+from stages.lib import artifacts, params, records
+from stages.lib.corpus import rules
+from stages.lib.corpus.decontamination import Benchmark, Decontaminator, load_benchmarks
+from stages.lib.errors import BadInput
+
+log = logging.getLogger(__name__)
+
+DROPPED = pa.schema([*records.FUNCTION, ("rule", pa.string()), ("reason", pa.string())])
+PAPER = Path(rules.__file__).with_name("wavecoder.yaml")
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Length(params.Section):
+    """How long code may be."""
+
+    least: Positive
+    most: Positive
+    unit: rules.Unit
+
+
+class Licenses(params.Section):
+    """Which licences code may have."""
+
+    allowed: list[str]
+    unknown: bool
+
+
+class NearDuplicates(params.Section):
+    """When one row nearly repeats another."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)]
+    shingle: Positive
+    permutations: Positive
+
+
+class Contamination(params.Section):
+    """How a benchmark's task is recognised, and where benchmarks lie that no package carries."""
+
+    ngram: Positive
+    folder: str | None = Field(exclude=True)  # its place; what was checked is recorded by its hash
+
+
+class Params(params.Section):
+    """The `filter` section of params.yaml."""
+
+    length: Length
+    blacklist: str | None
+    licenses: Licenses
+    near_duplicates: NearDuplicates
+    contamination: Contamination
+
+
+def main() -> None:
+    knobs = params.load("filter", Params)
+    functions = artifacts.open("data/functions")
+    rows = records.read(functions.file("functions.parquet"), records.FUNCTION).to_pylist()
+    folder = knobs.contamination.folder
+    benchmarks, unchecked = load_benchmarks(Path(folder) if folder else None)
+    kept, dropped = apply(plan(knobs, benchmarks), rows)
+    if not kept:
+        raise BadInput(f"no row of {len(rows)} passed the filter ({_funnel(dropped)}); loosen a rule in params.yaml")
+    recorded = knobs.result | {
+        "benchmarks": {benchmark.name: artifacts.digest(benchmark.texts) for benchmark in benchmarks}
+    }
+    with artifacts.create("data/corpus", stage="filter", inputs=[functions], params=recorded) as out:
+        records.write(out / "corpus.parquet", kept, records.FUNCTION)
+        records.write(out / "dropped.parquet", dropped, DROPPED)
+        artifacts.write_metrics("filter", count(rows, kept, dropped, benchmarks, unchecked, list(plan(knobs, []))))
+
+
+def plan(knobs: Params, benchmarks: list[Benchmark]) -> dict[str, rules.Rule]:
+    """The rules by name, in the order in which they are applied."""
+    words = rules.read_blacklist(Path(knobs.blacklist)) if knobs.blacklist else rules.read_blacklist()
+    near = knobs.near_duplicates
+    return {
+        "length": rules.length(knobs.length.least, knobs.length.most, knobs.length.unit),
+        "blacklist": rules.blacklist(words),
+        "syntax": rules.syntax(),
+        "license": rules.license(knobs.licenses.allowed, knobs.licenses.unknown),
+        "exact_duplicate": rules.exact_duplicates,
+        "near_duplicate": rules.near_duplicates_of(near.threshold, near.shingle, near.permutations),
+        "contamination": rules.contamination(Decontaminator(benchmarks, knobs.contamination.ngram)),
+    }
+
+
+def apply(steps: dict[str, rules.Rule], rows: list[rules.Row]) -> tuple[list[rules.Row], list[rules.Row]]:
+    """The rows that every rule keeps, and the others with `rule` and `reason`; each rule sees what is left."""
+    dropped: list[rules.Row] = []
+    for name, rule in steps.items():
+        reasons = rule(rows)
+        pairs = list(zip(rows, reasons, strict=True))
+        dropped += [row | {"rule": name, "reason": reason} for row, reason in pairs if reason is not None]
+        rows = [row for row, reason in pairs if reason is None]
+        log.info("%s: %d rows left", name, len(rows))
+    return rows, dropped
+
+
+def count(
+    rows: list[rules.Row],
+    kept: list[rules.Row],
+    dropped: list[rules.Row],
+    benchmarks: list[Benchmark],
+    unchecked: list[str],
+    names: list[str],
+) -> dict[str, Any]:
+    by_rule = Counter(row["rule"] for row in dropped)
+    return {
+        "rows_in": len(rows),
+        "dropped": {name: by_rule[name] for name in names},
+        "rows_out": len(kept),
+        "rows_by_language": dict(sorted(Counter(row["language"] for row in kept).items())),
+        "language_percent": mix(kept),
+        "benchmarks_checked": [benchmark.name for benchmark in benchmarks],
+        "benchmarks_not_checked": unchecked,
+    }
+
+
+def mix(kept: list[rules.Row]) -> dict[str, dict[str, float]]:
+    """The share of each language, in percent, beside the paper's table 1; the paper's Others are all the rest."""
+    paper = params.read(PAPER)["language_percent"]
+    groups = Counter(row["language"] if row["language"] in paper else "Others" for row in kept)
+    return {
+        name: {"here": round(100 * groups[name] / len(kept), 2), "paper": percent} for name, percent in paper.items()
+    }
+
+
+def _funnel(dropped: list[rules.Row]) -> str:
+    return ", ".join(f"{name} {rows}" for name, rows in Counter(row["rule"] for row in dropped).items())

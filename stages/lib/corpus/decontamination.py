@@ -46,7 +46,7 @@ class Decontaminator:
         self._tasks: dict[tuple[str, ...], str] = {}
         for benchmark in benchmarks:
             for words, tasks in _index(benchmark, ngram).items():
-                if len(tasks) <= _MOST_TASKS:
+                if len(tasks) <= _MOST_TASKS and _is_telling(words):
                     self._tasks.setdefault(words, f"{benchmark.name} {tasks[0]}")
         self._sizes = sorted({len(words) for words in self._tasks})
 
@@ -101,6 +101,11 @@ def _index(benchmark: Benchmark, ngram: int) -> dict[tuple[str, ...], list[str]]
         for gram in set(_grams(words, min(ngram, len(words)))):
             tasks[gram].append(task)
     return tasks
+
+
+def _is_telling(words: tuple[str, ...]) -> bool:
+    """Whether half of the words are different ones and not numbers: a run of numbers is anybody's."""
+    return len({word for word in words if not word.isdigit()}) * 2 >= len(words)
 
 
 def _words(text: str) -> list[str]:

@@ -1,0 +1,115 @@
+"""The filter's rules: each says of every row why it is dropped, or None."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from stages.lib.corpus.decontamination import Decontaminator
+from stages.lib.corpus.duplicates import near_duplicates
+from stages.lib.corpus.functions import parses
+from stages.lib.errors import BadInput
+
+Row = dict[str, Any]
+Rule = Callable[[Sequence[Row]], list[str | None]]
+Unit = Literal["characters", "tokens", "lines"]
+
+BLACKLIST = Path(__file__).with_name("blacklist.txt")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_BLANK = re.compile(r"\s+")
+
+
+def measure(code: str, unit: Unit) -> int:
+    """The length of `code`; a token is a word or a single sign, as no tokenizer is named for it."""
+    if unit == "characters":
+        return len(code)
+    return len(_TOKEN.findall(code)) if unit == "tokens" else code.count("\n") + 1
+
+
+def length(least: int, most: int, unit: Unit) -> Rule:
+    """Drops code shorter than `least` or longer than `most` (WaveCoder, section 2.3: 50 and 800)."""
+
+    def rule(row: Row) -> str | None:
+        found = measure(row["code"], unit)
+        return None if least <= found <= most else f"{found} {unit}"
+
+    return _each(rule)
+
+
+def blacklist(words: Sequence[str]) -> Rule:
+    """Drops rows whose code or docstring holds one of `words` as a whole word, in any case."""
+    pattern = re.compile(r"(?<!\w)(?:" + "|".join(re.escape(word) for word in words) + r")(?!\w)", re.IGNORECASE)
+
+    def rule(row: Row) -> str | None:
+        found = pattern.search(row["code"]) or pattern.search(row["docstring"])
+        return found.group() if found else None
+
+    return _each(rule)
+
+
+def syntax() -> Rule:
+    """Drops code that its language's grammar cannot parse, neither by itself nor as a class's member."""
+    return _each(lambda row: None if parses(row["code"], row["language"]) else f"no valid {row['language']}")
+
+
+def license(allowed: Sequence[str], unknown: bool) -> Rule:
+    """Drops rows under a licence that is not in `allowed`; a row of unknown licence stays if `unknown`.
+
+    Of "A OR B" one must be allowed, of "A AND B" both; what follows WITH only ever allows more.
+    """
+
+    def permits(expression: str) -> bool:
+        choices = re.split(r"\s+OR\s+", expression.replace("(", "").replace(")", ""))
+        parts = ([part.split(" WITH ")[0] for part in re.split(r"\s+AND\s+", choice)] for choice in choices)
+        return any(all(part in allowed for part in choice) for choice in parts)
+
+    def rule(row: Row) -> str | None:
+        if not row["license"]:
+            return None if unknown else "unknown licence"
+        return None if permits(row["license"]) else row["license"]
+
+    return _each(rule)
+
+
+def exact_duplicates(rows: Sequence[Row]) -> list[str | None]:
+    """Drops rows whose code, white space apart, is an earlier row's; names that row."""
+    first: dict[str, str] = {}
+    found: list[str | None] = []
+    for row in rows:
+        key = _BLANK.sub("", row["code"])
+        found.append(first.get(key))
+        first.setdefault(key, row["id"])
+    return found
+
+
+def near_duplicates_of(threshold: float, shingle: int, permutations: int) -> Rule:
+    """Drops rows that nearly repeat an earlier row; names that row."""
+
+    def rule(rows: Sequence[Row]) -> list[str | None]:
+        found = near_duplicates([row["code"] for row in rows], threshold, shingle, permutations)
+        return [None if earlier is None else str(rows[earlier]["id"]) for earlier in found]
+
+    return rule
+
+
+def contamination(benchmarks: Decontaminator) -> Rule:
+    """Drops rows whose code or docstring is a benchmark's; names the benchmark and the task."""
+    return _each(lambda row: benchmarks.matches(f"{row['docstring']}\n{row['code']}"))
+
+
+def read_blacklist(file: Path = BLACKLIST) -> list[str]:
+    """The words of a blacklist file, one a line; blank lines and lines that begin with # do not count.
+
+    Raises `BadInput` if it is absent or holds none.
+    """
+    if not file.is_file():
+        raise BadInput(f"blacklist {file} does not exist; correct filter.blacklist in params.yaml")
+    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    words = [line for line in lines if line and not line.startswith("#")]
+    if not words:
+        raise BadInput(f"blacklist {file} holds no word; write one a line")
+    return words
+
+
+def _each(rule: Callable[[Row], str | None]) -> Rule:
+    return lambda rows: [rule(row) for row in rows]
