@@ -1,1 +1,139 @@
-"""coreset: not written yet."""
+"""coreset: the rows of the corpus that spread over it, by exact k-center greedy.
+
+Reads   data/corpus/corpus.parquet, data/embeddings/embeddings.npy (row i of one is row i of the other)
+Writes  data/coreset/coreset.parquet     order, row, id, distance (to the rows chosen before it), radius
+                                         (covering radius after it), language; in order of selection
+        data/coreset/projection.parquet  row, x, y (first two principal components), order (-1: not chosen), language
+        data/coreset/coverage.parquet    language, rows of the corpus, rows of the coreset
+        metrics/coreset.json             k, N, d, distinct rows, radii, lower bound on the optimum, languages covered
+        plots/coreset.csv                covering radius after each centre, and that of a random subset of its size
+
+The greedy order is nested: the first 1,000 rows of a coreset of 20,000 are the coreset of 1,000.
+"""
+
+import logging
+from collections import Counter
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from stages.lib import artifacts, params, records
+from stages.lib.errors import BadInput
+from stages.lib.kcenter import Selection, k_center_greedy
+
+PROJECTED_ROWS = 20_000  # at most this many rows that were not chosen are drawn
+
+CORESET = pa.schema(
+    [
+        ("order", pa.int32()),
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("distance", pa.float64()),  # null for the first
+        ("radius", pa.float64()),
+        ("language", pa.string()),
+    ]
+)
+PROJECTION = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("x", pa.float32()),
+        ("y", pa.float32()),
+        ("order", pa.int32()),
+        ("language", pa.string()),
+    ]
+)
+COVERAGE = pa.schema([("language", pa.string()), ("corpus", pa.int64()), ("coreset", pa.int64())])
+
+log = logging.getLogger("tidemill.coreset")
+
+
+class Params(params.Section):
+    """The section `coreset` of params.yaml."""
+
+    k: int = Field(ge=1)
+    radius: float = Field(ge=0)
+    first: Literal["mean", "random"]
+    normalize: bool
+    seed: int = Field(ge=0)
+
+
+def main() -> None:
+    knobs = params.load("coreset", Params)
+    inputs = [artifacts.open("data/corpus"), artifacts.open("data/embeddings")]
+    corpus = records.read(inputs[0].file("corpus.parquet"), records.FUNCTION)
+    embeddings = np.load(inputs[1].file("embeddings.npy"), mmap_mode="r")
+    if len(embeddings) != len(corpus):
+        raise BadInput(
+            f"data/embeddings has {len(embeddings)} rows, data/corpus {len(corpus)}; run `dvc repro embed` again"
+        )
+    chosen = k_center_greedy(
+        embeddings, knobs.k, first=knobs.first, radius=knobs.radius, seed=knobs.seed, normalize=knobs.normalize
+    )
+    languages = corpus["language"].to_pylist()
+    with artifacts.create("data/coreset", stage="coreset", inputs=inputs, params=knobs.result, seed=knobs.seed) as out:
+        records.write(out / "coreset.parquet", list_centres(chosen, corpus), CORESET)
+        records.write(out / "projection.parquet", project(embeddings, chosen, languages, knobs.seed), PROJECTION)
+        coverage = count_languages(chosen, languages)
+        records.write(out / "coverage.parquet", coverage, COVERAGE)
+        artifacts.write_metrics("coreset", describe(chosen, embeddings, coverage))
+        artifacts.write_series("coreset", draw_curve(chosen))
+
+
+def list_centres(chosen: Selection, corpus: pa.Table) -> list[dict[str, Any]]:
+    picked = corpus.select(["id", "language"]).take(pa.array(chosen.indices)).to_pylist()
+    distances = [None, *chosen.radii[:-1].tolist()]
+    return [
+        {"order": order, "row": int(chosen.indices[order]), "distance": distances[order], "radius": radius, **row}
+        for order, (radius, row) in enumerate(zip(chosen.radii.tolist(), picked, strict=True))
+    ]
+
+
+def project(embeddings: np.ndarray, chosen: Selection, languages: list[str], seed: int) -> list[dict[str, Any]]:
+    """The centres and a random part of the rest on the first two principal components.
+
+    The signs are set (the largest weight is positive) and the digits cut, so that every machine
+    writes the same bytes.
+    """
+    order = np.full(len(embeddings), -1)
+    order[chosen.indices] = np.arange(len(chosen.indices))
+    rest = np.flatnonzero(order < 0)
+    drawn = np.random.default_rng(seed).permutation(rest)[:PROJECTED_ROWS]
+    rows = np.sort(np.concatenate([chosen.indices, drawn]))
+    vectors = embeddings[rows].astype(np.float64)
+    vectors -= vectors.mean(axis=0)
+    _, axes = np.linalg.eigh(vectors.T @ vectors)
+    axes = axes[:, :-3:-1]
+    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
+    points = np.round(vectors @ axes, 4) + 0.0
+    return [
+        {"row": int(row), "x": x, "y": y, "order": int(order[row]), "language": languages[row]}
+        for row, (x, y) in zip(rows, points.tolist(), strict=True)
+    ]
+
+
+def count_languages(chosen: Selection, languages: list[str]) -> list[dict[str, Any]]:
+    """Rows of each language in the corpus and among the centres."""
+    all_rows, centres = Counter(languages), Counter(languages[row] for row in chosen.indices)
+    return [{"language": name, "corpus": all_rows[name], "coreset": centres[name]} for name in sorted(all_rows)]
+
+
+def describe(chosen: Selection, embeddings: np.ndarray, coverage: list[dict[str, Any]]) -> dict[str, Any]:
+    last = float(chosen.radii[-1])
+    return {
+        "k": len(chosen.indices),
+        "rows": embeddings.shape[0],
+        "dimension": embeddings.shape[1],
+        "distinct_rows": len(chosen.indices) if chosen.exhausted else None,  # known once no row is left
+        "radius_first": float(chosen.radii[0]),
+        "radius_last": last,
+        "optimum_at_least": last / 2,  # greedy is a 2-approximation (Gonzalez 1985)
+        "languages": len(coverage),
+        "languages_covered": sum(1 for entry in coverage if entry["coreset"]),
+        "centres_by_language": {entry["language"]: entry["coreset"] for entry in coverage},
+    }
+
+
+def draw_curve(chosen: Selection) -> list[dict[str, Any]]:
+    return [{"centres": i + 1, "radius": float(radius)} for i, radius in enumerate(chosen.radii)]

@@ -1,0 +1,58 @@
+"""The stage coreset, run as `dvc` runs it."""
+
+import hashlib
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import Workspace
+
+from stages.lib import artifacts, records
+
+
+def make_inputs(vectors: np.ndarray, corpus_rows: int | None = None) -> None:
+    rows = [
+        {
+            "id": hashlib.sha256(str(number).encode()).hexdigest(),
+            "language": ("Python", "Go", "Java")[number % 3],
+            "name": f"f{number}",
+            "code": f"def f{number}(): return {number}",
+            "docstring": "",
+            "source": "test",
+            "path": "f.py",
+            "line": number + 1,
+            "license": "MIT",
+        }
+        for number in range(len(vectors) if corpus_rows is None else corpus_rows)
+    ]
+    with artifacts.create("data/corpus", stage="filter") as out:
+        records.write(out / "corpus.parquet", rows, records.FUNCTION)
+    with artifacts.create("data/embeddings", stage="embed", inputs=[artifacts.open("data/corpus")]) as out:
+        np.save(out / "embeddings.npy", vectors)
+
+
+@pytest.fixture
+def vectors() -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((600, 32)).astype(np.float16)
+
+
+def test_the_artifact_holds_the_order_and_the_curve(workspace: Workspace, vectors: np.ndarray) -> None:
+    make_inputs(vectors)
+    result = workspace.run("coreset")
+    assert result.returncode == 0, result.stderr
+    table = pq.read_table("data/coreset/coreset.parquet").to_pydict()
+    chosen = vectors[table["row"]].astype(float)
+    for order in range(1, 48):
+        to_earlier = np.linalg.norm(chosen[:order] - chosen[order], axis=1).min()
+        assert table["distance"][order] == pytest.approx(to_earlier)
+        assert table["radius"][order - 1] == table["distance"][order]
+    metrics = json.loads((workspace.path / "metrics/coreset.json").read_text())
+    assert metrics["k"] == 48 and metrics["rows"] == 600 and metrics["dimension"] == 32
+
+
+def test_embeddings_of_another_corpus_are_refused(workspace: Workspace, vectors: np.ndarray) -> None:
+    make_inputs(vectors, corpus_rows=599)
+    result = workspace.run("coreset")
+    assert result.returncode == 3
+    assert "600 rows, data/corpus 599" in result.stderr
