@@ -20,7 +20,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from stages.lib import artifacts, params, records
-from stages.lib.corpus import sources
+from stages.lib.corpus.reader import Reader
+from stages.lib.corpus.sources import Shape, Source
 from stages.lib.errors import BadInput
 
 log = logging.getLogger(__name__)
@@ -29,35 +30,36 @@ log = logging.getLogger(__name__)
 class Params(params.Section):
     """The `collect` section of params.yaml."""
 
-    sources: Annotated[list[sources.Source], Field(min_length=1)]
+    sources: Annotated[list[Source], Field(min_length=1)]
+    shape: Shape
     max_bad_share: Annotated[float, Field(ge=0, le=1)]
 
 
 def main() -> None:
     knobs = params.load("collect", Params)
-    reading = sources.Reading()
+    reader = Reader(knobs.shape)
     for source in knobs.sources:
-        before = len(reading.rows)
-        sources.read(source, reading)
-        log.info("%s: %d functions", source.name, len(reading.rows) - before)
-    check(reading, knobs.max_bad_share)
+        before = len(reader.rows)
+        reader.read(source)
+        log.info("%s: %d functions", source.name, len(reader.rows) - before)
+    check(reader, knobs.max_bad_share)
     with artifacts.create("data/functions", stage="collect", params=knobs.result) as out:
-        records.write(out / "functions.parquet", reading.rows, records.FUNCTION)
-        write_set_aside(out / "set_aside.jsonl", reading.set_aside)
-        artifacts.write_metrics("collect", count(reading))
+        records.write(out / "functions.parquet", reader.rows, records.FUNCTION)
+        write_set_aside(out / "set_aside.jsonl", reader.set_aside)
+        artifacts.write_metrics("collect", count(reader))
 
 
-def check(reading: sources.Reading, max_bad_share: float) -> None:
+def check(reader: Reader, max_bad_share: float) -> None:
     """Raise `BadInput` if more than `max_bad_share` of the rows could not be read, or none is left."""
-    total = len(reading.rows) + reading.bad_rows
-    if reading.bad_rows > max_bad_share * total:
-        first = reading.set_aside[0]
+    total = len(reader.rows) + reader.bad_rows
+    if reader.bad_rows > max_bad_share * total:
+        first = reader.set_aside[0]
         raise BadInput(
-            f"{reading.bad_rows} of {total} rows cannot be read, more than collect.max_bad_share ({max_bad_share:g}); "
+            f"{reader.bad_rows} of {total} rows cannot be read, more than collect.max_bad_share ({max_bad_share:g}); "
             f"the first: {first['source']}, {first['file']}, line {first['line']}: {first['reason']}; "
             "mend or remove the file, or raise the share in params.yaml"
         )
-    if not reading.rows:
+    if not reader.rows:
         raise BadInput("the corpus is empty: no source of collect.sources holds a function that is taken")
 
 
@@ -65,15 +67,16 @@ def write_set_aside(file: Path, entries: list[dict[str, Any]]) -> None:
     file.write_text("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries), encoding="utf-8")
 
 
-def count(reading: sources.Reading) -> dict[str, Any]:
+def count(reader: Reader) -> dict[str, Any]:
     return {
-        "rows": len(reading.rows),
-        "rows_by_language": _sorted(row["language"] for row in reading.rows),
-        "rows_by_source": _sorted(row["source"] for row in reading.rows),
-        "rows_without_license": sum(not row["license"] for row in reading.rows),
-        "rows_with_docstring": sum(bool(row["docstring"]) for row in reading.rows),
-        "set_aside_rows": reading.bad_rows,
-        "skipped_files": dict(sorted(reading.skipped.items())),
+        "rows": len(reader.rows),
+        "rows_by_language": _sorted(row["language"] for row in reader.rows),
+        "rows_by_source": _sorted(row["source"] for row in reader.rows),
+        "rows_without_license": sum(not row["license"] for row in reader.rows),
+        "rows_with_docstring": sum(bool(row["docstring"]) for row in reader.rows),
+        "set_aside_rows": reader.bad_rows,
+        "skipped_files": dict(sorted(reader.skipped_files.items())),
+        "skipped_functions": dict(sorted(reader.skipped_functions.items())),
     }
 
 
