@@ -55,13 +55,16 @@ def syntax() -> Rule:
 def license(allowed: Sequence[str], unknown: bool) -> Rule:
     """Drops rows under a licence that is not in `allowed`; a row of unknown licence stays if `unknown`.
 
-    Of "A OR B" one must be allowed, of "A AND B" both; what follows WITH only ever allows more.
+    Of "A OR B" one must be allowed, of "A AND B" both; "A WITH B" is allowed where A is, for an exception
+    only ever permits more, and may be allowed alone.
     """
 
     def permits(expression: str) -> bool:
         choices = re.split(r"\s+OR\s+", expression.replace("(", "").replace(")", ""))
-        parts = ([part.split(" WITH ")[0] for part in re.split(r"\s+AND\s+", choice)] for choice in choices)
-        return any(all(part in allowed for part in choice) for choice in parts)
+        return any(all(map(is_allowed, re.split(r"\s+AND\s+", choice))) for choice in choices)
+
+    def is_allowed(part: str) -> bool:
+        return part in allowed or part.split(" WITH ")[0] in allowed
 
     def rule(row: Row) -> str | None:
         if not row["license"]:
