@@ -11,7 +11,7 @@ import xxhash
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _SEED = 1  # of MinHash's permutations: it fixes which pairs are looked at
-_WEIGHTS = (0.1, 0.9)  # of proposing a pair in vain and of overlooking one: the former only costs a comparison
+_OVERLOOKED = 0.01  # how likely LSH may overlook a pair whose similarity is just the threshold
 
 
 def near_duplicates(
@@ -22,11 +22,12 @@ def near_duplicates(
     Two texts are near duplicates if the Jaccard similarity of their sets of `shingle` consecutive
     tokens (words and single signs; white space does not count) is `threshold` or more. A text is
     compared with kept texts only, so that no chain of small changes removes a whole family.
-    `permutations` sets how seldom LSH overlooks a pair; a pair that it proposes is always checked.
+    Every pair that LSH proposes is checked; it overlooks one in a hundred at the threshold, fewer above it,
+    and with more `permutations` it proposes fewer in vain.
     """
     from datasketch import MinHash, MinHashLSH
 
-    index = MinHashLSH(threshold=threshold, num_perm=permutations, weights=_WEIGHTS)
+    index = MinHashLSH(num_perm=permutations, params=_bands(threshold, permutations))
     base = MinHash(num_perm=permutations, seed=_SEED, hashfunc=int)
     kept: dict[int, frozenset[int]] = {}
     found: list[int | None] = []
@@ -41,6 +42,17 @@ def near_duplicates(
             index.insert(row, sketch)
             kept[row] = shingles
     return found
+
+
+def _bands(threshold: float, permutations: int) -> tuple[int, int]:
+    """Bands and rows of the LSH index: the most rows, so the fewest vain proposals, that overlook few enough.
+
+    A pair of similarity s is overlooked with probability (1 - s^rows)^bands (Leskovec, Rajaraman and Ullman,
+    "Mining of Massive Datasets", section 3.4.2).
+    """
+    choices = ((permutations // rows, rows) for rows in range(permutations // 2, 0, -1))
+    enough = ((bands, rows) for bands, rows in choices if (1 - threshold**rows) ** bands <= _OVERLOOKED)
+    return next(enough, (permutations, 1))
 
 
 def _shingles(text: str, size: int) -> frozenset[int]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _DEFINITIONS = Path(__file__).with_name("languages.yaml")
 # What opens or closes a comment, or decorates the start of one of its lines.
-_COMMENT_MARK = re.compile(r"^\s*(?:/\*+!?|//+!?|#+|\*+(?!/))\s?|\s*\*+/\s*$", re.MULTILINE)
+_COMMENT_MARK = re.compile(r"^[ \t]*(?:/\*+!?|//+!?|#+|\*+(?!/))[ \t]?|\s*\*+/[ \t]*$", re.MULTILINE)
 # Nodes that may stand between a function and its comment without being part of either.
 _TRANSPARENT = ("attribute_item",)
 
