@@ -1,0 +1,84 @@
+"""Task definitions: one YAML file each, read into a typed model."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from stages.lib import params
+from stages.lib.errors import BadInput
+
+FOLDER = Path(__file__).parent
+
+
+class Rule(params.Section):
+    """A question that the judge answers with a reason and yes or no."""
+
+    rule: str
+    ask: str
+
+
+class Seed(params.Section):
+    """An example of our own: what the teacher should (good) or should not (bad, with the reason) write."""
+
+    language: str
+    target_language: str = ""
+    code: str
+    docstring: str = ""
+    answer: dict[str, str]
+    reason: str = ""
+
+
+class Seeds(params.Section):
+    """The seed examples of a task, the pool of the first round."""
+
+    good: list[Seed]
+    bad: list[Seed]
+
+
+class Task(params.Section):
+    """A task. `writes` is the JSON schema of each key that the teacher writes, in its order; `fills` is a
+    Jinja template for each further key of the instance, from the raw code and what the teacher wrote."""
+
+    name: str
+    definition: str
+    requirements: list[str]
+    ask: str
+    target_languages: list[str] = []
+    writes: dict[str, dict[str, Any]]
+    fills: dict[str, str]
+    checks: list[str]
+    judge: list[Rule]
+    seeds: Seeds
+
+
+@cache
+def load_all(folder: Path = FOLDER) -> dict[str, Task]:
+    """Every task by name, in the order of the files' names. Raises `BadInput`, naming file and key."""
+    tasks = [_read(file) for file in sorted(folder.glob("*.yaml"))]
+    return {task.name: task for task in tasks}
+
+
+def load(name: str) -> Task:
+    """The task `name`. Raises `BadInput` if there is none."""
+    tasks = load_all()
+    if name not in tasks:
+        raise BadInput(f"no task {name!r}; the tasks are {', '.join(tasks)} (stages/lib/tasks/*.yaml)")
+    return tasks[name]
+
+
+def _read(file: Path) -> Task:
+    from stages.lib.tasks.checks import CHECKS
+
+    try:
+        task = Task.model_validate(params.read(file))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    if unknown := [check for check in task.checks if check not in CHECKS]:
+        raise BadInput(f"{file}: checks: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
+    for seed in task.seeds.good + task.seeds.bad:
+        if list(seed.answer) != list(task.writes):
+            raise BadInput(f"{file}: seeds: an answer has the keys {list(seed.answer)}, writes says {list(task.writes)}")
+    return task

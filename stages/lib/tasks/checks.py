@@ -1,0 +1,203 @@
+"""Rules that need no model. Each check looks at one instance and returns what is wrong, or "".
+
+A task's YAML file lists the checks that it wants by name.
+"""
+
+import ast
+import builtins
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from stages.lib.corpus import functions
+
+# Letters and signs after which a language's name is another word: "Java" is not in "JavaScript".
+_NAMES = {"Go": r"(?:Go|Golang)", "C++": r"C\+\+", "C#": r"(?:C#|C sharp)"}
+_CODE_SIGNS = re.compile(r"[{}<>]|==|!=|:=|->|=>|&&|\|\||;\s*$|\w\(\)?[\w\s,.]*\)\s*[:{]|^\s*(?:def|func|public|return)\b", re.M)
+_FENCE = re.compile(r"```")
+_PROSE_LINE = re.compile(r"^\s*(?:Here|This|The|Note|Sure|In this|Explanation|Output|Example|Answer)\b[^=;{}()]*[.:]?\s*$")
+
+
+@dataclass(frozen=True)
+class Row:
+    """An instance with what it was made of. `examples` are the instructions and solutions that its prompt showed."""
+
+    instruction: str
+    information: str
+    solution: str
+    language: str
+    target_language: str
+    takes_input: bool
+    examples: tuple[str, ...]
+
+
+def run(names: list[str], row: Row) -> Iterator[tuple[str, str]]:
+    """The name and fault ("" if passed) of each check."""
+    for name in names:
+        yield name, CHECKS[name](row)
+
+
+def fields_present(row: Row) -> str:
+    """Instruction and solution are not blank, nor the information where the task has an input."""
+    for key in ("instruction", "solution", *(["information"] if row.takes_input else [])):
+        if not getattr(row, key).strip():
+            return f"{key} is empty"
+    return ""
+
+
+def instruction_names_language(row: Row) -> str:
+    """The instruction names the language of the code, and for a translation the target too."""
+    for language in dict.fromkeys((row.language, row.target_language)):
+        name = _NAMES.get(language, re.escape(language))
+        if not re.search(rf"(?<![\w+#]){name}(?![\w+#])", row.instruction, re.I if language != "Go" else 0):
+            return f"the instruction does not name {language}"
+    return ""
+
+
+def instruction_is_prose(row: Row) -> str:
+    """The instruction is whole sentences of five words or more."""
+    return _prose_fault("instruction", row.instruction, least_words=5)
+
+
+def solution_is_prose(row: Row) -> str:
+    """The solution is whole sentences of eight words or more, without lines of code."""
+    return _prose_fault("solution", row.solution, least_words=8) or (
+        "the solution has code in it" if _CODE_SIGNS.search(row.solution) else ""
+    )
+
+
+def no_repetition(row: Row) -> str:
+    """No four words occur more than twice in the text that the teacher wrote, as a model in a loop writes them."""
+    words = _words(row.instruction)
+    grams = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
+    if grams and (worst := max(grams.items(), key=lambda item: item[1]))[1] > 2:
+        return f"the instruction repeats {' '.join(worst[0])!r}"
+    return ""
+
+
+def not_an_example(row: Row) -> str:
+    """Neither instruction nor solution is an example of the prompt once more (four fifths of its words)."""
+    for shown in row.examples:
+        for key in ("instruction", "solution"):
+            if len(_words(shown)) >= 8 and _overlap(_words(getattr(row, key)), _words(shown)) >= 0.8:
+                return f"the {key} is that of an example in the prompt"
+    return ""
+
+
+def no_code_in_instruction(row: Row) -> str:
+    """The instruction holds no line of the solution or of the input, and no fence."""
+    if _FENCE.search(row.instruction):
+        return "the instruction has a code fence"
+    flat = _squeeze(row.instruction)
+    for line in (row.solution + "\n" + row.information).splitlines():
+        if len(_squeeze(line)) >= 20 and _squeeze(line) in flat:
+            return f"the instruction gives away the line {line.strip()!r}"
+    return ""
+
+
+def solution_parses(row: Row) -> str:
+    """The solution parses in its language."""
+    if functions.parses(row.solution, row.target_language):
+        return ""
+    return f"the solution does not parse as {row.target_language}"
+
+
+def code_only(row: Row) -> str:
+    """The solution is code without fences or sentences around it."""
+    if _FENCE.search(row.solution):
+        return "the solution has a code fence"
+    lines = [line for line in row.solution.splitlines() if line.strip()]
+    if lines and any(_PROSE_LINE.match(line) for line in (lines[0], lines[-1])):
+        return "the solution has a sentence before or after the code"
+    return ""
+
+
+def imports_present(row: Row) -> str:
+    """Python: every module of the standard library that the solution uses by name is imported in it.
+
+    In the other languages imports stand outside a function, so a function alone cannot show them.
+    """
+    if row.target_language != "Python":
+        return ""
+    try:
+        tree = ast.parse(row.solution)
+    except (SyntaxError, ValueError):
+        return ""  # solution_parses says so
+    bound = _bound_names(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = node.value.id
+            if module in sys.stdlib_module_names and module not in bound and not hasattr(builtins, module):
+                return f"the solution uses {module} without importing it"
+    return ""
+
+
+def solution_not_a_copy(row: Row) -> str:
+    """The solution is neither the instruction nor the input once more."""
+    for key in ("instruction", "information"):
+        text = getattr(row, key)
+        if text.strip() and _overlap(_words(row.solution), _words(text)) >= 0.9:
+            return f"the solution copies the {key}"
+    return ""
+
+
+def information_differs(row: Row) -> str:
+    """The code to repair differs from the repaired code in more than spacing."""
+    return "" if _squeeze(row.information) != _squeeze(row.solution) else "the input has no bug: it equals the solution"
+
+
+CHECKS: dict[str, Callable[[Row], str]] = {
+    check.__name__: check
+    for check in (
+        fields_present,
+        instruction_names_language,
+        instruction_is_prose,
+        solution_is_prose,
+        no_repetition,
+        not_an_example,
+        no_code_in_instruction,
+        solution_parses,
+        code_only,
+        imports_present,
+        solution_not_a_copy,
+        information_differs,
+    )
+}
+
+
+def _prose_fault(key: str, text: str, least_words: int) -> str:
+    if len(_words(text)) < least_words:
+        return f"the {key} has fewer than {least_words} words"
+    if not text.rstrip().endswith((".", "?", "!", ":")):
+        return f"the {key} breaks off before the end of a sentence"
+    return ""
+
+
+def _bound_names(tree: ast.AST) -> set[str]:
+    bound: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            bound |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+            bound.add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+    return bound
+
+
+def _overlap(words: list[str], others: list[str]) -> float:
+    """The share of the longer list that both have, counting repeats."""
+    longer = max(len(words), len(others))
+    return (Counter(words) & Counter(others)).total() / longer if longer else 0.0
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _squeeze(text: str) -> str:
+    return re.sub(r"\s+", "", text)

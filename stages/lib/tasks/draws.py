@@ -1,0 +1,38 @@
+"""What a row gets, drawn by the row's id alone: so that no row's prompt depends on another row."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from stages.lib.errors import BadInput
+
+Item = TypeVar("Item")
+
+
+def draw_task(row: str, seed: int, mix: Mapping[str, float]) -> str:
+    """A task for the row, each with the probability of its share of `mix`."""
+    total = sum(mix.values())
+    if total <= 0 or min(mix.values()) < 0:
+        raise BadInput("generate.mix: shares must not be negative, and one must be above 0")
+    left = _uniform(f"task:{seed}:{row}") * total
+    for task, share in mix.items():
+        left -= share
+        if left < 0:
+            return task
+    return next(task for task, share in reversed(mix.items()) if share)
+
+
+def draw_target(row: str, seed: int, languages: Sequence[str], source: str) -> str:
+    """One of `languages` that is not `source`, all equally likely."""
+    others = [language for language in languages if language != source]
+    return others[int(_uniform(f"target:{seed}:{row}") * len(others))]
+
+
+def nearest(row: str, seed: int, items: Mapping[str, Item], count: int) -> list[Item]:
+    """`count` of the items by id, drawn for the row (rendezvous hashing: an item more changes few draws)."""
+    ordered = sorted(items, key=lambda item: hashlib.sha256(f"{seed}:{row}:{item}".encode()).digest())
+    return [items[item] for item in ordered[:count]]
+
+
+def _uniform(text: str) -> float:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64

@@ -1,0 +1,89 @@
+"""The example pool of a round: cases of one task that a prompt may show, good and bad, frozen and hashed."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stages.lib.artifacts import digest
+from stages.lib.tasks.catalog import Seed, load_all
+from stages.lib.tasks.draws import nearest
+
+
+@dataclass(frozen=True)
+class Case:
+    """An answer that was found good, or bad for `reason`; `origin` is "seed" or "round R"."""
+
+    id: str
+    task: str
+    good: bool
+    language: str
+    target_language: str
+    code: str
+    docstring: str
+    answer: dict[str, str]
+    reason: str
+    origin: str
+
+
+def seeds() -> list[Case]:
+    """The seed examples of every task."""
+    return [
+        _from_seed(task.name, seed, good)
+        for task in load_all().values()
+        for good, group in ((True, task.seeds.good), (False, task.seeds.bad))
+        for seed in group
+    ]
+
+
+def from_verdicts(rows: Iterable[dict[str, Any]], code_of: dict[str, str]) -> list[Case]:
+    """A case for each row of `records.VERDICT`; `code_of` maps a function's id to its code."""
+    import json
+
+    return [
+        Case(
+            id=row["id"],
+            task=row["task"],
+            good=row["passed"],
+            language=row["language"],
+            target_language=row["target_language"],
+            code=code_of[row["function_id"]],
+            answer=json.loads(row["answer"]),
+            reason=next((ruling["reason"] for ruling in row["rulings"] if not ruling["passed"]), ""),
+            origin=f"round {row['round']}",
+        )
+        for row in rows
+    ]
+
+
+def frozen(cases: Iterable[Case], each: int, most_characters: int) -> tuple[list[Case], str]:
+    """The pool and its hash: for each task, `each` good and `each` bad cases of at most `most_characters`
+    of code and answer, whichever the hash of their ids gives, topped up with seeds where there are fewer."""
+    groups: dict[tuple[str, bool], dict[str, Case]] = defaultdict(dict)
+    for case in cases:
+        if len(case.code) + sum(map(len, case.answer.values())) <= most_characters:
+            groups[case.task, case.good][case.id] = case
+    pool: list[Case] = []
+    for task in load_all():
+        for good in (True, False):
+            chosen = nearest("pool", 0, groups[task, good], each)
+            spare = {case.id: case for case in seeds() if (case.task, case.good) == (task, good)}
+            top_up = [case for id, case in spare.items() if id not in groups[task, good]]
+            pool += chosen + top_up[: each - len(chosen)]
+    return pool, digest([asdict(case) for case in pool])
+
+
+def _from_seed(task: str, seed: Seed, good: bool) -> Case:
+    content = {"task": task, "good": good, **seed.model_dump()}
+    return Case(
+        id=digest(content),
+        task=task,
+        good=good,
+        language=seed.language,
+        target_language=seed.target_language or seed.language,
+        code=seed.code,
+        docstring=seed.docstring,
+        answer=seed.answer,
+        reason=seed.reason,
+        origin="seed",
+    )

@@ -1,0 +1,152 @@
+"""From a task and a function to chat messages and a JSON schema, and from an answer to the instance's keys."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from stages.lib.errors import BadInput
+from stages.lib.tasks.catalog import FOLDER, Task
+from stages.lib.tasks.pool import Case
+
+SUMMARY = 200  # characters of documentation in a prompt
+COMMENTS = ("#", "//", "/*", "*", "--")
+
+
+def answer_schema(task: Task, code: str) -> dict[str, Any]:
+    """The JSON schema of what the teacher writes for `code`, keys in the task's order."""
+    properties = {key: _property(value, code) for key, value in task.writes.items()}
+    return _object(properties)
+
+
+def code_lines(code: str) -> list[str]:
+    """The lines of `code`, without indentation, that a bug can be planted in: those that do something, occur
+    once, and are not the first."""
+    lines = [line.strip() for line in code.splitlines()]
+    return [
+        line
+        for line in lines[1:]
+        if any(letter.isalnum() for letter in line) and not line.startswith(COMMENTS) and lines.count(line) == 1
+    ]
+
+
+def generation_messages(
+    task: Task, code: str, docstring: str, language: str, target_language: str, examples: Sequence[Case]
+) -> list[dict[str, str]]:
+    """The teacher's prompt: good examples are turns of the conversation, bad ones lines of the task."""
+    import json
+
+    bad = [case for case in examples if not case.good]
+    keys = list(task.writes)
+    system = _render(
+        "generate_system.j2", definition=task.definition, requirements=task.requirements, keys=keys, bad=bad
+    )
+    messages = [{"role": "system", "content": system}]
+    for case in examples:
+        if case.good:
+            messages.append({"role": "user", "content": _question(task, case.code, case.docstring, case.language, case.target_language)})
+            messages.append({"role": "assistant", "content": json.dumps(case.answer, ensure_ascii=False)})
+    messages.append({"role": "user", "content": _question(task, code, docstring, language, target_language)})
+    return messages
+
+
+def summary(docstring: str) -> str:
+    """The first sentence of the first paragraph, in a line of at most 200 characters; "" for none."""
+    paragraph = " ".join(docstring.strip().split("\n\n")[0].split())
+    sentence = re.split(r"(?<=[.!?])\s", paragraph)[0]
+    return sentence if len(sentence) <= SUMMARY else ""
+
+
+def fill(task: Task, code: str, answer: dict[str, str]) -> dict[str, str]:
+    """The paper's four output keys: what the teacher wrote, and what the task fills from the raw code."""
+    filled = {key: _expand(template, code=code, **answer) for key, template in task.fills.items()}
+    both = {**filled, **{key: value.strip("\n") for key, value in answer.items()}}
+    keys = ("instruction", "information", "solution")
+    return {"task_name": task.name, **{key: both.get(key, "") for key in keys}}
+
+
+def judge_messages(task: Task, row: dict[str, str]) -> list[dict[str, str]]:
+    """The judge's prompt for an instance with the keys instruction, information and solution."""
+    question = _render(
+        "judge_user.j2",
+        task=task.name,
+        definition=task.definition,
+        rules=task.judge,
+        **{key: row[key] for key in ("instruction", "information", "solution")},
+    )
+    return [{"role": "system", "content": _render("judge_system.j2")}, {"role": "user", "content": question}]
+
+
+def judge_schema(task: Task) -> dict[str, Any]:
+    """The JSON schema of a judgement: for each rule, then overall, a reason and yes or no."""
+    reason = {"type": "string", "minLength": 10, "maxLength": 90}
+    ruling = _object({"reason": reason, "answer": {"type": "string", "enum": ["yes", "no"]}})
+    return _object({rule: ruling for rule in [*(rule.rule for rule in task.judge), "overall"]})
+
+
+def templates_hash() -> str:
+    """The sha256, hex, over the templates."""
+    content = b"".join(file.name.encode() + file.read_bytes() for file in sorted(FOLDER.glob("*.j2")))
+    return hashlib.sha256(content).hexdigest()
+
+
+def replace_line(code: str, line: str, other: str) -> str:
+    """`code` with the line whose text is `line` replaced by `other`, its indentation kept."""
+    lines = code.split("\n")
+    for number, text in enumerate(lines):
+        if text.strip() == line.strip():
+            lines[number] = text[: len(text) - len(text.lstrip())] + other.strip()
+            return "\n".join(lines)
+    return code
+
+
+def _property(value: dict[str, Any], code: str) -> dict[str, Any]:
+    if value.get("enum_of") == "code_lines":
+        return {"type": "string", "enum": code_lines(code)}
+    return value
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _question(task: Task, code: str, docstring: str, language: str, target_language: str) -> str:
+    ask = _expand(task.ask, language=language, target_language=target_language)
+    return _render("generate_user.j2", code=code, docstring=summary(docstring), language=language, ask=ask)
+
+
+@cache
+def _environment() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), undefined=jinja2.StrictUndefined, keep_trailing_newline=False
+    )
+    environment.filters["replace_line"] = replace_line
+    environment.filters["tojson"] = _to_json
+    return environment
+
+
+def _to_json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _render(template: str, **values: Any) -> str:
+    import jinja2
+
+    try:
+        return str(_environment().get_template(template).render(**values))
+    except jinja2.TemplateError as error:
+        raise BadInput(f"{FOLDER / template}: {error}") from None
+
+
+def _expand(template: str, **values: Any) -> str:
+    import jinja2
+
+    try:
+        return str(_environment().from_string(template).render(**values))
+    except jinja2.TemplateError as error:
+        raise BadInput(f"{template!r} (stages/lib/tasks/*.yaml): {error}") from None

@@ -1,0 +1,15 @@
+"""The only door to a language model endpoint: an iterator of asks in, an iterator of answers out.
+
+    with teacher.connect(settings, label="generate@1", seed=1) as model:
+        for answer in model.answers(asks, total=len(rows)):
+            ...
+
+Answers come in the order of the asks and memory stays bounded. Every response is in the journal
+before it is used, and none is asked for twice: docs/teacher.md tells how a request goes.
+"""
+
+from stages.lib.teacher.client import Ask, Teacher, connect, seed_of
+from stages.lib.teacher.ledger import Answer, Ledger
+from stages.lib.teacher.settings import Price, Settings
+
+__all__ = ["Answer", "Ask", "Ledger", "Price", "Settings", "Teacher", "connect", "seed_of"]

@@ -1,0 +1,56 @@
+"""From a model's text to a value under a JSON schema, or to the fault that is named when it is asked again."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from stages.lib.teacher.exchange import Reply
+
+LIMITS = ("minLength", "maxLength", "minItems", "maxItems", "pattern")
+
+
+def parse(reply: Reply, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """The object in the reply and "", or None and what is wrong with it.
+
+    Tolerant of what models do around JSON: prose, code fences, raw line breaks inside strings.
+    """
+    found = _first_object(reply.text)
+    if found is None and reply.finish == "length":
+        return None, f"the answer was cut off after {reply.completion_tokens} tokens; be shorter"
+    if found is None:
+        return None, "the answer holds no JSON object" if reply.text.strip() else "the answer is empty"
+    fault = _violation(found, schema)
+    return (None, fault) if fault else (found, "")
+
+
+def without_limits(schema: Any) -> Any:
+    """`schema` without the limits on length and form, which some endpoints refuse."""
+    if isinstance(schema, Mapping):
+        return {key: without_limits(value) for key, value in schema.items() if key not in LIMITS}
+    if isinstance(schema, list):
+        return [without_limits(value) for value in schema]
+    return schema
+
+
+def _first_object(text: str) -> dict[str, Any] | None:
+    decoder = json.JSONDecoder(strict=False)
+    start = text.find("{")
+    while start >= 0:
+        try:
+            value, _ = decoder.raw_decode(text, start)
+        except ValueError:
+            start = text.find("{", start + 1)
+            continue
+        return value if isinstance(value, dict) else None
+    return None
+
+
+def _violation(value: dict[str, Any], schema: dict[str, Any]) -> str:
+    from jsonschema import Draft202012Validator
+
+    errors = Draft202012Validator(schema).iter_errors(value)
+    first = min(errors, key=lambda error: [str(part) for part in error.path], default=None)
+    if first is None:
+        return ""
+    where = ".".join(str(part) for part in first.path) or "the answer"
+    return f"{where}: {first.message[:200]}"

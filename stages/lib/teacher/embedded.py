@@ -1,0 +1,36 @@
+"""The embedded default: a llama.cpp server inside this process, on a GGUF file; no key, no network.
+
+It lives in a thread of this process and so dies with it, however that ends. One slot and no prompt
+cache make an answer depend on its request alone, not on what was asked before or beside it; on two
+cores that is as fast as eight slots. The thread count does not change the answers: llama.cpp
+splits its matrix products by rows.
+"""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from stages.lib.teacher.settings import Settings
+
+
+def start(model: Path, settings: Settings) -> tuple[Any, str]:
+    """Serve `model` on a free port of this machine; the server, to be kept, and its base URL."""
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(model)
+    parameters.n_ctx = settings.context
+    parameters.n_parallel = 1
+    parameters.cache_prompt = False
+    parameters.cpuparams.n_threads = settings.threads
+    parameters.cpuparams_batch.n_threads = settings.threads
+    parameters.port = _free_port()
+    parameters.verbosity = -1
+    server = xllamacpp.Server(parameters)
+    return server, f"{server.listening_address}/v1"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,190 @@
+"""The journal of everything that a model answered: append-only, crash-safe, shared by processes.
+
+`journal/exchanges.log` holds a line a response: eight hex digits of CRC-32, a space, canonical
+JSON. Appends go through an exclusive `flock`, and whoever holds it first cuts off what a killed
+writer left of a line. A response counts once its line is synced to disk; responses that arrive
+while a sync runs share the next one (group commit). Failures are never written.
+
+`journal/claims` is empty: a process that is about to ask locks one byte of it, at an offset drawn
+from the request's key. Another process that wants the same answer waits for it in the journal
+instead of paying for it again; the kernel drops the claims of a process that dies.
+"""
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import threading
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from stages.lib.artifacts import canonical
+from stages.lib.teacher.exchange import Reply, Request
+
+FOLDER = Path("journal")
+CLAIM_POLL_S = 0.1
+
+log = logging.getLogger(__name__)
+
+
+class Journal:
+    """The journal in `folder`, made if absent. One object a process; its methods may be called from any thread."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "exchanges.log"
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._claims = os.open(folder / "claims", os.O_RDWR | os.O_CREAT, 0o644)
+        self._lock = threading.Lock()
+        self._end = 0  # everything before this offset is in the index
+        self._index: dict[bytes, tuple[int, int]] = {}  # key: offset and length of its line
+        self._spent: Counter[str] = Counter()  # US dollars by label
+        self._pending: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._committer: asyncio.Task[None] | None = None
+        self.refresh()
+
+    def close(self) -> None:
+        """Close the files, and with them give up every claim."""
+        os.close(self._file)
+        os.close(self._claims)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def spent(self, label: str) -> float:
+        """US dollars that all responses journaled under `label` cost, by the prices at the time."""
+        return self._spent[label]
+
+    def get(self, request: Request) -> Reply | None:
+        """The reply to `request`, if some process ever journaled it and this one has read that far."""
+        place = self._index.get(bytes.fromhex(request.key))
+        if place is None:
+            return None
+        record = _parse(os.pread(self._file, place[1], place[0]))
+        if record is None:
+            raise OSError(f"{self.path} changed at byte {place[0]} while it was read")
+        return Reply(record["response"], record["finish"], record["prompt_tokens"], record["completion_tokens"])
+
+    async def put(self, request: Request, reply: Reply, label: str, cost: float) -> None:
+        """Return once the reply is on disk. Raises `OSError` if it cannot be written."""
+        record = {
+            "key": request.key,
+            "model": request.body["model"],
+            "label": label,
+            "cost": cost,
+            "response": reply.text,
+            "finish": reply.finish,
+            "prompt_tokens": reply.prompt_tokens,
+            "completion_tokens": reply.completion_tokens,
+        }
+        written = asyncio.get_running_loop().create_future()
+        self._pending.append((_line(record), written))
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit())
+        await written
+
+    @asynccontextmanager
+    async def claim(self, request: Request) -> AsyncIterator[None]:
+        """Hold the sole right, among all processes on this journal, to ask `request`.
+
+        When the claim is granted the index has everything that was written before it.
+        """
+        offset = int(request.key[:15], 16)
+        while True:
+            try:
+                fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+                break
+            except (BlockingIOError, PermissionError):
+                await asyncio.sleep(CLAIM_POLL_S)
+        try:
+            self.refresh()
+            yield
+        finally:
+            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, offset)
+
+    def refresh(self) -> None:
+        """Index what other processes have appended; cut off what a killed one left of a line."""
+        with self._lock:
+            if os.fstat(self._file).st_size == self._end:
+                return
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                self._read_on()
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    async def _commit(self) -> None:
+        while self._pending:
+            batch, self._pending = self._pending, []
+            try:
+                await asyncio.to_thread(self._append, b"".join(line for line, _ in batch))
+            except OSError as error:
+                for _, written in batch:
+                    if not written.done():
+                        written.set_exception(error)
+                continue
+            for _, written in batch:
+                if not written.done():
+                    written.set_result(None)
+        self._committer = None
+
+    def _append(self, lines: bytes) -> None:
+        with self._lock:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                self._read_on()
+                self._write(lines)
+                self._read_on()
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+        os.fsync(self._file)
+
+    def _write(self, lines: bytes) -> None:
+        rest = memoryview(lines)
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError as error:
+            os.ftruncate(self._file, self._end)
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
+
+    def _read_on(self) -> None:
+        """Index the lines after `_end`. The caller holds both locks, so that no line is still being written."""
+        with os.fdopen(os.dup(self._file), "rb") as stream:
+            stream.seek(self._end)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    log.warning(
+                        "%s ends in a record cut after %d bytes; cut back to the last whole one, at byte %d",
+                        *(self.path, len(line), self._end),
+                    )
+                    os.ftruncate(self._file, self._end)
+                    return
+                self._note(line)
+                self._end += len(line)
+
+    def _note(self, line: bytes) -> None:
+        record = _parse(line)
+        if record is None:
+            log.warning("%s: the record at byte %d is damaged; its request will be asked again", self.path, self._end)
+            return
+        self._index[bytes.fromhex(record["key"])] = (self._end, len(line))
+        self._spent[record["label"]] += record["cost"]
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    body = canonical(record).encode()
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The record in `line`, or None if its bytes are not what was written."""
+    check, _, body = line.rstrip(b"\n").partition(b" ")
+    if check != b"%08x" % zlib.crc32(body):
+        return None
+    return dict(json.loads(body))

@@ -1,0 +1,93 @@
+"""What became of every ask: exchanges and dead letters as files of an artifact, and their totals."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.lib.artifacts import canonical
+from stages.lib.errors import BadInput
+from stages.lib.records import EXCHANGE
+from stages.lib.teacher.budget import Budget
+from stages.lib.teacher.exchange import Exchange
+
+ROW_GROUP = 1000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The end of an ask: `value` under its schema, or None and the `fault` that it died of.
+
+    `exchanges` are the responses that were used on the way, `attempts` what went wrong before the
+    end: a fault each, with the request's key and, where there was one, the text that came back.
+    """
+
+    id: str
+    value: dict[str, Any] | None
+    fault: str
+    exchanges: tuple[Exchange, ...]
+    attempts: tuple[dict[str, str], ...]
+
+
+class Ledger:
+    """Writes `exchanges.parquet` and `dead_letters.jsonl` into a folder, row by row, and counts."""
+
+    def __init__(self, folder: Path, budget: Budget) -> None:
+        self._exchanges = pq.ParquetWriter(folder / "exchanges.parquet", EXCHANGE, compression="zstd")
+        self._dead = (folder / "dead_letters.jsonl").open("w", encoding="utf-8")
+        self._dead_path = folder / "dead_letters.jsonl"
+        self._budget = budget
+        self._rows: list[dict[str, Any]] = []
+        self._count: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._flush()
+        self._exchanges.close()
+        self._dead.close()
+
+    def add(self, answer: Answer) -> None:
+        """Count `answer` and write its exchanges, or its whole story if it is a dead letter."""
+        self._count["asked"] += 1
+        self._count["answered"] += answer.value is not None
+        self._count["reasked"] += max(0, len(answer.exchanges) - 1)
+        for exchange in answer.exchanges:
+            self._rows.append(exchange.record)
+            self._count["prompt_tokens"] += exchange.reply.prompt_tokens
+            self._count["completion_tokens"] += exchange.reply.completion_tokens
+        if len(self._rows) >= ROW_GROUP:
+            self._flush()
+        if answer.value is None:
+            self._faults[answer.fault] += 1
+            self._dead.write(canonical({"id": answer.id, "reason": answer.fault, "attempts": answer.attempts}) + "\n")
+
+    def metrics(self) -> dict[str, Any]:
+        """Rows asked and answered, dead letters, tokens, and US dollars by the price table."""
+        keys = ("asked", "answered", "reasked", "prompt_tokens", "completion_tokens")
+        spend = self._budget.cost(self._count["prompt_tokens"], self._count["completion_tokens"])
+        dead = self._count["asked"] - self._count["answered"]
+        return {**{key: self._count[key] for key in keys}, "dead_letters": dead, "spend_usd": round(spend, 6)}
+
+    def check(self, max_dead_share: float) -> None:
+        """Raise `BadInput` if more than `max_dead_share` of the asks are dead letters."""
+        dead = sum(self._faults.values())
+        if dead and dead > max_dead_share * self._count["asked"]:
+            reason, often = self._faults.most_common(1)[0]
+            raise BadInput(
+                f"{dead} of {self._count['asked']} rows are dead letters, more than max_dead_share = {max_dead_share}; "
+                f"{often} of them: {reason}; every attempt is in {self._dead_path}"
+            )
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._exchanges.write_table(pa.Table.from_pylist(self._rows, EXCHANGE))
+            self._rows = []
