@@ -403,6 +403,13 @@ def test_a_limit_on_codesearchnet_takes_by_id(workspace: Workspace) -> None:
     assert taken == set(sorted(row["id"] for row in rows_of(workspace))[:5])
 
 
+def test_a_hub_dataset_that_cannot_be_had_is_named(workspace: Workspace) -> None:
+    workspace.set("collect.sources", [{"kind": "codesearchnet", "hub": "owner/name", "revision": "0" * 40}])
+    result = workspace.run("collect", HF_HUB_OFFLINE="1", HF_HOME=str(workspace.path))
+    assert result.returncode == 3, result.stderr
+    assert f"dataset owner/name at {'0' * 40} cannot be had from the hub" in result.stderr
+
+
 # Bad input
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from stages.lib.corpus import archives, codesearchnet, packages
 from stages.lib.corpus.codesearchnet import SetAside
 from stages.lib.corpus.functions import Function, extract, function_id, language_of
-from stages.lib.corpus.sources import CodeSearchNet, Package, Sample, Shape, Tree
+from stages.lib.corpus.sources import CodeSearchNet, FileSample, Package, Sample, Shape, Tree
 from stages.lib.errors import BadInput
 
 Entry = dict[str, Any] | SetAside
@@ -72,7 +72,7 @@ class Reader:
         return name, self._from_files(archives.read_archive(archive), source, name, source.license)
 
     def _from_files(
-        self, files: Iterable[tuple[str, bytes]], sample: Sample, name: str, license: str
+        self, files: Iterable[tuple[str, bytes]], sample: FileSample, name: str, license: str
     ) -> Iterator[Entry]:
         limits = sample.limits
         wanted = []

@@ -22,8 +22,6 @@ class Sample(Section):
     """What is taken of a source: of each language so many functions at most (null: all of every language)."""
 
     take: dict[Language, Positive] | None = None
-    per_file: Positive | None = None  # functions of one file at most
-    only: list[str] | None = None  # paths inside the source, with * for anything; null: all
 
     @property
     def limits(self) -> dict[str, int] | None:
@@ -31,7 +29,14 @@ class Sample(Section):
         return None if self.take is None else {str(language): most for language, most in self.take.items()}
 
 
-class Tree(Sample):
+class FileSample(Sample):
+    """What is taken of a source that is made of source files."""
+
+    per_file: Positive | None = None  # functions of one file at most
+    only: list[str] | None = None  # paths inside the source, with * for anything; null: all
+
+
+class Tree(FileSample):
     """A folder of source code on this machine. Where the folder lies is no part of the result, its `name` is."""
 
     kind: Literal["tree"]
@@ -40,7 +45,7 @@ class Tree(Sample):
     license: str = ""
 
 
-class Package(Sample):
+class Package(FileSample):
     """A package at a pinned version whose archive must have a pinned sha256."""
 
     kind: Literal["package"]
@@ -48,7 +53,7 @@ class Package(Sample):
     name: str
     version: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    form: Form = "wheel"
+    form: Form = "wheel"  # pip's; the other clients have one form
     license: str = ""
 
 
