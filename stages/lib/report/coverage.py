@@ -1,0 +1,65 @@
+"""How well the picks cover the corpus."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stages.lib.artifacts import Artifact
+from stages.lib.report import figures, tables
+from stages.lib.report.run import Run
+from stages.lib.report.tables import Row
+
+SERIES = Path("plots/coreset.csv")
+DRAWN = 6000  # functions in the map at most; more only make the page heavy
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The covering radius after the last pick, and the two plots."""
+
+    picks: int
+    radius: float
+    bound: float
+    random: float | None
+    curve: str
+    map: str
+    drawn: int
+    dimensions: int
+    languages: list[Row]
+
+
+def read(run: Run) -> Coverage:
+    """From the coreset and its series of radii."""
+    coreset = run["data/coreset"]
+    radii = tables.column(coreset, "coreset.parquet", "radius")
+    random = _random(SERIES)
+    # After k picks greedy leaves at most twice the radius of the best choice of k rows (Gonzalez 1985).
+    halves = [radius / 2 for radius in radii]
+    points, order = _projection(coreset)
+    picked = order >= 0
+    rest = points[~picked]
+    rest = rest[:: max(1, -(-len(rest) // DRAWN))]
+    return Coverage(
+        picks=len(radii),
+        radius=radii[-1],
+        bound=halves[-1],
+        random=random[1][-1] if random[1] else None,
+        curve=figures.covering_radius(radii, random, (range(1, len(radii) + 1), halves)),
+        map=figures.projection(rest, points[picked]),
+        drawn=len(rest) + int(picked.sum()),
+        dimensions=run.metrics["coreset"]["dimension"],
+        languages=tables.read(coreset, "coverage.parquet"),
+    )
+
+
+def _projection(coreset: Artifact) -> tuple[np.ndarray, np.ndarray]:
+    x, y, order = (np.array(tables.column(coreset, "projection.parquet", name)) for name in ("x", "y", "order"))
+    return np.stack([x, y], axis=1), order
+
+
+def _random(series: Path) -> tuple[list[int], list[float]]:
+    with series.open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row.get("random_radius")]
+    return [int(row["centres"]) for row in rows], [float(row["random_radius"]) for row in rows]

@@ -1,0 +1,171 @@
+"""Before and after, problem by problem."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import comb, sqrt
+
+from stages.lib.report import tables
+from stages.lib.report.page import percent, plural
+from stages.lib.report.run import Run
+from stages.lib.report.tables import Row
+
+
+@dataclass
+class Side:
+    """What a model's completions of one problem came to: verdicts counted."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def passed(self) -> int:
+        """How many completions passed."""
+        return self.verdicts["passed"]
+
+    @property
+    def total(self) -> int:
+        """How many completions there are."""
+        return self.verdicts.total()
+
+    @property
+    def share(self) -> float:
+        """The part that passed."""
+        return self.passed / self.total if self.total else 0.0
+
+
+@dataclass
+class Problem:
+    """One problem, answered by both models."""
+
+    task_id: str
+    base: Side = field(default_factory=Side)
+    tuned: Side = field(default_factory=Side)
+
+
+@dataclass
+class Comparison:
+    """All problems, those that moved, and whether the moves could be chance."""
+
+    problems: list[Problem]
+
+    @property
+    def gained(self) -> list[Problem]:
+        """Problems that the tuned model passes more often."""
+        return [problem for problem in self.problems if problem.tuned.share > problem.base.share]
+
+    @property
+    def lost(self) -> list[Problem]:
+        """Problems that the base model passes more often."""
+        return [problem for problem in self.problems if problem.tuned.share < problem.base.share]
+
+    @property
+    def moved(self) -> list[Problem]:
+        """Gained and lost."""
+        return [*self.gained, *self.lost]
+
+    @property
+    def chance(self) -> float:
+        """The two-sided p value of the sign test: how likely so one-sided a split is if moves are coin tosses.
+
+        https://en.wikipedia.org/wiki/Sign_test
+        """
+        moved, fewer = len(self.moved), min(len(self.gained), len(self.lost))
+        return min(1.0, 2 * sum(comb(moved, i) for i in range(fewer + 1)) / 2**moved)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model's pass@k as its metrics give it, and the counts and interval behind pass@1."""
+
+    pass_at: dict[str, float]
+    passed: int
+    completions: int
+    problems: int
+    low: float
+    high: float
+
+    @property
+    def pass_at_1(self) -> float:
+        """The share of completions that pass, over all problems."""
+        return self.pass_at["pass@1"]
+
+    @property
+    def counts(self) -> str:
+        """The counts and the interval, in words."""
+        interval = f"95% interval {percent(self.low)} to {percent(self.high)}"
+        return f"{self.passed} of {plural(self.completions, 'completion')}, {interval}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Both models on the same problems."""
+
+    base: Result
+    tuned: Result
+    comparison: Comparison
+    slice: str
+
+    @property
+    def judgement(self) -> str:
+        """What the difference is worth, in a sentence or two."""
+        gained, lost = len(self.comparison.gained), len(self.comparison.lost)
+        problems = plural(len(self.comparison.problems), "problem")
+        if not gained and not lost:
+            return f"The tuned model passes each of the {problems} as often as the base model: no difference was seen."
+        moves = f"Of {problems}, {gained} are passed more often after tuning and {lost} less often"
+        chance = self.comparison.chance
+        if chance < 0.05:
+            return f"{moves}; chance alone would split them so unevenly with p = {chance:.2g} (sign test)."
+        return f"{moves}, which chance alone explains (sign test, p = {chance:.2g}): no difference is shown."
+
+
+def read(run: Run) -> Evaluation:
+    """From the scores of both models, their metrics, and the parameters that the completions were made with."""
+    rows = {model: tables.read(run[f"data/scores/{model}"], "scores.parquet") for model in ("base", "tuned")}
+    comparison = compare(rows["base"], rows["tuned"])
+    results = {
+        model: _result(run.metrics[f"score-{model}"], [getattr(problem, model) for problem in comparison.problems])
+        for model in rows
+    }
+    return Evaluation(results["base"], results["tuned"], comparison, _slice(run, len(comparison.problems)))
+
+
+def _result(metrics: Row, sides: list[Side]) -> Result:
+    pass_at = {name: value for name, value in metrics.items() if name.startswith("pass@")}
+    low, high = interval(pass_at["pass@1"], len(sides))
+    passed, completions = sum(side.passed for side in sides), sum(side.total for side in sides)
+    return Result(pass_at, passed, completions, len(sides), low, high)
+
+
+def _slice(run: Run, problems: int) -> str:
+    return f"HumanEval, {problems} of 164 problems"
+
+
+def compare(base: Iterable[Row], tuned: Iterable[Row]) -> Comparison:
+    """Rows of `records.SCORE` of both models, by problem, in the order of the problems' numbers."""
+    problems: dict[str, Problem] = {}
+    for name, rows in (("base", base), ("tuned", tuned)):
+        for row in rows:
+            problem = problems.setdefault(row["task_id"], Problem(row["task_id"]))
+            getattr(problem, name).verdicts[row["verdict"]] += 1
+    return Comparison(sorted(problems.values(), key=lambda problem: _number(problem.task_id)))
+
+
+def interval(share: float, problems: int) -> tuple[float, float]:
+    """The 95% Wilson interval of `share` solved of `problems`; it is too wide, never too narrow, where a problem
+    has several completions.
+
+    https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval#Wilson_score_interval
+    """
+    if not problems:
+        return 0.0, 1.0
+    z = 1.959964
+    middle = share + z * z / (2 * problems)
+    reach = z * sqrt(share * (1 - share) / problems + z * z / (4 * problems * problems))
+    scale = 1 + z * z / problems
+    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
+
+
+def _number(task_id: str) -> tuple[int, str]:
+    last = task_id.rpartition("/")[2]
+    return (int(last) if last.isdigit() else 0, task_id)

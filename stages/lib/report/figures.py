@@ -1,0 +1,136 @@
+"""The report's plots, as inline SVG: the same bytes for the same numbers, in the page's own colours.
+
+A plot is drawn in marker colours, which `tidy` turns into the page's CSS variables, so that plots
+follow dark mode and print. Text stays text, in the page's font.
+"""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+Points = Sequence[float]
+
+# Marker colours that no plot would use by chance, and the variables of style.css that replace them.
+INK, MUTED, RULE = "#010203", "#010204", "#010205"
+FIRST, SECOND, FAINT = "#010206", "#010207", "#010208"
+VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", FIRST: "first", SECOND: "second", FAINT: "faint"}
+
+SIZE = 4.8, 3.1  # inches, of 72 user units each
+SETTINGS = {
+    "svg.fonttype": "none",
+    "path.simplify": False,
+    "font.size": 10.5,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "legend.fontsize": 10,
+    "lines.linewidth": 1.8,
+}
+
+
+def covering_radius(chosen: Points, random: tuple[Points, Points], bound: tuple[Points, Points]) -> str:
+    """Covering radius after each centre, log-log; `random` and `bound` are pairs of k and radius, maybe empty."""
+
+    def plot(axes: Any) -> None:
+        if len(random[0]):
+            axes.plot(*random, color=SECOND, linestyle=(0, (5, 2)), label="random choice")
+        axes.plot(range(1, len(chosen) + 1), chosen, color=FIRST, label="k-center greedy")
+        if len(bound[0]):
+            axes.plot(*bound, color=MUTED, linestyle=(0, (1, 2)), label="lower bound for any choice")
+        for axis in (axes.xaxis, axes.yaxis):
+            _logarithmic(axis)
+        axes.legend(loc="lower left")
+
+    return _draw("Covering radius after each centre, on logarithmic axes", plot, "centres chosen", "covering radius")
+
+
+def projection(points: np.ndarray, picks: np.ndarray) -> str:
+    """All functions in two dimensions, (N, 2), and the (k, 2) that were picked."""
+
+    def plot(axes: Any) -> None:
+        _dots(axes, points, FAINT, 2.2)
+        _dots(axes, picks, SECOND, 5.0)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+
+    return _draw("Two-dimensional projection of all functions, with the picked ones marked", plot)
+
+
+def loss(train: tuple[Points, Points], validation: tuple[Points, Points]) -> str:
+    """Training and validation loss, each a pair of steps and values; validation may be empty."""
+
+    def plot(axes: Any) -> None:
+        axes.plot(*train, color=FIRST, label="training")
+        if len(validation[0]):
+            axes.plot(*validation, color=SECOND, marker="o", markersize=4, label="validation")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(loc="upper right")
+
+    return _draw("Loss by training step", plot, "optimizer step", "loss per token, nats")
+
+
+def _draw(title: str, plot: Callable[[Any], None], x: str = "", y: str = "") -> str:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**SETTINGS, "svg.hashsalt": title}):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        plot(figure.add_subplot(xlabel=x, ylabel=y))
+        svg = io.StringIO()
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+    return tidy(svg.getvalue(), title)
+
+
+def _dots(axes: Any, points: np.ndarray, color: str, size: float) -> None:
+    """A dot at each of (N, 2) points: a path of strokes without length and with round ends, a tenth of
+    the bytes of a scatter plot's."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    codes = np.tile([Path.MOVETO, Path.LINETO], len(points))
+    path = Path(np.repeat(points, 2, axis=0), codes)
+    axes.add_patch(PathPatch(path, fill=False, edgecolor=color, linewidth=size, capstyle="round"))
+    axes.update_datalim(points)
+    axes.autoscale_view()
+
+
+def _logarithmic(axis: Any) -> None:
+    """A logarithmic axis whose ticks are plain numbers, 1 2 5 10 20 50, not powers of ten."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    axis._set_axes_scale("log")
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def tidy(svg: str, title: str) -> str:
+    """matplotlib's SVG file as an element of a page: no prolog, no fixed size, two decimals, CSS colours."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # ids would repeat between plots; nothing refers to a group
+    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would hold for the whole page
+    svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
+    for marker, variable in VARIABLES.items():
+        svg = svg.replace(marker, f"var(--{variable})")
+    box = re.search(r'<svg [^>]*(viewBox="[^"]*")[^>]*>', svg)
+    assert box, "matplotlib wrote no SVG"
+    label = escape(title)
+    return f'<svg {box[1]} role="img" aria-label="{label}">{svg[box.end() :].strip()}'

@@ -1,0 +1,134 @@
+"""The way of the rows: in and out of each stage, dropped by each rule, with examples of each drop."""
+
+from dataclasses import dataclass, field
+
+from stages.lib.report import judging, tables
+from stages.lib.report.run import CANDIDATES, VERDICTS, Run
+from stages.lib.report.tables import Row
+
+
+@dataclass
+class Drop:
+    """Rows that one rule of one stage dropped."""
+
+    rule: str
+    rows: int
+    share: float  # of the rows that came into the stage
+    examples: list["Example"] = field(default_factory=list)
+
+
+@dataclass
+class Step:
+    """One stage of the funnel; `unit` says what its rows are."""
+
+    stage: str
+    unit: str
+    rows_in: int
+    rows_out: int
+    drops: list[Drop] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """The part of the rows that came out, 0 where none came in."""
+        return self.rows_out / self.rows_in if self.rows_in else 0.0
+
+
+@dataclass
+class Example:
+    """A dropped row: where it comes from, what the rule found, its text."""
+
+    about: str
+    reason: str
+    text: str
+
+
+def steps(run: Run, examples: int) -> list[Step]:
+    """Every stage that takes rows away, in the order of the pipeline, with so many examples of each drop."""
+    found = [_collect(run, examples), _filter(run, examples), _coreset(run)]
+    for key in run.rounds:
+        found += [_generate(run, key, examples), _judge(run, key, examples)]
+    return [*found, _assemble(run, examples)]
+
+
+def _collect(run: Run, examples: int) -> Step:
+    functions = run["data/functions"]
+    aside = tables.lines(functions, "set_aside.jsonl")
+    rows, bad = tables.rows_in(functions, "functions.parquet"), sum(entry["rows"] for entry in aside)
+    shown = [Example(f"{e['source']}, {e['file']}, line {e['line']}", e["reason"], "") for e in aside[:examples]]
+    return _step("collect", "rows read", rows + bad, rows, {"could not be read": (bad, shown)})
+
+
+def _filter(run: Run, examples: int) -> Step:
+    corpus = run["data/corpus"]
+    ids, rules = (tables.column(corpus, "dropped.parquet", name) for name in ("id", "rule"))
+    order = [*dict.fromkeys(rules), *(rule for rule in run.metrics["filter"]["dropped"] if rule not in rules)]
+    found = {}
+    for rule in order:
+        members = [id for id, dropped_by in zip(ids, rules, strict=True) if dropped_by == rule]
+        chosen = tables.lowest(members, examples)
+        rows = tables.with_ids(corpus, "dropped.parquet", chosen)
+        found[rule] = len(members), [_function(rows[id], rows[id]["reason"]) for id in chosen]
+    kept = tables.rows_in(corpus, "corpus.parquet")
+    return _step("filter", "functions", len(ids) + kept, kept, found)
+
+
+def _coreset(run: Run) -> Step:
+    rows = tables.rows_in(run["data/corpus"], "corpus.parquet")
+    return Step("coreset", "functions", rows, tables.rows_in(run["data/coreset"], "coreset.parquet"))
+
+
+def _generate(run: Run, key: str, examples: int) -> Step:
+    candidates = run[CANDIDATES + key]
+    aside, dead = (tables.lines(candidates, file) for file in ("set_aside.jsonl", "dead_letters.jsonl"))
+    chosen = [*sorted(aside, key=_id)[:examples], *sorted(dead, key=_id)[:examples]]
+    functions = tables.with_ids(run["data/corpus"], "corpus.parquet", map(_id, chosen))
+    long = [_function(functions[e["id"]], f"about {e['tokens']} tokens") for e in chosen if "tokens" in e]
+    silent = [_function(functions[e["id"]], e["reason"]) for e in chosen if "tokens" not in e]
+    made = tables.rows_in(candidates, "candidates.parquet")
+    drops = {"too long for the prompt": (len(aside), long), "no usable answer": (len(dead), silent)}
+    return _step(f"generate@{key}", "functions asked about", made + len(aside) + len(dead), made, drops)
+
+
+def _judge(run: Run, key: str, examples: int) -> Step:
+    verdicts = [row for row in run.verdicts if str(row["round"]) == key]
+    dead = tables.lines(run[VERDICTS + key], "dead_letters.jsonl")
+    drops: dict[str, tuple[int, list[Example]]] = {}
+    for name in (judging.BY_CHECKS, judging.BY_JUDGE):
+        rows = [row for row in verdicts if judging.outcome(row) == name]
+        drops[name] = len(rows), [_candidate(row) for row in sorted(rows, key=_id)[:examples]]
+    drops["no usable answer"] = len(dead), [Example(e["id"], e["reason"], "") for e in sorted(dead, key=_id)[:examples]]
+    passed = sum(row["passed"] for row in verdicts)
+    return _step(f"judge@{key}", "candidates", len(verdicts) + len(dead), passed, drops)
+
+
+def _assemble(run: Run, examples: int) -> Step:
+    passed = sum(row["passed"] for row in run.verdicts)
+    dropped = tables.read(run["data/dataset"], "dropped.parquet")
+    drops = {}
+    for rule in dict.fromkeys(row["rule"] for row in dropped):
+        rows = sorted((row for row in dropped if row["rule"] == rule), key=_id)
+        drops[rule] = (
+            len(rows),
+            [Example(f"{r['task']}, {r['language']}", r["reason"], r["instruction"]) for r in rows[:examples]],
+        )
+    return _step("assemble", "rows that passed", passed, run.splits().total(), drops)
+
+
+def _step(stage: str, unit: str, rows_in: int, rows_out: int, drops: dict[str, tuple[int, list[Example]]]) -> Step:
+    listed = [Drop(rule, rows, rows / rows_in if rows_in else 0.0, shown) for rule, (rows, shown) in drops.items()]
+    return Step(stage, unit, rows_in, rows_out, listed)
+
+
+def _function(row: Row, reason: str) -> Example:
+    about = f"{row['language']}, {row['source']}, {row['path']}, line {row['line']}"
+    return Example(about, reason, row["code"])
+
+
+def _candidate(row: Row) -> Example:
+    ruling = next(ruling for ruling in row["rulings"] if not ruling["passed"])
+    reason = f"{ruling['rule'].replace('_', ' ')}: {ruling['reason']}"
+    return Example(f"{row['task']}, {row['language']}", reason, f"{row['instruction']}\n\n{row['solution']}")
+
+
+def _id(entry: Row) -> str:
+    return str(entry["id"])

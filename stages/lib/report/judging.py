@@ -1,0 +1,133 @@
+"""What the checks and the judge said: pass rates by task and round, rules by failure rate, rows to read."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stages.lib.report import tables
+from stages.lib.report.run import Run
+from stages.lib.report.tables import Row
+
+PASSED, BY_CHECKS, BY_JUDGE = "passed", "failed the checks", "failed the judge"
+
+
+@dataclass
+class Rate:
+    """So many of `asked` rows failed; `reasons` counts the words of those failures."""
+
+    asked: int = 0
+    failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def share(self) -> float:
+        """The failure rate, 0 where nothing was asked."""
+        return self.failed / self.asked if self.asked else 0.0
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of the candidates of one task and round."""
+
+    task: str
+    round: str
+    counted: Counter[str]
+
+    @property
+    def total(self) -> int:
+        """All candidates."""
+        return self.counted.total()
+
+    @property
+    def passed(self) -> int:
+        """Those that passed every check and the judge."""
+        return self.counted[PASSED]
+
+    @property
+    def by_checks(self) -> int:
+        """Those that a check stopped."""
+        return self.counted[BY_CHECKS]
+
+    @property
+    def by_judge(self) -> int:
+        """Those that the judge stopped."""
+        return self.counted[BY_JUDGE]
+
+    @property
+    def share(self) -> float:
+        """The pass rate, 0 where there is no candidate."""
+        return self.passed / self.total if self.total else 0.0
+
+
+def outcome(verdict: Row) -> str:
+    """What became of a candidate: a row that a check stops counts there, whatever the judge says of it."""
+    if verdict["passed"]:
+        return PASSED
+    checks = (ruling for ruling in verdict["rulings"] if ruling["kind"] == "check")
+    return BY_JUDGE if all(ruling["passed"] for ruling in checks) else BY_CHECKS
+
+
+def summarize(verdicts: Sequence[Row]) -> dict[str, Any]:
+    """Outcomes of all candidates, by task and round with a total, and the rules by failure rate."""
+    by_task = [
+        Outcomes(task, str(round), Counter(outcome(row) for row in verdicts if (row["task"], row["round"]) == key))
+        for key in sorted({(row["task"], row["round"]) for row in verdicts})
+        for task, round in [key]
+    ]
+    return {
+        "all": Outcomes("all", "", Counter(map(outcome, verdicts))),
+        "judged": sum(bool(row["judge_request"]) for row in verdicts),
+        "by_task": by_task,
+        "checks": rules(verdicts, "check"),
+        "judge": rules(verdicts, "judge"),
+    }
+
+
+def rules(verdicts: Sequence[Row], kind: str) -> list[tuple[str, Rate]]:
+    """The rules of one kind ("check" or "judge"), the one that fails most often first."""
+    rates: dict[str, Rate] = defaultdict(Rate)
+    for verdict in verdicts:
+        for ruling in verdict["rulings"]:
+            if ruling["kind"] == kind:
+                rate = rates[ruling["rule"]]
+                rate.asked += 1
+                if not ruling["passed"]:
+                    rate.failed += 1
+                    rate.reasons[ruling["reason"]] += 1
+    return sorted(rates.items(), key=lambda entry: (-entry[1].share, entry[0]))
+
+
+def choose(verdicts: Sequence[Row], most: int) -> list[Row]:
+    """`most` rows to read, nobody's pick: in turn of every task and outcome the row with the next id, which is
+    a hash. Rows of one task stand together, the passed ones first."""
+    groups: dict[tuple[str, str], Iterator[Row]] = {}
+    for task in sorted({verdict["task"] for verdict in verdicts}):
+        for name in (PASSED, BY_JUDGE, BY_CHECKS):
+            members = [row for row in verdicts if row["task"] == task and outcome(row) == name]
+            groups[task, name] = iter(sorted(members, key=lambda row: row["id"]))
+    chosen: list[tuple[int, Row]] = []
+    while groups and len(chosen) < most:
+        for position, (key, members) in enumerate(list(groups.items())):
+            row = next(members, None)
+            if row is None:
+                del groups[key]
+            elif len(chosen) < most:
+                chosen.append((position, row))
+    order = [PASSED, BY_JUDGE, BY_CHECKS]
+    return [row for _, row in sorted(chosen, key=lambda c: (c[1]["task"], order.index(outcome(c[1])), c[1]["id"]))]
+
+
+def to_read(run: Run, most: int) -> list[Row]:
+    """The chosen rows with the function of each and the place in the dataset that it found."""
+    chosen = choose(run.verdicts, most)
+    functions = tables.with_ids(run["data/corpus"], "corpus.parquet", [row["function_id"] for row in chosen])
+    return [
+        {
+            "verdict": row,
+            "outcome": outcome(row),
+            "function": functions[row["function_id"]],
+            "split": run.split_of.get(row["id"]),
+        }
+        for row in chosen
+    ]

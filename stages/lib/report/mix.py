@@ -1,0 +1,78 @@
+"""The mix of languages and of tasks at several points of the run, beside the paper's."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stages.lib.report import page, tables
+from stages.lib.report.run import SPLITS, Run
+
+OTHERS = "Others"
+
+
+@dataclass(frozen=True)
+class Share:
+    """One language or task: its share, 0 to 1, at each point of the run, and in the paper if it is named there."""
+
+    name: str
+    shares: list[float | None]
+    paper: float | None
+
+
+@dataclass(frozen=True)
+class Mix:
+    """The shares at the points of the run named in `columns`, and the rows at each."""
+
+    columns: list[str]
+    rows: list[Share]
+    totals: list[int]
+    paper_total: int | None
+
+
+def languages(run: Run) -> Mix:
+    """Languages of the functions, the corpus, the picks and the dataset beside table 1."""
+    points = {
+        "functions": tables.count(run["data/functions"], "functions.parquet", "language"),
+        "corpus": tables.count(run["data/corpus"], "corpus.parquet", "language"),
+        "picks": tables.count(run["data/coreset"], "coreset.parquet", "language"),
+        "dataset": _dataset(run, "language"),
+    }
+    paper = {name: group["paper"] / 100 for name, group in run.metrics["filter"]["language_percent"].items()}
+    return compare(points, paper)
+
+
+def tasks(run: Run) -> Mix:
+    """Tasks of the candidates, of those that passed and of the dataset beside table 2."""
+    points = {
+        "candidates": Counter(row["task"] for row in run.verdicts),
+        "passed": Counter(row["task"] for row in run.verdicts if row["passed"]),
+        "dataset": _dataset(run, "task"),
+    }
+    paper = page.paper()["task_rows"]
+    total = sum(paper.values())
+    return compare(points, {name: rows / total for name, rows in paper.items()}, total)
+
+
+def compare(points: Mapping[str, Mapping[str, int]], paper: Mapping[str, float], paper_total: int | None = None) -> Mix:
+    """The rows by name at each of `points` beside the shares of `paper`, in its order; names that the paper
+    does not give follow, and its "Others" is what they are together."""
+    named = [name for name in paper if name != OTHERS]
+    unnamed = sorted({name for counted in points.values() for name in counted} - set(named))
+    totals = [sum(counted.values()) for counted in points.values()]
+
+    def shares(names: Sequence[str]) -> list[float | None]:
+        found = [sum(counted.get(name, 0) for name in names) for counted in points.values()]
+        return [rows / total if total else None for rows, total in zip(found, totals, strict=True)]
+
+    rows = [Share(name, shares([name]), paper[name]) for name in named]
+    if OTHERS in paper:
+        rows.append(Share(f"{OTHERS}: {', '.join(unnamed) or 'none here'}", shares(unnamed), paper[OTHERS]))
+    else:
+        rows += [Share(name, shares([name]), None) for name in unnamed]
+    return Mix(list(points), rows, totals, paper_total)
+
+
+def _dataset(run: Run, column: str) -> Counter[str]:
+    return Counter(
+        value for split in SPLITS for value in tables.column(run["data/dataset"], f"{split}.parquet", column)
+    )

@@ -1,0 +1,52 @@
+"""The report's templates, filled. Whatever comes from a corpus or a model is escaped."""
+
+from pathlib import Path
+from typing import Any
+
+from stages.lib import params
+
+FOLDER = Path(__file__).parent
+MOST_CHARACTERS = 6000  # of one text; `make trace` prints the rest
+
+
+def render(template: str, **values: Any) -> str:
+    """The text of `template` (a file beside this module) with `values`; .html.j2 files are escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "percent": percent, "clip": clip, "plural": plural}
+    style = (FOLDER / "style.css").read_text(encoding="utf-8")
+    return environment.get_template(template).render(style=style, **values)
+
+
+def paper() -> dict[str, Any]:
+    """The paper's figures, paper.yaml."""
+    return params.read(FOLDER / "paper.yaml")
+
+
+def number(value: float | int | None) -> str:
+    """`value` for a reader: 12,345 or 0.1234; a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 in percent, with one decimal."""
+    return "–" if share is None else f"{100 * share:.1f}%"
+
+
+def plural(count: int, word: str) -> str:
+    """"1 row", "2 rows"."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def clip(text: str, most: int = MOST_CHARACTERS) -> str:
+    """`text`, cut after `most` characters with a word on how many follow."""
+    return text if len(text) <= most else f"{text[:most]}\n… {len(text) - most:,} more characters"

@@ -1,0 +1,50 @@
+"""Reading what the report needs of an artifact's tables, without loading the whole of them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from stages.lib.artifacts import Artifact
+
+Row = dict[str, Any]
+
+
+def rows_in(artifact: Artifact, file: str) -> int:
+    """The rows of `file` as its seal counts them."""
+    return next(int(entry["rows"] or 0) for entry in artifact.files if entry["path"] == file)
+
+
+def read(artifact: Artifact, file: str) -> list[Row]:
+    """All rows of a parquet file."""
+    return list(pq.read_table(artifact.file(file)).to_pylist())
+
+
+def lines(artifact: Artifact, file: str) -> list[Row]:
+    """All lines of a JSONL file."""
+    return [json.loads(line) for line in artifact.file(file).read_text(encoding="utf-8").splitlines()]
+
+
+def column(artifact: Artifact, file: str, name: str) -> list[Any]:
+    """One column of a parquet file."""
+    return list(pq.read_table(artifact.file(file), columns=[name])[name].to_pylist())
+
+
+def count(artifact: Artifact, file: str, name: str) -> Counter[str]:
+    """How many rows have each value of column `name`, in the order in which the values first appear."""
+    return Counter(column(artifact, file, name))
+
+
+def with_ids(artifact: Artifact, file: str, ids: Iterable[str]) -> dict[str, Row]:
+    """The rows of a parquet file that have these ids, by id."""
+    table = pq.read_table(artifact.file(file), filters=pc.field("id").isin(pa.array(set(ids), pa.string())))
+    return {row["id"]: row for row in table.to_pylist()}
+
+
+def lowest(ids: Iterable[str], most: int) -> list[str]:
+    """`most` ids at random, always the same ones: an id is a hash, so the lowest are a fair sample."""
+    return sorted(set(ids))[:most]
