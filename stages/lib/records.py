@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.lib.artifacts import canonical
 from stages.lib.errors import BadInput
 
 LANGUAGES = ("Python", "PHP", "Go", "Java", "JavaScript", "Ruby", "C++", "C#", "Rust")
@@ -40,6 +41,7 @@ CANDIDATE = pa.schema(
         ("instruction", pa.string()),
         ("information", pa.string()),
         ("solution", pa.string()),
+        ("answer", pa.string()),  # what the teacher wrote of these, JSON; the task fills the rest from the raw code
         ("examples", pa.list_(pa.string())),  # ids of the pool's examples in the prompt
         ("request", pa.string()),  # the journal's key of the request that made it
     ]
@@ -116,6 +118,11 @@ def write(path: Path, rows: Iterable[dict[str, Any]] | pa.Table, schema: pa.Sche
         else pa.Table.from_pylist(list(rows), schema)
     )
     pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write `rows` as JSON lines, canonical: the same bytes for the same rows."""
+    path.write_text("".join(canonical(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def read(path: Path, schema: pa.Schema) -> pa.Table:

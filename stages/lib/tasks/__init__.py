@@ -6,8 +6,15 @@ One YAML file a task in this folder, Jinja templates beside them; docs/tasks.md 
 from stages.lib.tasks.catalog import Rule, Task, load, load_all
 from stages.lib.tasks.checks import Row, run
 from stages.lib.tasks.draws import draw_target, draw_task, nearest
-from stages.lib.tasks.pool import Case, frozen, from_verdicts, seeds
-from stages.lib.tasks.prompts import answer_schema, fill, generation_messages, judge_messages, judge_schema, templates_hash
+from stages.lib.tasks.pool import Case, draw_examples, from_verdicts, frozen, seeds
+from stages.lib.tasks.prompts import (
+    answer_schema,
+    fill,
+    generation_messages,
+    judge_messages,
+    judge_schema,
+    templates_hash,
+)
 
 __all__ = [
     "Case",
@@ -15,6 +22,7 @@ __all__ = [
     "Rule",
     "Task",
     "answer_schema",
+    "draw_examples",
     "draw_target",
     "draw_task",
     "fill",

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from stages.lib import params
 from stages.lib.errors import BadInput
@@ -45,12 +45,17 @@ class Task(params.Section):
     definition: str
     requirements: list[str]
     ask: str
-    target_languages: list[str] = []
+    target_languages: list[str] = Field(default_factory=list)
     writes: dict[str, dict[str, Any]]
     fills: dict[str, str]
     checks: list[str]
     judge: list[Rule]
     seeds: Seeds
+
+    @property
+    def takes_input(self) -> bool:
+        """Whether an instance of this task has an information (an input) of its own."""
+        return "information" in self.writes or bool(self.fills.get("information"))
 
 
 @cache
@@ -80,5 +85,7 @@ def _read(file: Path) -> Task:
         raise BadInput(f"{file}: checks: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
     for seed in task.seeds.good + task.seeds.bad:
         if list(seed.answer) != list(task.writes):
-            raise BadInput(f"{file}: seeds: an answer has the keys {list(seed.answer)}, writes says {list(task.writes)}")
+            raise BadInput(
+                f"{file}: seeds: an answer has the keys {list(seed.answer)}, writes says {list(task.writes)}"
+            )
     return task

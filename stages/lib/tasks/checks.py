@@ -15,9 +15,11 @@ from stages.lib.corpus import functions
 
 # Letters and signs after which a language's name is another word: "Java" is not in "JavaScript".
 _NAMES = {"Go": r"(?:Go|Golang)", "C++": r"C\+\+", "C#": r"(?:C#|C sharp)"}
-_CODE_SIGNS = re.compile(r"[{}<>]|==|!=|:=|->|=>|&&|\|\||;\s*$|\w\(\)?[\w\s,.]*\)\s*[:{]|^\s*(?:def|func|public|return)\b", re.M)
+_CODE_SIGNS = re.compile(r"[{}]|[=!]=|:=|->|=>|&&|\|\||;\s*$", re.M)
 _FENCE = re.compile(r"```")
-_PROSE_LINE = re.compile(r"^\s*(?:Here|This|The|Note|Sure|In this|Explanation|Output|Example|Answer)\b[^=;{}()]*[.:]?\s*$")
+_PROSE_LINE = re.compile(
+    r"^\s*(?:Here|This|The|Note|Sure|In this|Explanation|Output|Example|Answer)\b[^=;{}()]*[.:]?\s*$"
+)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def draw_task(row: str, seed: int, mix: Mapping[str, float]) -> str:
         left -= share
         if left < 0:
             return task
-    return next(task for task, share in reversed(mix.items()) if share)
+    return max(mix, key=lambda task: mix[task])  # rounding left nothing for the last
 
 
 def draw_target(row: str, seed: int, languages: Sequence[str], source: str) -> str:

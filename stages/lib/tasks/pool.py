@@ -1,7 +1,8 @@
 """The example pool of a round: cases of one task that a prompt may show, good and bad, frozen and hashed."""
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,10 +37,8 @@ def seeds() -> list[Case]:
     ]
 
 
-def from_verdicts(rows: Iterable[dict[str, Any]], code_of: dict[str, str]) -> list[Case]:
-    """A case for each row of `records.VERDICT`; `code_of` maps a function's id to its code."""
-    import json
-
+def from_verdicts(rows: Iterable[dict[str, Any]], functions: Mapping[str, dict[str, Any]]) -> list[Case]:
+    """A case for each row of `records.VERDICT`; `functions` are the rows of `records.FUNCTION` by id."""
     return [
         Case(
             id=row["id"],
@@ -47,7 +46,8 @@ def from_verdicts(rows: Iterable[dict[str, Any]], code_of: dict[str, str]) -> li
             good=row["passed"],
             language=row["language"],
             target_language=row["target_language"],
-            code=code_of[row["function_id"]],
+            code=functions[row["function_id"]]["code"],
+            docstring=functions[row["function_id"]]["docstring"],
             answer=json.loads(row["answer"]),
             reason=next((ruling["reason"] for ruling in row["rulings"] if not ruling["passed"]), ""),
             origin=f"round {row['round']}",
@@ -71,6 +71,18 @@ def frozen(cases: Iterable[Case], each: int, most_characters: int) -> tuple[list
             top_up = [case for id, case in spare.items() if id not in groups[task, good]]
             pool += chosen + top_up[: each - len(chosen)]
     return pool, digest([asdict(case) for case in pool])
+
+
+def draw_examples(
+    pool: Iterable[Case], row: str, seed: int, task: str, language: str, good: int, bad: int
+) -> tuple[Case, ...]:
+    """`good` and `bad` cases of `task` for the row, drawn by its id; those in its language come first."""
+    examples: list[Case] = []
+    for wanted, count in ((True, good), (False, bad)):
+        own = {case.id: case for case in pool if (case.task, case.good) == (task, wanted)}
+        drawn = nearest(row, seed, own, len(own))
+        examples += sorted(drawn, key=lambda case: case.language != language)[:count]
+    return tuple(examples)
 
 
 def _from_seed(task: str, seed: Seed, good: bool) -> Case:

@@ -1,6 +1,7 @@
 """From a task and a function to chat messages and a JSON schema, and from an answer to the instance's keys."""
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -35,8 +36,6 @@ def generation_messages(
     task: Task, code: str, docstring: str, language: str, target_language: str, examples: Sequence[Case]
 ) -> list[dict[str, str]]:
     """The teacher's prompt: good examples are turns of the conversation, bad ones lines of the task."""
-    import json
-
     bad = [case for case in examples if not case.good]
     keys = list(task.writes)
     system = _render(
@@ -45,7 +44,12 @@ def generation_messages(
     messages = [{"role": "system", "content": system}]
     for case in examples:
         if case.good:
-            messages.append({"role": "user", "content": _question(task, case.code, case.docstring, case.language, case.target_language)})
+            messages.append(
+                {
+                    "role": "user",
+                    "content": _question(task, case.code, case.docstring, case.language, case.target_language),
+                }
+            )
             messages.append({"role": "assistant", "content": json.dumps(case.answer, ensure_ascii=False)})
     messages.append({"role": "user", "content": _question(task, code, docstring, language, target_language)})
     return messages
@@ -82,7 +86,7 @@ def judge_schema(task: Task) -> dict[str, Any]:
     """The JSON schema of a judgement: for each rule, then overall, a reason and yes or no."""
     reason = {"type": "string", "minLength": 10, "maxLength": 90}
     ruling = _object({"reason": reason, "answer": {"type": "string", "enum": ["yes", "no"]}})
-    return _object({rule: ruling for rule in [*(rule.rule for rule in task.judge), "overall"]})
+    return _object(dict.fromkeys([*(rule.rule for rule in task.judge), "overall"], ruling))
 
 
 def templates_hash() -> str:
@@ -129,8 +133,6 @@ def _environment() -> Any:
 
 
 def _to_json(value: Any) -> str:
-    import json
-
     return json.dumps(value, ensure_ascii=False)
 
 
