@@ -50,7 +50,12 @@ def verdict(number: int, of: Row, round: int, **fields: Any) -> Row:
     checked, judged = number % 3 != 1, number % 3 != 2
     rulings = [
         {"rule": "fields_present", "kind": "check", "passed": True, "reason": ""},
-        {"rule": "solution_parses", "kind": "check", "passed": checked, "reason": "" if checked else "line 3: no parse"},
+        {
+            "rule": "solution_parses",
+            "kind": "check",
+            "passed": checked,
+            "reason": "" if checked else "line 3: no parse",
+        },
     ]
     if checked:
         rulings.append({"rule": "is_clear", "kind": "judge", "passed": judged, "reason": f"Reason {number}."})
@@ -90,7 +95,8 @@ class Built:
         self.functions = [function(number) for number in range(60)]
         self.dropped = [
             {**row, "rule": rule, "reason": f"{rule} {nasty}"}
-            for rule, rows in (("length", self.functions[40:52]), ("syntax", self.functions[52:])) if drops
+            for rule, rows in (("length", self.functions[40:52]), ("syntax", self.functions[52:]))
+            if drops
             for row in rows
         ]
         self.corpus = self.functions[:40] if drops else self.functions
@@ -160,7 +166,9 @@ class Built:
             {"language": name, "corpus": self.languages(self.corpus, name), "coreset": self.languages(self.picks, name)}
             for name in LANGUAGES
         ]
-        with artifacts.create("data/coreset", stage="coreset", inputs=self.open("data/corpus", "data/embeddings")) as out:
+        with artifacts.create(
+            "data/coreset", stage="coreset", inputs=self.open("data/corpus", "data/embeddings")
+        ) as out:
             records.write(out / "coreset.parquet", centres, coreset.CORESET)
             records.write(out / "projection.parquet", points, coreset.PROJECTION)
             records.write(out / "coverage.parquet", covered, coreset.COVERAGE)
@@ -236,3 +244,188 @@ class Built:
         with artifacts.create(f"data/scores/{model}", stage=f"score@{model}", inputs=inputs) as out:
             records.write(out / "scores.parquet", scores, records.SCORE)
         artifacts.write_metrics(f"score@{model}", {"pass@1": len(solved) / 10})
+
+
+class Page(HTMLParser):
+    """The report's elements and text; balanced tags are asserted while it is read."""
+
+    VOID = frozenset({"meta", "br", "hr", "img", "link", "input"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+
+@pytest.fixture
+def report(workspace: Workspace) -> Callable[..., tuple[Built, Page]]:
+    def make(**wanted: Any) -> tuple[Built, Page]:
+        built = Built(**wanted)
+        ran = workspace.run("report")
+        assert ran.returncode == 0, ran.stderr
+        return built, Page(Path("report/index.html").read_text())
+
+    return make
+
+
+def summary() -> dict[str, str]:
+    lines = Path("report/summary.txt").read_text().splitlines()
+    return dict(re.split(r" {2,}", line, maxsplit=1) for line in lines)
+
+
+def test_the_page_holds_the_numbers_of_its_artifacts(report: Callable[..., tuple[Built, Page]]) -> None:
+    built, page = report()
+    verdicts = built.verdicts[1] + built.verdicts[2]
+    passed = sum(row["passed"] for row in verdicts)
+    assert f"From {len(built.functions)} functions to {len(built.split['train'])} training rows" in page.text
+    assert f"{passed} passed ({100 * passed / len(verdicts):.1f}%)" in page.text
+    assert f"{built.radii[-1]:.4g}" in page.text
+    assert f"{built.losses[0]:.3f} → {built.losses[-1]:.3f}" in page.text
+    assert "on the held-out rows to 1.875" in page.text
+    for rule in ("length", "syntax"):
+        rows = sum(row["rule"] == rule for row in built.dropped)
+        assert f"{rule} {rows} rows, {100 * rows / len(built.functions):.1f}%" in page.text
+    for artifact in artifacts.find_all():
+        if artifact.name != "report":
+            assert artifacts.open(artifact).root in page.text
+
+
+def test_the_summary_holds_the_same_numbers(report: Callable[..., tuple[Built, Page]]) -> None:
+    built, _ = report()
+    lines = summary()
+    passed = sum(row["passed"] for rows in built.verdicts.values() for row in rows)
+    metrics = {model: artifacts.read_json(Path(f"metrics/score-{model}.json")) for model in ("base", "tuned")}
+    coverage = artifacts.read_json(Path("metrics/coreset.json"))
+    assert lines["filter"] == f"{len(built.corpus)} of {len(built.functions)} functions"
+    assert lines["judge pass rate"] == f"{100 * passed / 20:.1f}% ({passed} of 20)"
+    assert lines["covering radius"].startswith(f"{coverage['radius_last']:.4g} after {len(built.picks)} picks")
+    assert lines["training loss"] == f"{built.losses[0]:.3f} first, {built.losses[-1]:.3f} last"
+    for model, values in metrics.items():
+        counts = f"({len(built.solved[model])} of 10 completions"
+        assert lines[f"pass@1, {model}"].startswith(f"{100 * values['pass@1']:.1f}% {counts}")
+    assert lines["report"] == "report/index.html"
+
+
+def test_the_page_loads_nothing(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report()
+    html = Path("report/index.html").read_text()
+    assert not [tag for tag, _ in page.tags if tag in {"script", "link", "img", "iframe", "object", "embed", "image"}]
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "action"):
+            assert (attributes.get(name) or "#").startswith("#"), (tag, attributes)
+    assert not re.search(r"url\((?!#)|@import", html)
+    assert len(html) < 2_000_000
+
+
+def test_every_link_and_label_has_its_target(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report()
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    wanted = {
+        (attributes.get(name) or "").lstrip("#")
+        for _, attributes in page.tags
+        for name in ("href", "xlink:href", "aria-labelledby")
+        if name in attributes
+    }
+    assert wanted <= set(ids)
+    svgs = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert len(svgs) == 3
+    assert all(svg["aria-label"] and svg["role"] == "img" for svg in svgs)
+
+
+def test_what_comes_from_models_and_corpora_is_escaped(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report(nasty=NASTY)
+    html = Path("report/index.html").read_text()
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert page.text.count(NASTY) >= 4  # instruction, input, output, a filter's reason
+
+
+def test_the_same_artifacts_give_the_same_bytes(
+    report: Callable[..., tuple[Built, Page]], workspace: Workspace
+) -> None:
+    report()
+    first = artifacts.open("report").root
+    assert workspace.run("report", PYTHONHASHSEED="7", TZ="Asia/Tokyo").returncode == 0
+    assert artifacts.open("report").root == first
+
+
+@pytest.mark.parametrize(
+    "file", ["data/corpus/dropped.parquet", "data/verdicts/2/verdicts.parquet", "data/scores/tuned/scores.parquet"]
+)
+def test_a_damaged_artifact_stops_it_by_name(workspace: Workspace, file: str) -> None:
+    Built()
+    data = bytearray(Path(file).read_bytes())
+    data[len(data) // 2] ^= 1
+    Path(file).write_bytes(data)
+    ran = workspace.run("report")
+    assert ran.returncode == 3
+    assert f"{file} was changed" in ran.stderr
+    assert not Path("report/artifact.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda file: file.unlink(), "metrics/filter.json is missing; run `dvc repro --force filter`"),
+        (lambda file: file.write_text("{"), "metrics/filter.json is not JSON"),
+        (lambda file: file.write_text("[]"), "metrics/filter.json holds no JSON object"),
+    ],
+)
+def test_missing_metrics_stop_it_by_name(workspace: Workspace, damage: Callable[[Path], None], message: str) -> None:
+    Built()
+    damage(Path("metrics/filter.json"))
+    ran = workspace.run("report")
+    assert ran.returncode == 3
+    assert message in ran.stderr
+
+
+def test_a_run_without_drops_or_validation_or_a_row_that_passed(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report(drops=False, validation=False, passing=False)
+    assert "It dropped nothing in this run." in page.text
+    assert "There is no validation loss" in page.text
+    assert "0 passed (0.0%)" in page.text
+    assert "to 0 training rows" in page.text
+
+
+def test_rows_to_read_are_good_and_bad_of_every_task(
+    report: Callable[..., tuple[Built, Page]], workspace: Workspace
+) -> None:
+    workspace.set("report.rows_to_read", 8)
+    built, page = report()
+    shown = [attributes["id"] for tag, attributes in page.tags if tag == "h3" and "id" in attributes]
+    assert len(shown) == 8
+    of_task = dict.fromkeys(records.TASKS, 0)
+    passed = 0
+    for row in built.verdicts[1] + built.verdicts[2]:
+        if row["id"] in page.text:
+            of_task[row["task"]] += 1
+            passed += row["passed"]
+    assert set(of_task.values()) == {2}
+    assert passed == 4
+
+
+def test_several_completions_a_problem_are_counted(report: Callable[..., tuple[Built, Page]]) -> None:
+    built, page = report(samples=3)
+    assert f"{3 * len(built.solved['tuned'])} of 30" in page.text
+    assert "Of 10 problems, 2 are passed more often after tuning and 0 less often" in page.text

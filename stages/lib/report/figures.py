@@ -20,7 +20,7 @@ FIRST, SECOND, FAINT = "#010206", "#010207", "#010208"
 VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", FIRST: "first", SECOND: "second", FAINT: "faint"}
 
 SIZE = 4.8, 3.1  # inches, of 72 user units each
-SETTINGS = {
+SETTINGS: Any = {
     "svg.fonttype": "none",
     "path.simplify": False,
     "font.size": 10.5,

@@ -46,7 +46,8 @@ def numbers(facts: Facts) -> list[tuple[str, str, str]]:
     trained, examined = facts["training"], facts["evaluation"]
     return [
         ("functions collected", number(counts["functions"]), f"{number(counts['corpus'])} after the filter"),
-        ("functions picked", number(counts["picks"]), f"covering radius {number(covered.radius)}"),
+        ("functions picked", number(counts["picks"]), "to spread over the rest"),
+        ("covering radius", number(covered.radius), f"a random choice: {number(covered.random)}"),
         ("candidates passed", f"{judged.passed} of {judged.total}", f"judge pass rate {percent(judged.share)}"),
         ("training rows", number(counts["train"]), plural(counts["validation"], "row") + " for validation"),
         ("training loss", f"{trained.first:.3f} → {trained.last:.3f}", "first step and last"),

@@ -1,8 +1,9 @@
 """What the checks and the judge said: pass rates by task and round, rules by failure rate, rows to read."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice, zip_longest
 from typing import Any
 
 from stages.lib.report import tables
@@ -99,23 +100,16 @@ def rules(verdicts: Sequence[Row], kind: str) -> list[tuple[str, Rate]]:
 
 
 def choose(verdicts: Sequence[Row], most: int) -> list[Row]:
-    """`most` rows to read, nobody's pick: in turn of every task and outcome the row with the next id, which is
+    """`most` rows to read, nobody's pick: of every task and outcome in turn the row with the next id, which is
     a hash. Rows of one task stand together, the passed ones first."""
-    groups: dict[tuple[str, str], Iterator[Row]] = {}
-    for task in sorted({verdict["task"] for verdict in verdicts}):
-        for name in (PASSED, BY_JUDGE, BY_CHECKS):
-            members = [row for row in verdicts if row["task"] == task and outcome(row) == name]
-            groups[task, name] = iter(sorted(members, key=lambda row: row["id"]))
-    chosen: list[tuple[int, Row]] = []
-    while groups and len(chosen) < most:
-        for position, (key, members) in enumerate(list(groups.items())):
-            row = next(members, None)
-            if row is None:
-                del groups[key]
-            elif len(chosen) < most:
-                chosen.append((position, row))
-    order = [PASSED, BY_JUDGE, BY_CHECKS]
-    return [row for _, row in sorted(chosen, key=lambda c: (c[1]["task"], order.index(outcome(c[1])), c[1]["id"]))]
+    order = (PASSED, BY_JUDGE, BY_CHECKS)
+    groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
+    for row in sorted(verdicts, key=lambda row: row["id"]):
+        groups[row["task"], order.index(outcome(row))].append(row)
+    by_outcome = sorted(groups, key=lambda key: (key[1], key[0]))
+    turns = chain.from_iterable(zip_longest(*(groups[key] for key in by_outcome)))
+    chosen = {row["id"] for row in islice((row for row in turns if row), most)}
+    return [row for key in sorted(groups) for row in groups[key] if row["id"] in chosen]
 
 
 def to_read(run: Run, most: int) -> list[Row]:
@@ -127,6 +121,7 @@ def to_read(run: Run, most: int) -> list[Row]:
             "verdict": row,
             "outcome": outcome(row),
             "function": functions[row["function_id"]],
+            "checks_passed": [r["rule"] for r in row["rulings"] if r["kind"] == "check" and r["passed"]],
             "split": run.split_of.get(row["id"]),
         }
         for row in chosen

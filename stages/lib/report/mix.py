@@ -48,15 +48,14 @@ def tasks(run: Run) -> Mix:
         "passed": Counter(row["task"] for row in run.verdicts if row["passed"]),
         "dataset": _dataset(run, "task"),
     }
-    paper = page.paper()["task_rows"]
-    total = sum(paper.values())
-    return compare(points, {name: rows / total for name, rows in paper.items()}, total)
+    paper = page.paper()
+    return compare(points, {name: value / 100 for name, value in paper["task_percent"].items()}, paper["task_rows"])
 
 
 def compare(points: Mapping[str, Mapping[str, int]], paper: Mapping[str, float], paper_total: int | None = None) -> Mix:
-    """The rows by name at each of `points` beside the shares of `paper`, in its order; names that the paper
+    """The rows by name at each of `points` beside the shares of `paper`, the largest first; names that the paper
     does not give follow, and its "Others" is what they are together."""
-    named = [name for name in paper if name != OTHERS]
+    named = sorted((name for name in paper if name != OTHERS), key=lambda name: -paper[name])
     unnamed = sorted({name for counted in points.values() for name in counted} - set(named))
     totals = [sum(counted.values()) for counted in points.values()]
 

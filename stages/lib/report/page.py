@@ -43,7 +43,7 @@ def percent(share: float | None) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """"1 row", "2 rows"."""
+    """ "1 row", "2 rows"."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
