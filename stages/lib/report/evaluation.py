@@ -112,11 +112,11 @@ class Evaluation:
         problems = plural(len(self.comparison.problems), "problem")
         if not gained and not lost:
             return f"The tuned model passes each of the {problems} as often as the base model: no difference was seen."
-        moves = f"Of {problems}, {gained} are passed more often after tuning and {lost} less often"
+        moves = f"Of {problems}, tuning moved {gained} up and {lost} down"
         chance = self.comparison.chance
         if chance < 0.05:
-            return f"{moves}; chance alone would split them so unevenly with p = {chance:.2g} (sign test)."
-        return f"{moves}, which chance alone explains (sign test, p = {chance:.2g}): no difference is shown."
+            return f"{moves}; by chance alone a split as uneven has p = {chance:.2g} (sign test)."
+        return f"{moves}. Chance alone explains that (sign test, p = {chance:.2g}): no difference is shown."
 
 
 def read(run: Run) -> Evaluation:

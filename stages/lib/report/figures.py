@@ -54,8 +54,8 @@ def covering_radius(chosen: Points, random: tuple[Points, Points], bound: tuple[
         axes.plot(range(1, len(chosen) + 1), chosen, color=FIRST, label="k-center greedy")
         if len(bound[0]):
             axes.plot(*bound, color=MUTED, linestyle=(0, (1, 2)), label="lower bound for any choice")
-        for axis in (axes.xaxis, axes.yaxis):
-            _logarithmic(axis)
+        _logarithmic(axes.xaxis, ticks=(1, 2, 5))
+        _logarithmic(axes.yaxis, ticks=(1, 1.5, 2, 3, 5, 7))
         axes.legend(loc="lower left")
 
     return _draw("Covering radius after each centre, on logarithmic axes", plot, "centres chosen", "covering radius")
@@ -111,12 +111,12 @@ def _dots(axes: Any, points: np.ndarray, color: str, size: float) -> None:
     axes.autoscale_view()
 
 
-def _logarithmic(axis: Any) -> None:
-    """A logarithmic axis whose ticks are plain numbers, 1 2 5 10 20 50, not powers of ten."""
+def _logarithmic(axis: Any, ticks: Points) -> None:
+    """A logarithmic axis with plain numbers at `ticks` of every decade, not powers of ten."""
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     axis._set_axes_scale("log")
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_locator(LogLocator(subs=ticks))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
