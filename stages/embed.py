@@ -1,1 +1,105 @@
-"""embed: not written yet."""
+"""embed: every function of the corpus as a vector, so that the coreset can spread over them.
+
+Reads   data/corpus/corpus.parquet
+Writes  data/embeddings/embeddings.npy  float16 (N, d); row i is row i of the corpus
+        metrics/embed.json              rows, dimension, encoder, how many rows were cut at max_tokens
+
+Rows are encoded in order of length, longest first, so that a batch holds little padding and a lack
+of memory shows at once. Every shard of that order is saved: a killed run goes on after the last.
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from stages.lib import artifacts, checkpoint, encoder, params, records
+from stages.lib.encoder import Pooling
+
+
+class Params(params.Section):
+    """The section `embed` of params.yaml."""
+
+    encoder: str
+    text: Literal["code", "name, docstring and code"]
+    pooling: Pooling
+    normalize: bool
+    max_tokens: int = Field(ge=8)
+    batch_rows: int = Field(ge=1)  # padding differs between batches, and with it the last bits
+    shard_batches: int = Field(ge=1, exclude=True)
+    threads: int = Field(ge=1)  # the order of summing, and with it the last bits, follows the threads
+    device: Literal["auto", "cpu", "cuda"] = Field(exclude=True)
+
+
+log = logging.getLogger("tidemill.embed")
+
+
+def main() -> None:
+    knobs = params.load("embed", Params)
+    corpus = artifacts.open("data/corpus")
+    texts = read_texts(corpus, knobs)
+    model = encoder.load(
+        knobs.encoder,
+        pooling=knobs.pooling,
+        normalize=knobs.normalize,
+        max_tokens=knobs.max_tokens,
+        device=knobs.device,
+        threads=knobs.threads,
+    )
+    made_with = {**knobs.result, "encoder_sha256": model.fingerprint}
+    lengths = model.lengths(texts)
+    order = np.argsort(-lengths, kind="stable")
+    saves = checkpoint.folder("embed", [corpus], {**made_with, "shard_batches": knobs.shard_batches})
+    shards = list(encode_shards(model, texts, order, saves, knobs))
+    with artifacts.create("data/embeddings", stage="embed", inputs=[corpus], params=made_with) as out:
+        matrix = np.lib.format.open_memmap(
+            out / "embeddings.npy", mode="w+", dtype=np.float16, shape=(len(texts), model.dimension)
+        )
+        for rows, save in shards:
+            matrix[rows] = np.load(save / "vectors.npy")
+        matrix.flush()
+        artifacts.write_metrics(
+            "embed",
+            {
+                "rows": len(texts),
+                "dimension": model.dimension,
+                "encoder": knobs.encoder,
+                "encoder_sha256": model.fingerprint,
+                "tokens": int(lengths.sum()),
+                "rows_cut_at_max_tokens": int((lengths > knobs.max_tokens).sum()),
+                "tokens_cut": int(np.maximum(lengths - knobs.max_tokens, 0).sum()),
+            },
+        )
+    checkpoint.discard(saves)
+
+
+def read_texts(corpus: artifacts.Artifact, knobs: Params) -> list[str]:
+    """What is encoded of each function; the paper encodes the raw code."""
+    table = records.read(corpus.file("corpus.parquet"), records.FUNCTION)
+    if knobs.text == "code":
+        return table["code"].to_pylist()
+    columns = (table[name].to_pylist() for name in ("name", "docstring", "code"))
+    return ["\n".join(part for part in row if part) for row in zip(*columns, strict=True)]
+
+
+def encode_shards(
+    model: encoder.Encoder, texts: list[str], order: np.ndarray, saves: Path, knobs: Params
+) -> Iterator[tuple[np.ndarray, Path]]:
+    """Rows and sealed save of each shard of `order`; what a save already holds is not encoded again."""
+    size = knobs.batch_rows * knobs.shard_batches
+    count = -(-len(order) // size)
+    for number in range(count):
+        rows = order[number * size : (number + 1) * size]
+        save = saves / f"shard-{number:06d}"
+        if not checkpoint.is_valid(save):
+            save.mkdir(exist_ok=True)
+            batches = (rows[start : start + knobs.batch_rows] for start in range(0, len(rows), knobs.batch_rows))
+            vectors = np.concatenate([model.encode([texts[row] for row in batch]) for batch in batches])
+            np.save(save / "vectors.npy", vectors)
+            checkpoint.seal(save)
+            log.info("encoded shard %d of %d", number + 1, count)
+        yield rows, save
+        checkpoint.raise_if_stop_requested()

@@ -9,7 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from stages.lib import artifacts
 from stages.lib.errors import BadInput
+
+# What decides what a model answers: weights, configuration, vocabulary.
+FILES = (".safetensors", ".bin", ".gguf", ".json", ".txt", ".model", ".jinja")
 
 
 def locate(name: str) -> Path:
@@ -26,6 +30,29 @@ def locate(name: str) -> Path:
     if scheme == "hub":
         return _from_hub(name, rest)
     raise BadInput(f"model {name!r}: write package:NAME/FILE, path:FOLDER or hub:OWNER/NAME@REVISION")
+
+
+def device(name: str) -> str:
+    """The torch device that `name` ("auto", "cpu", "cuda") means here; "auto" takes a GPU if there is one.
+
+    Raises `BadInput` for "cuda" where there is none.
+    """
+    import torch
+
+    if name == "cpu":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    if name == "auto":
+        return "cpu"
+    raise BadInput("device cuda: torch finds no GPU here; set device to auto or cpu")
+
+
+def fingerprint(name: str) -> str:
+    """The sha256 over the files of model `name`, so that other weights under the same name are told apart."""
+    path = locate(name)
+    files = [path] if path.is_file() else sorted(file for file in path.glob("*") if file.suffix in FILES)
+    return artifacts.digest([[file.name, artifacts.hash_file(file)] for file in files])
 
 
 def load_causal(name: str) -> tuple[Any, Any]:
