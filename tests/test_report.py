@@ -16,6 +16,7 @@ from conftest import Workspace
 from stages import coreset, filter
 from stages.lib import artifacts, records
 from stages.lib.artifacts import Artifact
+from stages.lib.report import evaluation, mix, page
 
 Row = dict[str, Any]
 
@@ -424,3 +425,39 @@ def test_several_completions_a_problem_are_counted(report: Callable[..., tuple[B
     built, page = report(samples=3)
     assert f"{3 * len(built.solved['tuned'])} of 30" in page.text
     assert "Of 10 problems, tuning moved 2 up and 0 down" in page.text
+
+
+@pytest.mark.parametrize(
+    ("passed", "problems", "low", "high"),
+    [(1, 10, 0.0179, 0.4042), (0, 20, 0.0, 0.1611), (50, 100, 0.4038, 0.5962)],  # statsmodels, method="wilson"
+)
+def test_the_interval_is_wilsons(passed: int, problems: int, low: float, high: float) -> None:
+    assert evaluation.interval(passed / problems, problems) == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize(("gained", "lost", "chance"), [(0, 0, 1.0), (5, 0, 0.0625), (0, 8, 0.0078125), (3, 3, 1.0)])
+def test_the_sign_test_is_exact(gained: int, lost: int, chance: float) -> None:
+    def scores(solved: range) -> list[Row]:
+        return [
+            {"task_id": f"HumanEval/{n}", "verdict": "passed" if n in solved else "failed"}
+            for n in range(gained + lost)
+        ]
+
+    found = evaluation.compare(scores(range(gained, gained + lost)), scores(range(gained)))
+    assert (len(found.gained), len(found.lost)) == (gained, lost)
+    assert found.chance == pytest.approx(chance)
+
+
+def test_languages_that_the_paper_does_not_name_are_its_others() -> None:
+    found = mix.compare({"corpus": {"Go": 3, "C#": 1, "Rust": 4}}, {"Go": 0.2, "Python": 0.3, "Others": 0.05})
+    assert [(row.name, row.shares, row.paper) for row in found.rows] == [
+        ("Python", [0.0], 0.3),
+        ("Go", [3 / 8], 0.2),
+        ("Others: C#, Rust", [5 / 8], 0.05),
+    ]
+
+
+def test_a_point_without_rows_has_no_shares() -> None:
+    found = mix.compare({"dataset": {}}, {"code repair": 0.157})
+    assert found.rows[0].shares == [None]
+    assert page.percent(None) == "–"

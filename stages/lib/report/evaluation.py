@@ -5,10 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import comb, sqrt
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from stages.lib.report import tables
 from stages.lib.report.page import percent, plural
 from stages.lib.report.run import Run
 from stages.lib.report.tables import Row
+
+SHOWN = 4  # problems whose completions the page shows, those that moved first
 
 
 @dataclass
@@ -104,6 +109,7 @@ class Evaluation:
     tuned: Result
     comparison: Comparison
     slice: str
+    written: list[Row]
 
     @property
     def judgement(self) -> str:
@@ -127,7 +133,27 @@ def read(run: Run) -> Evaluation:
         model: _result(run.metrics[f"score-{model}"], [getattr(problem, model) for problem in comparison.problems])
         for model in rows
     }
-    return Evaluation(results["base"], results["tuned"], comparison, _slice(run, len(comparison.problems)))
+    shown = [*comparison.moved, *(problem for problem in comparison.problems if problem not in comparison.moved)]
+    return Evaluation(
+        base=results["base"],
+        tuned=results["tuned"],
+        comparison=comparison,
+        slice=_slice(run, len(comparison.problems)),
+        written=[_written(run, problem.task_id, rows) for problem in shown[:SHOWN]],
+    )
+
+
+def _written(run: Run, task_id: str, scores: dict[str, list[Row]]) -> Row:
+    """The prompt of a problem, and the first completion of each model with its verdict."""
+    found: Row = {"task_id": task_id}
+    for model, rows in scores.items():
+        file = run[f"data/completions/{model}"].file("completions.parquet")
+        first = (pc.field("task_id") == task_id) & (pc.field("sample") == 0)
+        [completion] = pq.read_table(file, filters=first).to_pylist()
+        score = next(row for row in rows if (row["task_id"], row["sample"]) == (task_id, 0))
+        found["prompt"] = completion["prompt"]
+        found[model] = {"completion": completion["completion"], **score}
+    return found
 
 
 def _result(metrics: Row, sides: list[Side]) -> Result:
