@@ -1,0 +1,10 @@
+"""The only door for code that we did not write: one function runs a program against its tests and says what happened.
+
+The strongest isolation that is found is used (`isolation()` names it): bubblewrap, else user namespaces
+through unshare(1), else none, which is refused unless it was asked for. docs/sandbox.md says what holds.
+"""
+
+from stages.lib.sandbox.program import Limits, Outcome, Program, Verdict
+from stages.lib.sandbox.run import isolation, run_all
+
+__all__ = ["Limits", "Outcome", "Program", "Verdict", "isolation", "run_all"]
