@@ -20,6 +20,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,11 +170,18 @@ def ask_all(
 
 def list_asks(rows: list[Row], knobs: Params) -> Iterator[teacher.Ask]:
     for row in rows:
-        code, documentation = row.function["code"], row.function["docstring"] if knobs.documentation else ""
-        messages = tasks.generation_messages(
-            row.task, code, documentation, row.function["language"], row.target_language, row.examples
-        )
-        yield teacher.Ask(row.function["id"], messages, tasks.answer_schema(row.task, code))
+        code, language = row.function["code"], row.function["language"]
+        documentation = row.function["docstring"] if knobs.documentation else ""
+        messages = tasks.generation_messages(row.task, code, documentation, language, row.target_language, row.examples)
+        schema = tasks.answer_schema(row.task, code, language, row.target_language)
+        yield teacher.Ask(row.function["id"], messages, schema, partial(object_to, row))
+
+
+def object_to(row: Row, written: dict[str, Any]) -> str:
+    """The first fault that the task wants named to the teacher at once, or ""."""
+    keys = tasks.fill(row.task, row.function["code"], written)
+    subject = tasks.Row.of(row.task, {**keys, **row.function, "target_language": row.target_language})
+    return next((fault for _, fault in tasks.run(row.task.reask_on, subject) if fault), "")
 
 
 def make_candidate(row: Row, answer: teacher.Answer, number: int, pool_hash: str, knobs: Params) -> dict[str, Any]:
@@ -190,7 +198,7 @@ def make_candidate(row: Row, answer: teacher.Answer, number: int, pool_hash: str
         **tasks.fill(row.task, row.function["code"], written),
         "answer": json.dumps(written, ensure_ascii=False),
         "examples": [case.id for case in row.examples],
-        "request": answer.exchanges[-1].request.key,
+        "request": answer.request,
     }
 
 

@@ -33,6 +33,7 @@ class Params(params.Section):
 
     seed: int = Field(ge=0)
     skip_failed_checks: bool
+    examples: int = Field(ge=0)
     max_dead_share: float = Field(ge=0, le=1)
     teacher: teacher.Settings
 
@@ -71,15 +72,7 @@ def check_all(candidates: list[Candidate], pool: dict[str, dict[str, Any]]) -> d
 def check(row: Candidate, examples: list[dict[str, Any]]) -> list[Ruling]:
     task = tasks.load(row["task"])
     shown = [text for case in examples for key, text in case["answer"].items() if key in ("instruction", "solution")]
-    subject = tasks.Row(
-        instruction=row["instruction"],
-        information=row["information"],
-        solution=row["solution"],
-        language=row["language"],
-        target_language=row["target_language"],
-        takes_input=task.takes_input,
-        examples=tuple(shown),
-    )
+    subject = tasks.Row.of(task, row, tuple(shown))
     return [rule(name, "check", not fault, fault) for name, fault in tasks.run(task.checks, subject)]
 
 
@@ -98,12 +91,12 @@ def judge_all(
         teacher.connect(knobs.teacher, label=f"judge@{number}", seed=knobs.seed) as model,
         model.ledger(out) as ledger,
     ):
-        for row, answer in zip(sent, model.answers(list_asks(sent), total=len(sent)), strict=True):
+        for row, answer in zip(sent, model.answers(list_asks(sent, knobs.examples), total=len(sent)), strict=True):
             ledger.add(answer)
             if answer.value is None:
                 dead.add(row["id"])
                 continue
-            requests[row["id"]] = answer.exchanges[-1].request.key
+            requests[row["id"]] = answer.request
             rulings[row["id"]] += [
                 rule(name, "judge", said["answer"] == "yes", said["reason"]) for name, said in answer.value.items()
             ]
@@ -121,10 +114,10 @@ def judge_all(
     return verdicts, ledger.metrics()
 
 
-def list_asks(rows: list[Candidate]) -> Iterator[teacher.Ask]:
+def list_asks(rows: list[Candidate], examples: int) -> Iterator[teacher.Ask]:
     for row in rows:
         task = tasks.load(row["task"])
-        yield teacher.Ask(row["id"], tasks.judge_messages(task, row), tasks.judge_schema(task))
+        yield teacher.Ask(row["id"], tasks.judge_messages(task, row, examples), tasks.judge_schema(task))
 
 
 def stands(rulings: list[Ruling]) -> bool:

@@ -19,6 +19,22 @@ class Rule(params.Section):
     ask: str
 
 
+class Ruling(params.Section):
+    """What the judge should say to one rule: a reason, then "yes" or "no"."""
+
+    reason: str
+    answer: str
+
+
+class Judged(params.Section):
+    """An instance and what the judge should say of it: a reason and yes or no for each rule and overall."""
+
+    instruction: str
+    information: str = ""
+    solution: str
+    rulings: dict[str, Ruling]
+
+
 class Seed(params.Section):
     """An example of our own: what the teacher should (good) or should not (bad, with the reason) write."""
 
@@ -39,7 +55,8 @@ class Seeds(params.Section):
 
 class Task(params.Section):
     """A task. `writes` is the JSON schema of each key that the teacher writes, in its order; `fills` is a
-    Jinja template for each further key of the instance, from the raw code and what the teacher wrote."""
+    Jinja template for each further key of the instance, from the raw code and what the teacher wrote.
+    `reask_on` are the checks whose fault is named to the teacher at once."""
 
     name: str
     definition: str
@@ -47,9 +64,11 @@ class Task(params.Section):
     ask: str
     target_languages: list[str] = Field(default_factory=list)
     writes: dict[str, dict[str, Any]]
+    reask_on: list[str] = Field(default_factory=list)
     fills: dict[str, str]
     checks: list[str]
     judge: list[Rule]
+    judged: list[Judged]
     seeds: Seeds
 
     @property
@@ -83,6 +102,9 @@ def _read(file: Path) -> Task:
         raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
     if unknown := [check for check in task.checks if check not in CHECKS]:
         raise BadInput(f"{file}: checks: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
+    rules = [*(rule.rule for rule in task.judge), "overall"]
+    if wrong := [list(shown.rulings) for shown in task.judged if list(shown.rulings) != rules]:
+        raise BadInput(f"{file}: judged: the rulings are {wrong[0]}, the rules {rules}")
     for seed in task.seeds.good + task.seeds.bad:
         if list(seed.answer) != list(task.writes):
             raise BadInput(

@@ -8,10 +8,14 @@ import builtins
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 from stages.lib.corpus import functions
+
+if TYPE_CHECKING:
+    from stages.lib.tasks.catalog import Task
 
 # Letters and signs after which a language's name is another word: "Java" is not in "JavaScript".
 _NAMES = {"Go": r"(?:Go|Golang)", "C++": r"C\+\+", "C#": r"(?:C#|C sharp)"}
@@ -33,6 +37,12 @@ class Row:
     target_language: str
     takes_input: bool
     examples: tuple[str, ...]
+
+    @classmethod
+    def of(cls, task: "Task", keys: Mapping[str, Any], examples: tuple[str, ...] = ()) -> Self:
+        """The row of `task` whose fields are in `keys`."""
+        own = ("instruction", "information", "solution", "language", "target_language")
+        return cls(**{key: keys[key] for key in own}, takes_input=task.takes_input, examples=examples)
 
 
 def run(names: list[str], row: Row) -> Iterator[tuple[str, str]]:

@@ -23,8 +23,8 @@ def draw_task(row: str, seed: int, mix: Mapping[str, float]) -> str:
 
 
 def draw_target(row: str, seed: int, languages: Sequence[str], source: str) -> str:
-    """One of `languages` that is not `source`, all equally likely."""
-    others = [language for language in languages if language != source]
+    """One of `languages` that is not `source`, all equally likely; `source` itself where there is none."""
+    others = [language for language in languages if language != source] or [source]
     return others[int(_uniform(f"target:{seed}:{row}") * len(others))]
 
 

@@ -15,10 +15,10 @@ SUMMARY = 200  # characters of documentation in a prompt
 COMMENTS = ("#", "//", "/*", "*", "--")
 
 
-def answer_schema(task: Task, code: str) -> dict[str, Any]:
+def answer_schema(task: Task, code: str, language: str, target_language: str) -> dict[str, Any]:
     """The JSON schema of what the teacher writes for `code`, keys in the task's order."""
-    properties = {key: _property(value, code) for key, value in task.writes.items()}
-    return _object(properties)
+    names = {"language": re.escape(language), "target_language": re.escape(target_language)}
+    return _object({key: _property(value, code, names) for key, value in task.writes.items()})
 
 
 def code_lines(code: str) -> list[str]:
@@ -70,21 +70,20 @@ def fill(task: Task, code: str, answer: dict[str, str]) -> dict[str, str]:
     return {"task_name": task.name, **{key: both.get(key, "") for key in keys}}
 
 
-def judge_messages(task: Task, row: dict[str, str]) -> list[dict[str, str]]:
-    """The judge's prompt for an instance with the keys instruction, information and solution."""
-    question = _render(
-        "judge_user.j2",
-        task=task.name,
-        definition=task.definition,
-        rules=task.judge,
-        **{key: row[key] for key in ("instruction", "information", "solution")},
-    )
-    return [{"role": "system", "content": _render("judge_system.j2")}, {"role": "user", "content": question}]
+def judge_messages(task: Task, row: dict[str, Any], examples: int) -> list[dict[str, str]]:
+    """The judge's prompt for an instance with the keys instruction, information and solution, after the
+    first `examples` judged examples of the task."""
+    messages = [{"role": "system", "content": _render("judge_system.j2")}]
+    for shown in task.judged[:examples]:
+        messages.append({"role": "user", "content": _instance(task, shown.model_dump())})
+        said = {rule: {"reason": ruling.reason, "answer": ruling.answer} for rule, ruling in shown.rulings.items()}
+        messages.append({"role": "assistant", "content": json.dumps(said, ensure_ascii=False)})
+    return [*messages, {"role": "user", "content": _instance(task, row)}]
 
 
 def judge_schema(task: Task) -> dict[str, Any]:
     """The JSON schema of a judgement: for each rule, then overall, a reason and yes or no."""
-    reason = {"type": "string", "minLength": 10, "maxLength": 90}
+    reason = {"type": "string", "minLength": 10, "maxLength": 70}
     ruling = _object({"reason": reason, "answer": {"type": "string", "enum": ["yes", "no"]}})
     return _object(dict.fromkeys([*(rule.rule for rule in task.judge), "overall"], ruling))
 
@@ -105,7 +104,9 @@ def replace_line(code: str, line: str, other: str) -> str:
     return code
 
 
-def _property(value: dict[str, Any], code: str) -> dict[str, Any]:
+def _property(value: dict[str, Any], code: str, names: dict[str, str]) -> dict[str, Any]:
+    if "pattern" in value:
+        return {**value, "pattern": _expand(value["pattern"], **names)}
     if value.get("enum_of") == "code_lines":
         return {"type": "string", "enum": code_lines(code)}
     return value
@@ -113,6 +114,11 @@ def _property(value: dict[str, Any], code: str) -> dict[str, Any]:
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _instance(task: Task, row: dict[str, Any]) -> str:
+    keys = ("instruction", "information", "solution")
+    return _render("judge_user.j2", rules=task.judge, **{key: row[key] for key in keys})
 
 
 def _question(task: Task, code: str, docstring: str, language: str, target_language: str) -> str:

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,11 +36,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ask:
-    """A question about the row `id`: chat messages and the JSON schema of the answer."""
+    """A question about the row `id`: chat messages and the JSON schema of the answer.
+
+    `objection` names what is wrong with an answer that fits the schema, or "": it is asked again like
+    one that does not, but the last answer that fits the schema stands.
+    """
 
     id: str
     messages: list[dict[str, str]]
     schema: dict[str, Any]
+    objection: Callable[[dict[str, Any]], str] = lambda _: ""
 
 
 @contextmanager
@@ -95,8 +100,8 @@ class Teacher:
 
     async def close(self) -> None:
         """Close the connections, if any were opened."""
-        if "_endpoint" in self.__dict__:
-            await self._endpoint.close()
+        for endpoint in self.__dict__.get("_endpoints", []):
+            await endpoint.close()
 
     async def _stream(self, asks: Iterator[Ask], total: int) -> AsyncGenerator[Answer, None]:
         waiting: deque[asyncio.Task[Answer]] = deque()
@@ -133,9 +138,10 @@ class Teacher:
         await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _answer(self, ask: Ask) -> Answer:
-        messages = list(ask.messages)
+        messages, schema = ask.messages, self._checked(ask.schema)
         exchanges: list[Exchange] = []
         attempts: list[dict[str, str]] = []
+        value, of_request = None, ""
         for number in range(1 + self._settings.max_reasks):
             request = Request(self._body(ask, messages, number))
             try:
@@ -144,12 +150,15 @@ class Teacher:
                 attempts.append({"request": request.key, "fault": str(refusal)})
                 break
             exchanges.append(exchange)
-            value, fault = answers.parse(exchange.reply, self._checked(ask.schema))
-            if value is not None:
-                return Answer(ask.id, value, "", tuple(exchanges), tuple(attempts))
+            found, fault = answers.parse(exchange.reply, schema)
+            if found is not None:
+                value, of_request, fault = found, request.key, ask.objection(found)
+            if not fault:
+                break
             attempts.append({"request": request.key, "fault": fault, "response": exchange.reply.text})
             messages = _again(ask.messages, exchange.reply, fault)
-        return Answer(ask.id, None, attempts[-1]["fault"], tuple(exchanges), tuple(attempts))
+        died_of = attempts[-1]["fault"] if value is None else ""
+        return Answer(ask.id, value, of_request, died_of, tuple(exchanges), tuple(attempts))
 
     def _body(self, ask: Ask, messages: list[dict[str, str]], number: int) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -205,7 +214,7 @@ class Teacher:
         self._sending.add(task)
         self._progress.in_flight += 1
         try:
-            reply = await self._endpoint.send(request)
+            reply = await min(self._endpoints, key=lambda endpoint: endpoint.in_flight).send(request)
             self._last_sign, self._silent_since = time.monotonic(), None
             await self._journal.put(request, reply, self._label, self.budget.settle(reserved, reply))
         except Failed as failure:
@@ -229,17 +238,19 @@ class Teacher:
         silent = now - self._silent_since
         if silent >= self._settings.patience_s:
             raise BadInput(
-                f"{self._endpoint.url} has not answered for {silent:.0f} s (teacher.patience_s = "
+                f"{self._endpoints[0].url} has not answered for {silent:.0f} s (teacher.patience_s = "
                 f"{self._settings.patience_s:g}): {failure}; is it running, and is teacher.base_url right?"
             ) from None
 
     @cached_property
-    def _endpoint(self) -> Endpoint:
+    def _endpoints(self) -> list[Endpoint]:
         """Opened by the first request that the journal cannot answer, so that a replay needs no endpoint."""
         if self._settings.base_url != EMBEDDED:
-            return Endpoint(self._settings.base_url, self._settings, extra={}, local=False)
-        self._server, url = embedded.start(models.locate(self._settings.model), self._settings)
-        return Endpoint(url, self._settings, extra={"cache_prompt": False}, local=True)
+            return [Endpoint(self._settings.base_url, self._settings, extra={}, local=False)]
+        model = models.locate(self._settings.model)
+        started = [embedded.start(model, self._settings) for _ in range(self._settings.servers)]
+        self._servers = [server for server, _ in started]  # they stop when nothing holds them
+        return [Endpoint(url, self._settings, extra={"cache_prompt": False}, local=True) for _, url in started]
 
 
 async def _advance(stream: AsyncIterator[Answer]) -> Answer | None:

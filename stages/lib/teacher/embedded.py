@@ -1,9 +1,10 @@
 """The embedded default: a llama.cpp server inside this process, on a GGUF file; no key, no network.
 
-It lives in a thread of this process and so dies with it, however that ends. One slot and no prompt
-cache make an answer depend on its request alone, not on what was asked before or beside it; on two
-cores that is as fast as eight slots. The thread count does not change the answers: llama.cpp
-splits its matrix products by rows.
+It lives in threads of this process and so dies with it, however that ends. One slot and no prompt
+cache make an answer depend on its request alone, not on what was asked before or beside it. Each
+server computes with one thread, and there are as many servers as there are cores to use: llama.cpp's
+threads spin while they wait for each other, and two of them next to one other busy process were
+measured more than twenty times slower than one.
 """
 
 import socket
@@ -22,8 +23,8 @@ def start(model: Path, settings: Settings) -> tuple[Any, str]:
     parameters.n_ctx = settings.context
     parameters.n_parallel = 1
     parameters.cache_prompt = False
-    parameters.cpuparams.n_threads = settings.threads
-    parameters.cpuparams_batch.n_threads = settings.threads
+    parameters.cpuparams.n_threads = 1
+    parameters.cpuparams_batch.n_threads = 1
     parameters.port = _free_port()
     parameters.verbosity = -1
     server = xllamacpp.Server(parameters)

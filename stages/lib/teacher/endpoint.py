@@ -38,6 +38,7 @@ class Endpoint:
         if "@" in url.partition("://")[2].partition("/")[0]:
             raise BadInput("teacher.base_url holds a user name or password; put the key in a variable (api_key_env)")
         self.url = url
+        self.in_flight = 0
         self._extra = dict(extra)
         self._key = _key(settings.api_key_env)
         self._key_variable = settings.api_key_env
@@ -61,6 +62,7 @@ class Endpoint:
         """
         import openai
 
+        self.in_flight += 1
         try:
             completion = await self._client.chat.completions.create(**request.body, extra_body=self._extra)
         except openai.APITimeoutError:
@@ -75,6 +77,8 @@ class Endpoint:
             raise Failed(self._clean(f"not a chat completion: {error}"), sent=True) from None
         except ValueError as error:
             raise Failed(self._clean(f"not a chat completion: {error}"), sent=True) from None
+        finally:
+            self.in_flight -= 1
         return self._reply(completion)
 
     def _reply(self, completion: Any) -> Reply:

@@ -20,7 +20,8 @@ ROW_GROUP = 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """The end of an ask: `value` under its schema, or None and the `fault` that it died of.
+    """The end of an ask: `value` under its schema and the key of the `request` that gave it, or None and
+    the `fault` that it died of.
 
     `exchanges` are the responses that were used on the way, `attempts` what went wrong before the
     end: a fault each, with the request's key and, where there was one, the text that came back.
@@ -28,6 +29,7 @@ class Answer:
 
     id: str
     value: dict[str, Any] | None
+    request: str
     fault: str
     exchanges: tuple[Exchange, ...]
     attempts: tuple[dict[str, str], ...]

@@ -34,7 +34,7 @@ class Settings(Section):
     prices: dict[str, Price] = Field(exclude=True)
     budget_usd: float = Field(ge=0, exclude=True)
     concurrency: int = Field(gt=0, exclude=True)
-    threads: int = Field(gt=0, exclude=True)
+    servers: int = Field(gt=0, exclude=True)
     timeout_s: float = Field(gt=0, exclude=True)
     patience_s: float = Field(gt=0, exclude=True)
     max_attempts: int = Field(gt=0, exclude=True)
