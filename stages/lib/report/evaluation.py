@@ -138,7 +138,7 @@ def read(run: Run) -> Evaluation:
         base=results["base"],
         tuned=results["tuned"],
         comparison=comparison,
-        slice=_slice(run, len(comparison.problems)),
+        slice=_slice(run),
         written=[_written(run, problem.task_id, rows) for problem in shown[:SHOWN]],
     )
 
@@ -163,8 +163,13 @@ def _result(metrics: Row, sides: list[Side]) -> Result:
     return Result(pass_at, passed, completions, len(sides), low, high)
 
 
-def _slice(run: Run, problems: int) -> str:
-    return f"HumanEval, {problems} of 164 problems"
+def _slice(run: Run) -> str:
+    """What was asked of both models, and how."""
+    asked, of = run["data/completions/base"].params, run.metrics["score-base"]["of"]
+    problems = f"all {of}" if asked["problems"] == of else f"the first {asked['problems']} of the {of}"
+    how = f"at temperature {asked['temperature']:g}" if asked["temperature"] else "greedy"
+    each = plural(asked["samples"], "completion")
+    return f"HumanEval, {problems} problems: {each} each, {how}, of at most {asked['max_new_tokens']} tokens"
 
 
 def compare(base: Iterable[Row], tuned: Iterable[Row]) -> Comparison:
