@@ -125,7 +125,7 @@ def describe(chosen: Selection, embeddings: np.ndarray, coverage: list[dict[str,
         "k": len(chosen.indices),
         "rows": embeddings.shape[0],
         "dimension": embeddings.shape[1],
-        "distinct_rows": len(chosen.indices) if chosen.exhausted else None,  # known once no row is left
+        "distinct_rows": chosen.distinct_rows,  # null unless the choice ended because no distinct row was left
         "radius_first": float(chosen.radii[0]),
         "radius_last": last,
         "optimum_at_least": last / 2,  # greedy is a 2-approximation (Gonzalez 1985)

@@ -1,0 +1,270 @@
+"""What the greedy selection asks of a device, on a CPU: NumPy's matrix product and four numba kernels.
+
+Rows stay where they are (an array or a memory map, float16 or float32); what a batch needs is
+gathered as float32, a few thousand rows at a time. A product p of two rows x and c in float32 obeys
+
+    |p - x.c| <= gamma |x| |c|,   gamma = d u / (1 - d u),   u = 2^-24
+
+in whatever order it is summed (Higham, Accuracy and Stability, 2nd ed., section 3.1). With
+2|x||c| <= |x|^2 + |c|^2 the squared distance lies within SLACK = gamma + 8u of it, times
+|x|^2 + |c|^2, with the roundings of what follows counted in (docs/coreset.md, "The bound").
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numba as nb
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+CHUNK = 4096  # rows gathered at once
+COLUMNS = 64  # centres between two looks at which rows may drop out
+UNDERFLOW = 2.0**-126
+
+_libraries = ThreadpoolController()
+
+
+class Rows:
+    """The rows of one shard on a CPU, with an upper bound on each one's squared distance to the centres.
+
+    `upper[i]` holds for the first `seen[i]` centres, and so for all: distances only fall.
+    """
+
+    def __init__(self, rows: np.ndarray, scale: np.ndarray | None, capacity: int, threads: int) -> None:
+        """`rows` (n, d); `scale` (n,) divides each row, or None; room for `capacity` centres."""
+        count, dimension = rows.shape
+        self.rows, self.scale, self.threads = rows, scale, threads
+        self.pool = ThreadPoolExecutor(threads)
+        self.slack = _slack(dimension, 2.0**-24)
+        self.tiny = 4 * dimension * UNDERFLOW
+        self.upper = np.full(count, np.inf)
+        self.seen = np.zeros(count, dtype=np.int32)
+        self.squares = np.empty(count)
+        self.centres = np.empty((capacity, dimension), dtype=np.float32)
+        self.centre_squares = np.empty(capacity)
+        self.centre_upper = np.empty(capacity, dtype=np.float32)
+        self.count = 0
+        for start, block in self.blocks():
+            _squares(block, self.squares[start : start + len(block)])
+
+    def gather(self, index: np.ndarray | slice) -> np.ndarray:
+        """The rows at `index` as float32, scaled and rounded to their own type if there is a scale."""
+        block = self.rows[index]
+        if self.scale is not None:
+            block = (block.astype(np.float64) / self.scale[index, None]).astype(self.rows.dtype)
+        return np.ascontiguousarray(block, dtype=np.float32)
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        for start in range(0, len(self.rows), CHUNK):
+            yield start, self.gather(slice(start, min(start + CHUNK, len(self.rows))))
+
+    def block_sums(self, size: int) -> np.ndarray:
+        """The float64 sum of each `size` rows, summed in row order: (blocks, d)."""
+        sums = np.zeros((-(-len(self.rows) // size), self.rows.shape[1]))
+        for start, block in self.blocks():
+            _add_rows(block, sums, start, size)
+        return sums
+
+    def nearest(self, point: np.ndarray) -> tuple[float, int]:
+        """The least squared distance of a row to the float64 `point`, and the lowest row that has it."""
+        rounded = point.astype(np.float32)
+        square = float(point @ point)
+        best, where = np.inf, -1
+        for start, block in self.blocks():
+            squares = self.squares[start : start + len(block)]
+            # Rounding the point to float32 moves its distances by u |x| |point| more, which the slack's 8u hold.
+            near = squares + square - 2.0 * (block @ rounded).astype(np.float64)
+            width = self.slack * (squares + square) + self.tiny
+            for row in np.flatnonzero(near - width <= min(best, float((near + width).min()))):
+                value = float(np.sum((block[row] - point) ** 2))
+                if value < best:
+                    best, where = value, start + int(row)
+        return best, where
+
+    def add_centres(self, vectors: np.ndarray) -> None:
+        """Append centres: float32 (m, d)."""
+        span = slice(self.count, self.count + len(vectors))
+        self.centres[span] = vectors
+        squares = np.einsum("ij,ij->i", vectors.astype(np.float64), vectors)
+        self.centre_squares[span] = squares
+        self.centre_upper[span] = (1 + self.slack) * squares + self.tiny
+        self.count += len(vectors)
+
+    def refresh(self, threshold: float, *, upto: int | None = None) -> np.ndarray:
+        """Lower the bounds that exceed `threshold` until each is at most that or has seen all centres.
+
+        Returns the rows that stay above it, in row order.
+        """
+        target = self.count if upto is None else upto
+        wanted = np.flatnonzero(self.upper > threshold)
+        stale = wanted[self.seen[wanted] < target]
+        stale = stale[np.argsort(self.seen[stale], kind="stable")]
+        chunks = [stale[start : start + CHUNK] for start in range(0, len(stale), CHUNK)]
+        with _libraries.limit(limits=1, user_api="blas"):
+            if len(chunks) == 1 or self.threads == 1:
+                for chunk in chunks:
+                    self._refresh(chunk, threshold, target)
+            else:
+                list(self.pool.map(lambda chunk: self._refresh(chunk, threshold, target), chunks))
+        return wanted[self.upper[wanted] > threshold]
+
+    def _refresh(self, chunk: np.ndarray, threshold: float, target: int) -> None:
+        chunk = np.sort(chunk)
+        block = self.gather(chunk)
+        squares = (1 + self.slack) * self.squares[chunk]
+        upper, seen = self.upper[chunk], self.seen[chunk]
+        for start in range(int(seen.min()), target, COLUMNS):
+            stop = min(start + COLUMNS, target)
+            part = np.flatnonzero((seen < stop) & (upper > threshold))
+            if len(part) == 0:
+                continue
+            some = block if len(part) == len(block) else block[part]
+            products = some @ self.centres[start:stop].T
+            upper[part] = np.minimum(upper[part], squares[part] + _least(products, self.centre_upper[start:stop]))
+            seen[part] = stop
+        self.upper[chunk], self.seen[chunk] = upper, seen
+
+    def settle(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Squared distances in float64 (m,) of the rows at `index` to all centres, and the rows (m, d).
+
+        The product names the centres that can be the nearest; only those are measured in float64.
+        """
+        vectors = self.gather(index)
+        values = np.empty(len(index))
+        centres = self.centres[: self.count]
+        with _libraries.limit(limits=1, user_api="blas"):
+            for start in range(0, len(index), 256):
+                span = slice(start, start + 256)
+                products = vectors[span] @ centres.T
+                squares = self.squares[index[span]]
+                _settle(
+                    products,
+                    vectors[span],
+                    centres,
+                    squares,
+                    self.centre_squares[: self.count],
+                    self.slack,
+                    self.tiny,
+                    values[span],
+                )
+        return values, vectors
+
+    def store(self, index: np.ndarray, upper: np.ndarray, seen: np.ndarray) -> None:
+        """Take over bounds that hold for the first `seen` centres."""
+        self.upper[index] = upper
+        self.seen[index] = seen
+
+    def largest(self) -> float:
+        """The largest bound of all rows."""
+        return float(self.upper.max())
+
+    def bounds(self, index: np.ndarray) -> np.ndarray:
+        """The bounds of the rows at `index`."""
+        return self.upper[index]
+
+    def largest_but(self, index: np.ndarray) -> float:
+        """The largest bound of the rows that are not at `index`."""
+        kept = self.upper[index]
+        self.upper[index] = 0.0
+        largest = self.largest()
+        self.upper[index] = kept
+        return largest
+
+    def centre_rows(self) -> np.ndarray:
+        """The centres so far: float32 (t, d)."""
+        return self.centres[: self.count]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What a later run needs beside the centres."""
+        return {"upper": self.upper, "seen": self.seen}
+
+    def restore(self, upper: np.ndarray, seen: np.ndarray) -> None:
+        self.upper, self.seen = upper, seen
+
+
+def distances(vectors: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Squared distances in float64 (m,) of float32 rows (m, d) to `centre`; relative error under (d + 3) 2^-53."""
+    out = np.empty(len(vectors))
+    _distances(vectors, centre, out)
+    return out
+
+
+def _slack(dimension: int, unit: float) -> float:
+    return dimension * unit / (1 - dimension * unit) + 8 * 2.0**-24
+
+
+@nb.njit(nogil=True, cache=True, inline="always")
+def _distance(x, y):  # type: ignore[no-untyped-def]
+    # Eight partial sums in a fixed order: kernels.cu has the same, so that both give the same bits.
+    a = b = c = d = e = f = g = h = 0.0
+    whole = len(x) // 8 * 8
+    for i in range(0, whole, 8):
+        t0 = np.float64(x[i]) - np.float64(y[i])
+        t1 = np.float64(x[i + 1]) - np.float64(y[i + 1])
+        t2 = np.float64(x[i + 2]) - np.float64(y[i + 2])
+        t3 = np.float64(x[i + 3]) - np.float64(y[i + 3])
+        t4 = np.float64(x[i + 4]) - np.float64(y[i + 4])
+        t5 = np.float64(x[i + 5]) - np.float64(y[i + 5])
+        t6 = np.float64(x[i + 6]) - np.float64(y[i + 6])
+        t7 = np.float64(x[i + 7]) - np.float64(y[i + 7])
+        a += t0 * t0
+        b += t1 * t1
+        c += t2 * t2
+        d += t3 * t3
+        e += t4 * t4
+        f += t5 * t5
+        g += t6 * t6
+        h += t7 * t7
+    for i in range(whole, len(x)):
+        t0 = np.float64(x[i]) - np.float64(y[i])
+        a += t0 * t0
+    return ((a + b) + (c + d)) + ((e + f) + (g + h))
+
+
+@nb.njit(nogil=True, cache=True)
+def _distances(vectors, centre, out):  # type: ignore[no-untyped-def]
+    for i in range(len(vectors)):
+        out[i] = _distance(vectors[i], centre)
+
+
+@nb.njit(nogil=True, cache=True)
+def _settle(products, vectors, centres, squares, centre_squares, slack, tiny, out):  # type: ignore[no-untyped-def]
+    for i in range(len(vectors)):
+        bound = np.inf
+        for j in range(len(centres)):
+            both = squares[i] + centre_squares[j]
+            bound = min(bound, both - 2.0 * products[i, j] + slack * both + tiny)
+        best = np.inf
+        for j in range(len(centres)):
+            both = squares[i] + centre_squares[j]
+            if both - 2.0 * products[i, j] - slack * both - tiny <= min(bound, best):
+                best = min(best, _distance(vectors[i], centres[j]))
+        out[i] = best
+
+
+@nb.njit(nogil=True, cache=True, fastmath=True)
+def _squares(block, out):  # type: ignore[no-untyped-def]
+    for i in range(len(block)):
+        total = 0.0
+        for j in range(block.shape[1]):
+            total += np.float64(block[i, j]) * np.float64(block[i, j])
+        out[i] = total
+
+
+@nb.njit(nogil=True, cache=True)
+def _add_rows(block, sums, start, size):  # type: ignore[no-untyped-def]
+    for i in range(len(block)):
+        number = (start + i) // size
+        for j in range(block.shape[1]):
+            sums[number, j] += np.float64(block[i, j])
+
+
+@nb.njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
+def _least(products, centre_upper):  # type: ignore[no-untyped-def]
+    out = np.empty(len(products))
+    for i in range(len(products)):
+        least = np.float32(np.inf)
+        for j in range(products.shape[1]):
+            least = min(least, centre_upper[j] - np.float32(2) * products[i, j])
+        out[i] = least
+    return out

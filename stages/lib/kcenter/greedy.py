@@ -1,0 +1,444 @@
+"""The lazy exact greedy selection, the same on every device and over any number of shards.
+
+Gonzalez's greedy algorithm (Theoretical Computer Science 38, 1985) takes the row farthest from the
+centres, again and again; its covering radius is at most twice the optimum. Distances to the centres
+only fall, so an old distance is an upper bound. A batch goes:
+
+1. rows whose bound exceeds a threshold are brought up to date, in blocked matrix products, against the
+   centres that they have missed, and drop out as soon as their bound does not exceed it (`Rows.refresh`);
+2. the few that stay are measured in float64 (`Rows.settle`) and gathered from all shards;
+3. among them the greedy selection runs on for as long as the farthest is farther than any bound of a
+   row that is not among them.
+
+No decision rests on a rounded number: bounds hold with their proved error, float64 values with theirs,
+and ties within that are decided in whole numbers. So the sequence is that of exact arithmetic, whatever
+the device, the number of shards or threads, or how often the run was stopped.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from stages.lib import checkpoint
+from stages.lib.errors import BadInput
+from stages.lib.kcenter.exact import Ties
+
+Device = Literal["auto", "cpu", "gpu"]
+First = Literal["mean", "random"] | Sequence[int] | np.ndarray
+
+SUM_ROWS = 256  # the mean is summed by blocks of as many rows; shards begin at multiples of it
+BATCH_ROWS = 1024  # rows settled in a batch at most, unless more than that are tied
+SAVE_SECONDS = 5.0
+REPORT_SECONDS = 10.0
+LARGEST_SQUARE = 2.0**100  # of a row's length, so that no float32 product overflows
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen.
+
+    `indices` (n,) int64 in order of selection and `radii` (n,) float64, the covering radius after each; n < k if
+    `radius` was reached or no distinct row was left. `distinct_rows` is known (not None) in the last case only.
+    """
+
+    indices: np.ndarray
+    radii: np.ndarray
+    distinct_rows: int | None
+
+
+def k_center_greedy(
+    embeddings: np.ndarray,
+    k: int,
+    *,
+    first: First | None = None,
+    radius: float = 0.0,
+    seed: int = 0,
+    normalize: bool = False,
+    device: Device = "auto",
+    threads: int = 1,
+    group: Any = None,
+    saves: Path | None = None,
+) -> Selection:
+    """Choose `k` rows of `embeddings`, each the farthest from those before it; ties go to the lowest row.
+
+    Args:
+        embeddings: (n, d) float16 or float32, in memory or memory-mapped.
+        k: rows to choose; the order is nested, so that one run serves every smaller k.
+        first: None or "mean" starts from the row nearest the mean: it depends on no seed, is never an outlier
+            as a random row may be, and has the least mean squared distance to the rest of any row.
+            "random" draws a row by `seed`. A list of rows is a set of earlier centres: they count as chosen,
+            are not returned, and `k` counts the new ones.
+        radius: stop as soon as every row lies within it; 0: only `k` counts.
+        normalize: measure between rows divided by their length and rounded to their own type; zero rows stay.
+        device: "auto" takes a GPU where cupy finds one.
+        threads: of the CPU; the result does not depend on it.
+        group: a torch.distributed process group over which the rows are spread: each process passes its part,
+            as `split_rows` cuts them, and gets the same Selection, in row numbers of the whole.
+        saves: a folder for progress, saved every few seconds; a run with the same arguments goes on from there.
+
+    Raises `BadInput` for a wrong type or shape, k or `first` out of range, or rows that are not finite.
+    """
+    world = _World(group, embeddings)
+    _check(embeddings, k, first, world)
+    scale = _lengths(embeddings) if normalize else None
+    earlier = _explicit(first, world.count)
+    if len(earlier) + k > world.count:
+        raise BadInput(f"k = {k}: with {len(earlier)} earlier centres, choose 1 to {world.count - len(earlier)} rows")
+    rows = _load(embeddings, scale, len(earlier) + k, device, threads)
+    _refuse_unusable(rows, world)
+    if len(earlier) == 0:
+        earlier = np.array([_first_row(rows, first, seed, world)])
+        run = _Run(rows, world, earlier, given=0, wanted=k, radius=radius, saves=saves)
+    else:
+        run = _Run(rows, world, earlier, given=len(earlier), wanted=k, radius=radius, saves=saves)
+    return run.select()
+
+
+def covering_radii(
+    embeddings: np.ndarray,
+    order: np.ndarray,
+    sizes: Sequence[int],
+    *,
+    normalize: bool = False,
+    device: Device = "auto",
+    threads: int = 1,
+) -> np.ndarray:
+    """The covering radius of the first `sizes` rows of `order`, for each size (ascending): float64 (len(sizes),)."""
+    world = _World(None, embeddings)
+    rows = _load(embeddings, _lengths(embeddings) if normalize else None, len(order), device, threads)
+    radii, ceiling = [], math.inf
+    for start, stop in zip([0, *sizes[:-1]], sizes, strict=True):
+        rows.add_centres(rows.gather(np.asarray(order[start:stop])))
+        farthest = 0.0
+        while ceiling > 0:
+            batch = _candidates(rows, world, 0.95 * ceiling if ceiling < math.inf else -1.0, BATCH_ROWS)
+            rows.store(batch.own, batch.values * (1 + batch.error), np.full(len(batch.own), rows.count))
+            farthest = max(farthest, float(batch.values.max(initial=0.0)))
+            ceiling = max(batch.rest, farthest)
+            if farthest >= batch.rest:
+                break
+        radii.append(math.sqrt(farthest))
+    return np.array(radii)
+
+
+def split_rows(count: int, parts: int) -> list[slice]:
+    """Cut `count` rows into `parts` slices for as many processes, each beginning at a multiple of SUM_ROWS."""
+    step = -(-count // (parts * SUM_ROWS)) * SUM_ROWS
+    return [slice(min(part * step, count), min((part + 1) * step, count)) for part in range(parts)]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Settled rows of all shards. Every other row's squared distance is at most `rest`."""
+
+    rows: np.ndarray  # (m,) int64, of the whole
+    values: np.ndarray  # (m,) squared distances, each within the relative `error`
+    vectors: np.ndarray  # (m, d) float32
+    own: np.ndarray  # this shard's rows among them, in its own numbers
+    mine: slice  # where they stand in `rows`
+    rest: float
+    error: float
+    save: bool
+
+
+class _World:
+    """The shards: this process alone, or those of a torch.distributed group."""
+
+    def __init__(self, group: Any, embeddings: np.ndarray) -> None:
+        self.group = group
+        self.rank = 0
+        if group is not None:
+            import torch.distributed
+
+            self.rank = torch.distributed.get_rank(group)
+        counts = self.gather(len(embeddings))
+        self.offset = sum(counts[: self.rank])
+        self.count = sum(counts)
+        if any(sum(counts[:part]) % SUM_ROWS for part in range(1, len(counts)) if counts[part]):
+            raise BadInput(f"shards of {counts} rows: each must begin at a multiple of {SUM_ROWS}; use split_rows")
+
+    def gather(self, value: Any) -> list[Any]:
+        """`value` of every shard, in order of the rows."""
+        if self.group is None:
+            return [value]
+        import torch.distributed
+
+        values: list[Any] = [None] * torch.distributed.get_world_size(self.group)
+        torch.distributed.all_gather_object(values, value, group=self.group)
+        return values
+
+    def rows(self, rows: Any, index: np.ndarray) -> np.ndarray:
+        """The rows at `index` of the whole, from the shards that hold them: float32 (m, d)."""
+        mine = np.flatnonzero((index >= self.offset) & (index < self.offset + len(rows.squares)))
+        vectors = np.empty((len(index), rows.centres.shape[1]), dtype=np.float32)
+        for where, part in self.gather((mine, rows.gather(index[mine] - self.offset))):
+            vectors[where] = part
+        return vectors
+
+
+@dataclass
+class _Run:
+    rows: Any
+    world: _World
+    earlier: np.ndarray  # centres to begin with
+    given: int  # how many of them are not returned
+    wanted: int
+    radius: float
+    saves: Path | None
+    radii: list[float] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+
+    def select(self) -> Selection:
+        self.indices = self.earlier.tolist()
+        self.ties = Ties()
+        self.clock = _Clock(self.wanted)
+        ceiling = self._begin()
+        gap, limit, exhausted = 0.1, BATCH_ROWS, ceiling == 0
+        while len(self.radii) < self.wanted and not exhausted and not self._covered():
+            before = len(self.indices)
+            batch = _candidates(
+                self.rows, self.world, (1 - gap) * ceiling, limit, self.clock.must_save(self.saves is not None)
+            )
+            values, seen = self._pick(batch)
+            self.rows.store(batch.own, values[batch.mine] * (1 + batch.error), seen[batch.mine])
+            ceiling = max(batch.rest, float(values.max(initial=0.0)) * (1 + batch.error))
+            exhausted = ceiling == 0
+            picked = len(self.indices) - before
+            gap = _adapt(gap, picked, len(batch.rows))
+            limit = BATCH_ROWS if picked or not len(batch.rows) else 2 * limit
+            if batch.save and self.saves is not None:
+                self._save()
+                checkpoint.raise_if_stop_requested()
+            self.clock.report(len(self.indices) - self.given, self.radii)
+        if exhausted:
+            self.radii.append(0.0)
+        chosen = np.array(self.indices[self.given :], dtype=np.int64)
+        radii = np.array(self.radii[: len(chosen)])
+        distinct = len(set(self.indices)) if exhausted and not self.given else None
+        if exhausted and len(chosen) < self.wanted:
+            log.warning("no distinct row is left after %d: the rest are copies of them", len(self.indices))
+        return Selection(chosen, radii, distinct)
+
+    def _covered(self) -> bool:
+        return bool(self.radii) and self.radii[-1] <= self.radius
+
+    def _begin(self) -> float:
+        saved = self._restore()
+        self.rows.add_centres(self.world.rows(self.rows, np.array(self.indices)))
+        if saved is None:
+            self.rows.refresh(-1.0, upto=1)
+        else:
+            self.rows.restore(saved["upper"], saved["seen"])
+        return float(max(self.world.gather(self.rows.largest())))
+
+    def _pick(self, batch: _Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Select among the batch for as long as its farthest is the farthest of all.
+
+        Returns the rows' values (m,) then, and how many centres each has seen (m,) int32: a row that no
+        longer exceeds the rest of the batch's shards is not measured any more.
+        """
+        from stages.lib.kcenter import cpu
+
+        values, vectors = batch.values.copy(), batch.vectors
+        seen = np.full(len(values), len(self.indices), dtype=np.int32)
+        live = np.arange(len(values))
+        while len(self.radii) < self.wanted:
+            best = float(values[live].max(initial=0.0))
+            if best * (1 - batch.error) <= batch.rest:
+                break
+            if len(self.indices) > self.given:
+                self.radii.append(math.sqrt(best))
+                if len(self.radii) == self.wanted or self._covered():
+                    break
+            pick = self._farthest(batch, live, values[live], best)
+            self.indices.append(int(batch.rows[pick]))
+            self.rows.add_centres(vectors[pick : pick + 1])
+            values[live] = np.minimum(values[live], cpu.distances(vectors[live], vectors[pick]))
+            seen[live] = len(self.indices)
+            live = live[values[live] * (1 + batch.error) > batch.rest]
+        return values, seen
+
+    def _farthest(self, batch: _Batch, live: np.ndarray, values: np.ndarray, best: float) -> int:
+        tied = values * (1 + batch.error) >= best * (1 - batch.error)
+        rows, values = live[tied], values[tied]
+        if len(rows) == 1:
+            return int(rows[0])
+        centres = self.rows.centre_rows()
+        return int(rows[self.ties.lowest_farthest(batch.vectors[rows], values, batch.rows[rows], centres, batch.error)])
+
+    def _save(self) -> None:
+        assert self.saves is not None
+        folder = self.saves / f"shard{self.world.rank}-{len(self.indices)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {**self.rows.state(), "indices": np.array(self.indices), "radii": np.array(self.radii)}
+        for name, value in state.items():
+            np.save(folder / f"{name}.npy", value)
+        checkpoint.seal(folder)
+        for old in _numbers(self.saves, self.world.rank)[:-2]:
+            checkpoint.discard(self.saves / f"shard{self.world.rank}-{old}")
+
+    def _restore(self) -> dict[str, np.ndarray] | None:
+        """The newest save that every shard has whole."""
+        whole = []
+        if self.saves is not None:
+            rank = self.world.rank
+            whole = [n for n in _numbers(self.saves, rank) if checkpoint.is_valid(self.saves / f"shard{rank}-{n}")]
+        common = set.intersection(*(set(numbers) for numbers in self.world.gather(whole)))
+        if not common:
+            return None
+        folder = self.saves / f"shard{self.world.rank}-{max(common)}"  # type: ignore[operator]
+        saved = {path.stem: np.load(path) for path in folder.glob("*.npy")}
+        self.indices, self.radii = saved["indices"].tolist(), saved["radii"].tolist()
+        log.info("going on after %d rows", len(self.indices))
+        return saved
+
+
+class _Clock:
+    """When to save, and a progress line with the time that is left.
+
+    The work of a lazy selection grows with a power of the centres that differs between data sets; the
+    power is taken from the run itself, between half of the way so far and now.
+    """
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self.began = self.saved = self.reported = time.monotonic()
+        self.marks: list[tuple[int, float]] = []
+
+    def must_save(self, saving: bool) -> bool:
+        if not saving:
+            return False
+        now = time.monotonic()
+        if now - self.saved >= SAVE_SECONDS or checkpoint.stop_requested():
+            self.saved = now
+            return True
+        return False
+
+    def report(self, count: int, radii: list[float]) -> None:
+        now = time.monotonic()
+        self.marks.append((count, now - self.began))
+        if now - self.reported >= REPORT_SECONDS and radii:
+            self.reported = now
+            left = self.remaining()
+            log.info("%d of %d rows, covering radius %.4f, %.0f s left", count, self.wanted, radii[-1], left)
+
+    def remaining(self) -> float:
+        """Seconds to the end, extrapolated."""
+        count, elapsed = self.marks[-1]
+        first, started = self.marks[0]
+        half, then = next(mark for mark in self.marks if mark[0] >= (first + count) / 2)
+        if count <= half or then <= 0:
+            return math.inf
+        power = math.log(elapsed / then) / math.log(count / half) if first < 2 else 1.0
+        power = min(max(power, 0.3), 2.0)
+        return elapsed * ((self.wanted / count) ** power - 1)
+
+
+def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bool = False) -> _Batch:
+    """Settle the rows that may be farther than `threshold`: about `limit` of each shard with the largest bounds."""
+    own = rows.refresh(threshold)
+    if len(own) > limit:
+        upper = rows.bounds(own)
+        cut = np.partition(upper, len(own) - limit)[len(own) - limit]
+        own = own[upper > cut] if (upper > cut).any() else own
+    rest = rows.largest_but(own)
+    values, vectors = rows.settle(own)
+    parts = world.gather((own + world.offset, values, vectors, rest, save))
+    before = sum(len(part[0]) for part in parts[: world.rank])
+    return _Batch(
+        rows=np.concatenate([part[0] for part in parts]),
+        values=np.concatenate([part[1] for part in parts]),
+        vectors=np.concatenate([part[2] for part in parts]),
+        own=own,
+        mine=slice(before, before + len(own)),
+        rest=max(part[3] for part in parts),
+        error=(rows.centres.shape[1] + 4) * 2.0**-53,
+        save=parts[0][4],
+    )
+
+
+def _adapt(gap: float, picked: int, settled: int) -> float:
+    """How far the next threshold lies under the largest bound, as a share of it, for batches of a few picks."""
+    if settled >= BATCH_ROWS - 1 or picked > 12:
+        return gap / 2
+    return min(gap * 1.5, 0.5) if picked < 6 else gap
+
+
+def _load(embeddings: np.ndarray, scale: np.ndarray | None, capacity: int, device: Device, threads: int) -> Any:
+    from stages.lib.kcenter import cpu
+
+    if device != "cpu":
+        from stages.lib.kcenter import gpu
+
+        if gpu.available():
+            return gpu.load(embeddings, scale, capacity)
+        if device == "gpu":
+            raise BadInput("device: gpu, but cupy finds no GPU here; take auto or cpu")
+    return cpu.Rows(embeddings, scale, capacity, threads)
+
+
+def _lengths(embeddings: np.ndarray) -> np.ndarray:
+    """The length of each row in float64, 1 for a row of zeros."""
+    from stages.lib.kcenter import cpu
+
+    lengths = np.empty(len(embeddings))
+    zero = np.zeros(embeddings.shape[1], dtype=np.float32)
+    for start in range(0, len(embeddings), 4096):
+        block = np.ascontiguousarray(embeddings[start : start + 4096], dtype=np.float32)
+        lengths[start : start + len(block)] = np.sqrt(cpu.distances(block, zero))
+    return np.where(lengths == 0, 1.0, lengths)
+
+
+def _first_row(rows: Any, first: First | None, seed: int, world: _World) -> int:
+    if isinstance(first, str) and first == "random":
+        return int(np.random.default_rng(seed).integers(world.count))
+    total = np.zeros(rows.centres.shape[1])
+    for sums in world.gather(rows.block_sums(SUM_ROWS)):
+        for part in sums:
+            total += part
+    near, row = rows.nearest(total / world.count)
+    return int(min(world.gather((near, row + world.offset)))[1])
+
+
+def _explicit(first: First | None, count: int) -> np.ndarray:
+    if first is None or isinstance(first, str):
+        return np.empty(0, dtype=np.int64)
+    rows = np.asarray(first, dtype=np.int64)
+    if bad := rows[(rows < 0) | (rows >= count)][:10].tolist():
+        raise BadInput(f"first: no rows {bad}; there are rows 0 to {count - 1}")
+    if len(rows) == 0:
+        raise BadInput('first: an empty list of earlier centres; leave it out, or take "mean" or "random"')
+    return rows
+
+
+def _check(embeddings: np.ndarray, k: int, first: First | None, world: _World) -> None:
+    if embeddings.ndim != 2 or 0 in embeddings.shape:
+        raise BadInput(f"embeddings of shape {embeddings.shape}: pass rows of at least one number, (n, d)")
+    if embeddings.dtype not in (np.float16, np.float32):
+        raise BadInput(f"embeddings of type {embeddings.dtype}: pass float16 or float32 (rows.astype(np.float32))")
+    if not 1 <= k <= world.count:
+        raise BadInput(f"k = {k}: choose 1 to {world.count}, the number of rows")
+    if isinstance(first, str) and first not in ("mean", "random"):
+        raise BadInput(f"first = {first!r}: take mean, random, or a list of rows")
+
+
+def _refuse_unusable(rows: Any, world: _World) -> None:
+    squares = rows.squares
+    bad = [row for part in world.gather(np.flatnonzero(~np.isfinite(squares))[:10] + world.offset) for row in part]
+    if bad:
+        raise BadInput(f"rows {bad[:10]} (the first ten) hold NaN or infinite values; embed them again")
+    if max(world.gather(float(squares.max(initial=0.0)))) > LARGEST_SQUARE:
+        raise BadInput("rows longer than 2^50: scale the embeddings down by a power of two; the choice stays the same")
+
+
+def _numbers(saves: Path, rank: int) -> list[int]:
+    names = (path.name.rpartition("-")[2] for path in saves.glob(f"shard{rank}-*"))
+    return sorted(int(name) for name in names if name.isdigit())
