@@ -69,7 +69,7 @@ def verdict(number: int, of: Row, round: int, **fields: Any) -> Row:
         "instruction": f"Write instruction {number} of round {round} in {of['language']}.",
         "information": of["code"],
         "solution": f"Solution {number} of round {round}.",
-        "answer": "{}",
+        "answer": json.dumps({"instruction": "Write it.", "solution": "It."}),
         "examples": [],
         "request": sha("request", number, round),
         "rulings": rulings,
@@ -298,6 +298,8 @@ def test_the_page_holds_the_numbers_of_its_artifacts(report: Callable[..., tuple
     assert f"{built.losses[0]:.3f} → {built.losses[-1]:.3f}" in page.text
     assert "HumanEval, the first 10 of the 164 problems: 1 completion each, greedy, of at most 96 tokens" in page.text
     assert "154 of HumanEval’s 164 problems were not asked" in page.text
+    assert "Input, taken from the raw code" in page.text
+    assert "Output, taken from the raw code" not in page.text
     assert "on the held-out rows to 1.875" in page.text
     for rule in ("length", "syntax"):
         rows = sum(row["rule"] == rule for row in built.dropped)

@@ -1,5 +1,6 @@
 """What the checks and the judge said: pass rates by task and round, rules by failure rate, rows to read."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ class Rate:
     asked: int = 0
     failed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def usual(self) -> str:
+        """The reason that was given most often."""
+        return self.reasons.most_common(1)[0][0] if self.reasons else ""
 
     @property
     def share(self) -> float:
@@ -122,6 +128,7 @@ def to_read(run: Run, most: int) -> list[Row]:
             "outcome": outcome(row),
             "function": functions[row["function_id"]],
             "checks_passed": [r["rule"] for r in row["rulings"] if r["kind"] == "check" and r["passed"]],
+            "written": set(json.loads(row["answer"])),
             "split": run.split_of.get(row["id"]),
         }
         for row in chosen
