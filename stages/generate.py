@@ -6,7 +6,7 @@ Writes  data/candidates/ROUND/candidates.parquet    task_name, instruction, info
         data/candidates/ROUND/pool.jsonl            the round's example pool, frozen
         data/candidates/ROUND/exchanges.parquet     every request and response that was used
         data/candidates/ROUND/dead_letters.jsonl    rows that got no usable answer, with every attempt
-        data/candidates/ROUND/set_aside.jsonl       functions over the prompt's budget, with their token count
+        data/candidates/ROUND/set_aside.jsonl       functions that were not asked about: why, token count
         metrics/generate-ROUND.json                 rows, tokens, spend, task and language mix
 
     stages/run generate@1
@@ -22,14 +22,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from stages.lib import artifacts, params, records, tasks, teacher
 from stages.lib.errors import BadInput
 
-BYTES_PER_TOKEN = 3  # of code, rounded down from what byte-level tokenizers reach
+Function = dict[str, Any]  # a row of records.FUNCTION
 
 log = logging.getLogger("tidemill.generate")
 
@@ -56,7 +56,7 @@ class Params(params.Section):
     mix: dict[str, float]
     examples: Examples
     pool: Pool
-    documentation: bool
+    documentation: Literal["required", "shown", "hidden"]
     max_code_tokens: int = Field(gt=0)
     max_dead_share: float = Field(ge=0, le=1)
     teacher: teacher.Settings
@@ -66,7 +66,7 @@ class Params(params.Section):
 class Row:
     """One function with what was drawn for it."""
 
-    function: dict[str, Any]
+    function: Function
     task: tasks.Task
     target_language: str
     examples: tuple[tasks.Case, ...]
@@ -74,7 +74,7 @@ class Row:
 
 def main(key: str) -> None:
     knobs = params.load("generate", Params)
-    number = read_round(key)
+    number = tasks.read_round("generate", key)
     for task in knobs.mix:
         tasks.load(task)
     inputs = [artifacts.open("data/corpus"), artifacts.open("data/coreset")]
@@ -95,13 +95,7 @@ def main(key: str) -> None:
         artifacts.write_metrics(f"generate@{number}", describe(candidates, set_aside, pool, pool_hash, knobs, spent))
 
 
-def read_round(key: str) -> int:
-    if not key.isdecimal() or int(key) < 1:
-        raise BadInput(f"generate takes a round: stages/run generate@1, not generate@{key}")
-    return int(key)
-
-
-def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list[Function]:
     """The chosen functions, in the order in which they were chosen."""
     import pyarrow.parquet as pq
 
@@ -109,39 +103,28 @@ def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, dict[str, Any]]) -
     return [by_id[chosen] for chosen in ids]
 
 
-def take_slice(
-    chosen: list[dict[str, Any]], number: int, knobs: Params
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The functions of round `number`, and those set aside on the way to its end because they are too long."""
-    first, last = (number - 1) * knobs.rows_per_round, number * knobs.rows_per_round
-    fitting: list[dict[str, Any]] = []
-    set_aside: list[dict[str, Any]] = []
-    for function in chosen:
-        tokens = -(-len(function["code"].encode()) // BYTES_PER_TOKEN)
-        if tokens > knobs.max_code_tokens:
-            if len(fitting) >= first:
-                set_aside.append({"id": function["id"], "tokens": tokens, "max_code_tokens": knobs.max_code_tokens})
-            continue
-        fitting.append(function)
-        if len(fitting) == last:
-            break
-    if len(fitting) <= first:
+def take_slice(chosen: list[Function], number: int, knobs: Params) -> tuple[list[Function], list[dict[str, Any]]]:
+    """The functions of round `number`, and what is set aside on the way to its end."""
+    documented = knobs.documentation == "required"
+    taken, set_aside = tasks.take_slice(chosen, number, knobs.rows_per_round, knobs.max_code_tokens, documented)
+    if not taken:
         raise BadInput(
-            f"round {number} has no rows: {len(fitting)} of the {len(chosen)} functions of data/coreset fit in "
-            f"generate.max_code_tokens = {knobs.max_code_tokens}; raise coreset.k or that limit"
+            f"round {number} has no rows: too few of the {len(chosen)} functions of data/coreset fit generate."
+            f"max_code_tokens = {knobs.max_code_tokens} and documentation = {knobs.documentation}; raise coreset.k "
+            "or loosen one of these"
         )
-    if len(fitting) < last:
-        log.warning("round %d has %d rows instead of %d: the coreset is used up", number, len(fitting) - first, last)
-    return fitting[first:last], set_aside
+    if len(taken) < knobs.rows_per_round:
+        log.warning("round %d has %d rows of %d: the coreset is used up", number, len(taken), knobs.rows_per_round)
+    return taken, set_aside
 
 
-def list_cases(verdicts: list[artifacts.Artifact], by_id: dict[str, dict[str, Any]]) -> list[tasks.Case]:
+def list_cases(verdicts: list[artifacts.Artifact], by_id: dict[str, Function]) -> list[tasks.Case]:
     """The cases that the round before found, or none."""
     rows = [row for one in verdicts for row in records.read(one.file("verdicts.parquet"), records.VERDICT).to_pylist()]
     return tasks.from_verdicts(rows, by_id)
 
 
-def draw(function: dict[str, Any], pool: list[tasks.Case], knobs: Params) -> Row:
+def draw(function: Function, pool: list[tasks.Case], knobs: Params) -> Row:
     """Task, target language and examples of a function: by its id alone."""
     row, language = function["id"], function["language"]
     task = tasks.load(tasks.draw_task(row, knobs.seed, knobs.mix))
@@ -171,17 +154,15 @@ def ask_all(
 def list_asks(rows: list[Row], knobs: Params) -> Iterator[teacher.Ask]:
     for row in rows:
         code, language = row.function["code"], row.function["language"]
-        documentation = row.function["docstring"] if knobs.documentation else ""
+        documentation = "" if knobs.documentation == "hidden" else row.function["docstring"]
         messages = tasks.generation_messages(row.task, code, documentation, language, row.target_language, row.examples)
         schema = tasks.answer_schema(row.task, code, language, row.target_language)
-        yield teacher.Ask(row.function["id"], messages, schema, partial(object_to, row))
-
-
-def object_to(row: Row, written: dict[str, Any]) -> str:
-    """The first fault that the task wants named to the teacher at once, or ""."""
-    keys = tasks.fill(row.task, row.function["code"], written)
-    subject = tasks.Row.of(row.task, {**keys, **row.function, "target_language": row.target_language})
-    return next((fault for _, fault in tasks.run(row.task.reask_on, subject) if fault), "")
+        yield teacher.Ask(
+            row.function["id"],
+            messages,
+            schema,
+            partial(tasks.objection, row.task, row.function, row.target_language, row.examples),
+        )
 
 
 def make_candidate(row: Row, answer: teacher.Answer, number: int, pool_hash: str, knobs: Params) -> dict[str, Any]:
@@ -215,7 +196,7 @@ def describe(
         **spent,
         "model": knobs.teacher.model,
         "rows": len(candidates),
-        "set_aside": len(set_aside),
+        "set_aside": dict(sorted(Counter(row["reason"] for row in set_aside).items())),
         "tasks": dict(sorted(Counter(row["task"] for row in candidates).items())),
         "tasks_percent_asked": {task: round(100 * share / total, 1) for task, share in knobs.mix.items()},
         "languages": dict(sorted(Counter(row["language"] for row in candidates).items())),

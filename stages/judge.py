@@ -22,7 +22,6 @@ from typing import Any
 from pydantic import Field
 
 from stages.lib import artifacts, params, records, tasks, teacher
-from stages.lib.errors import BadInput
 
 Candidate = dict[str, Any]
 Ruling = dict[str, Any]
@@ -40,7 +39,7 @@ class Params(params.Section):
 
 def main(key: str) -> None:
     knobs = params.load("judge", Params)
-    number = read_round(key)
+    number = tasks.read_round("judge", key)
     inputs = [artifacts.open(f"data/candidates/{number}")]
     candidates = records.read(inputs[0].file("candidates.parquet"), records.CANDIDATE).to_pylist()
     rulings = check_all(candidates, read_pool(inputs[0]))
@@ -52,27 +51,20 @@ def main(key: str) -> None:
         artifacts.write_metrics(f"judge@{number}", describe(candidates, verdicts, spent, knobs))
 
 
-def read_round(key: str) -> int:
-    if not key.isdecimal() or int(key) < 1:
-        raise BadInput(f"judge takes a round: stages/run judge@1, not judge@{key}")
-    return int(key)
-
-
-def read_pool(candidates: artifacts.Artifact) -> dict[str, dict[str, Any]]:
+def read_pool(candidates: artifacts.Artifact) -> dict[str, tasks.Case]:
     """The round's example pool by id."""
     lines = candidates.file("pool.jsonl").read_text(encoding="utf-8").splitlines()
-    return {case["id"]: case for case in map(json.loads, lines)}
+    return {case.id: case for case in (tasks.Case(**json.loads(line)) for line in lines)}
 
 
-def check_all(candidates: list[Candidate], pool: dict[str, dict[str, Any]]) -> dict[str, list[Ruling]]:
+def check_all(candidates: list[Candidate], pool: dict[str, tasks.Case]) -> dict[str, list[Ruling]]:
     """The rulings of the checks, by the candidate's id."""
     return {row["id"]: check(row, [pool[case] for case in row["examples"]]) for row in candidates}
 
 
-def check(row: Candidate, examples: list[dict[str, Any]]) -> list[Ruling]:
+def check(row: Candidate, examples: list[tasks.Case]) -> list[Ruling]:
     task = tasks.load(row["task"])
-    shown = [text for case in examples for key, text in case["answer"].items() if key in ("instruction", "solution")]
-    subject = tasks.Row.of(task, row, tuple(shown))
+    subject = tasks.Row.of(task, row, tasks.texts_of(examples))
     return [rule(name, "check", not fault, fault) for name, fault in tasks.run(task.checks, subject)]
 
 

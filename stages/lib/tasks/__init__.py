@@ -4,17 +4,19 @@ One YAML file a task in this folder, Jinja templates beside them; docs/tasks.md 
 """
 
 from stages.lib.tasks.catalog import Rule, Task, load, load_all
-from stages.lib.tasks.checks import Row, run
+from stages.lib.tasks.checks import Row, objection, run
 from stages.lib.tasks.draws import draw_target, draw_task, nearest
-from stages.lib.tasks.pool import Case, draw_examples, from_verdicts, frozen, seeds
+from stages.lib.tasks.pool import Case, draw_examples, from_verdicts, frozen, seeds, texts_of
 from stages.lib.tasks.prompts import (
     answer_schema,
     fill,
     generation_messages,
     judge_messages,
     judge_schema,
+    summary,
     templates_hash,
 )
+from stages.lib.tasks.slices import estimate_tokens, read_round, take_slice
 
 __all__ = [
     "Case",
@@ -25,6 +27,7 @@ __all__ = [
     "draw_examples",
     "draw_target",
     "draw_task",
+    "estimate_tokens",
     "fill",
     "from_verdicts",
     "frozen",
@@ -34,7 +37,12 @@ __all__ = [
     "load",
     "load_all",
     "nearest",
+    "objection",
+    "read_round",
     "run",
     "seeds",
+    "summary",
+    "take_slice",
     "templates_hash",
+    "texts_of",
 ]

@@ -8,7 +8,7 @@ import builtins
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +16,7 @@ from stages.lib.corpus import functions
 
 if TYPE_CHECKING:
     from stages.lib.tasks.catalog import Task
+    from stages.lib.tasks.pool import Case
 
 # Letters and signs after which a language's name is another word: "Java" is not in "JavaScript".
 _NAMES = {"Go": r"(?:Go|Golang)", "C++": r"C\+\+", "C#": r"(?:C#|C sharp)"}
@@ -49,6 +50,22 @@ def run(names: list[str], row: Row) -> Iterator[tuple[str, str]]:
     """The name and fault ("" if passed) of each check."""
     for name in names:
         yield name, CHECKS[name](row)
+
+
+def objection(
+    task: "Task",
+    function: Mapping[str, Any],
+    target_language: str,
+    examples: Iterable["Case"],
+    written: dict[str, Any],
+) -> str:
+    """The first fault in what the teacher wrote for `function` that the task wants named to it, or ""."""
+    from stages.lib.tasks.pool import texts_of
+    from stages.lib.tasks.prompts import fill
+
+    keys = {**fill(task, function["code"], written), "language": function["language"]}
+    row = Row.of(task, {**keys, "target_language": target_language}, texts_of(examples))
+    return next((fault for _, fault in run(task.reask_on, row) if fault), "")
 
 
 def fields_present(row: Row) -> str:

@@ -85,6 +85,11 @@ def draw_examples(
     return tuple(examples)
 
 
+def texts_of(cases: Iterable[Case]) -> tuple[str, ...]:
+    """The instructions and solutions that a prompt with these cases shows."""
+    return tuple(text for case in cases for key, text in case.answer.items() if key in ("instruction", "solution"))
+
+
 def _from_seed(task: str, seed: Seed, good: bool) -> Case:
     content = {"task": task, "good": good, **seed.model_dump()}
     return Case(

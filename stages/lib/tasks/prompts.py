@@ -17,7 +17,7 @@ COMMENTS = ("#", "//", "/*", "*", "--")
 
 def answer_schema(task: Task, code: str, language: str, target_language: str) -> dict[str, Any]:
     """The JSON schema of what the teacher writes for `code`, keys in the task's order."""
-    names = {"language": re.escape(language), "target_language": re.escape(target_language)}
+    names = {"language": _escape(language), "target_language": _escape(target_language)}
     return _object({key: _property(value, code, names) for key, value in task.writes.items()})
 
 
@@ -110,6 +110,11 @@ def _property(value: dict[str, Any], code: str, names: dict[str, str]) -> dict[s
     if value.get("enum_of") == "code_lines":
         return {"type": "string", "enum": code_lines(code)}
     return value
+
+
+def _escape(name: str) -> str:
+    """`name` in a pattern. re.escape would also escape "#", which llama.cpp does not understand."""
+    return re.sub(r"[.^$*+?{}\[\]\\|()]", r"\\\g<0>", name)
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

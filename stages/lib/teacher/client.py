@@ -79,6 +79,7 @@ class Teacher:
         self._same: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # equal requests of one window
         self._sending: set[asyncio.Task[Any] | None] = set()
         self._stopping = False
+        self._fatal: BadInput | None = None  # what stops the run, for everyone who has not sent yet
         self._last_sign = 0.0  # of life from the endpoint, by the monotonic clock
         self._silent_since: float | None = None
         self._progress = Progress(label)
@@ -197,6 +198,9 @@ class Teacher:
                 async with self._slots:
                     began = time.monotonic()
                     return await self._send(request)
+            except BadInput as error:
+                self._fatal = error
+                raise
             except Failed as failure:
                 fault, wait = str(failure), max(failure.retry_after, _backoff(number))
                 self._progress.errors[fault[:40]] += 1
@@ -207,6 +211,8 @@ class Teacher:
 
     async def _send(self, request: Request) -> Reply:
         """Send once, journal the reply and pay for it. What is here when a run stops is waited for."""
+        if self._fatal:
+            raise self._fatal
         if self._stopping:
             raise asyncio.CancelledError
         reserved = await self.budget.reserve(request)

@@ -1,0 +1,48 @@
+"""Which functions of a coreset a round takes."""
+
+from typing import Any
+
+from stages.lib.errors import BadInput
+from stages.lib.tasks.prompts import summary
+
+BYTES_PER_TOKEN = 3  # of code, rounded down from what byte-level tokenizers reach
+
+Function = dict[str, Any]
+
+
+def read_round(stage: str, key: str) -> int:
+    """The round that `key` names. Raises `BadInput` if it is not a number from 1."""
+    if not key.isdecimal() or int(key) < 1:
+        raise BadInput(f"{stage} takes a round: stages/run {stage}@1, not {stage}@{key}")
+    return int(key)
+
+
+def take_slice(
+    chosen: list[Function], number: int, rows: int, most_tokens: int, documented: bool
+) -> tuple[list[Function], list[dict[str, Any]]]:
+    """The `number`-th `rows` of those functions of `chosen` that fit, and those set aside on the way to
+    its end: id, reason, length in (estimated) tokens."""
+    first, last = (number - 1) * rows, number * rows
+    fitting: list[Function] = []
+    set_aside: list[dict[str, Any]] = []
+    for function in chosen:
+        tokens = estimate_tokens(function["code"])
+        reason = _misfit(function, tokens, most_tokens, documented)
+        if not reason:
+            fitting.append(function)
+        elif len(fitting) >= first:
+            set_aside.append({"id": function["id"], "reason": reason, "tokens": tokens})
+        if len(fitting) == last:
+            break
+    return fitting[first:], set_aside
+
+
+def estimate_tokens(code: str) -> int:
+    """About as many tokens as a byte-level tokenizer makes of `code`, rather more than fewer."""
+    return -(-len(code.encode()) // BYTES_PER_TOKEN)
+
+
+def _misfit(function: Function, tokens: int, most_tokens: int, documented: bool) -> str:
+    if tokens > most_tokens:
+        return "too long"
+    return "no documentation" if documented and not summary(function["docstring"]) else ""
