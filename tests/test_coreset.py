@@ -39,6 +39,7 @@ def vectors() -> np.ndarray:
 
 def test_the_artifact_holds_the_order_and_the_curve(workspace: Workspace, vectors: np.ndarray) -> None:
     make_inputs(vectors)
+    workspace.set("coreset.k", 48)
     result = workspace.run("coreset")
     assert result.returncode == 0, result.stderr
     table = pq.read_table("data/coreset/coreset.parquet").to_pydict()

@@ -17,11 +17,40 @@ import numba as nb
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-CHUNK = 4096  # rows gathered at once
-COLUMNS = 64  # centres between two looks at which rows may drop out
+CHUNK = 1024  # rows gathered at once
+COLUMNS = 128  # centres between two looks at which rows may drop out
+KEPT = 0.7  # they do once less than this share of a chunk stays: the copy has its cost
 UNDERFLOW = 2.0**-126
 
 _libraries = ThreadpoolController()
+
+
+@nb.njit(nogil=True, cache=True, inline="always")
+def _distance(x, y):  # type: ignore[no-untyped-def]
+    # Eight partial sums in a fixed order: kernels.cu has the same, so that both give the same bits.
+    a = b = c = d = e = f = g = h = 0.0
+    whole = len(x) // 8 * 8
+    for i in range(0, whole, 8):
+        t0 = np.float64(x[i]) - np.float64(y[i])
+        t1 = np.float64(x[i + 1]) - np.float64(y[i + 1])
+        t2 = np.float64(x[i + 2]) - np.float64(y[i + 2])
+        t3 = np.float64(x[i + 3]) - np.float64(y[i + 3])
+        t4 = np.float64(x[i + 4]) - np.float64(y[i + 4])
+        t5 = np.float64(x[i + 5]) - np.float64(y[i + 5])
+        t6 = np.float64(x[i + 6]) - np.float64(y[i + 6])
+        t7 = np.float64(x[i + 7]) - np.float64(y[i + 7])
+        a += t0 * t0
+        b += t1 * t1
+        c += t2 * t2
+        d += t3 * t3
+        e += t4 * t4
+        f += t5 * t5
+        g += t6 * t6
+        h += t7 * t7
+    for i in range(whole, len(x)):
+        t0 = np.float64(x[i]) - np.float64(y[i])
+        a += t0 * t0
+    return ((a + b) + (c + d)) + ((e + f) + (g + h))
 
 
 class Rows:
@@ -85,7 +114,8 @@ class Rows:
         """Append centres: float32 (m, d)."""
         span = slice(self.count, self.count + len(vectors))
         self.centres[span] = vectors
-        squares = np.einsum("ij,ij->i", vectors.astype(np.float64), vectors)
+        squares = np.empty(len(vectors))
+        _squares(vectors, squares)
         self.centre_squares[span] = squares
         self.centre_upper[span] = (1 + self.slack) * squares + self.tiny
         self.count += len(vectors)
@@ -109,19 +139,24 @@ class Rows:
         return wanted[self.upper[wanted] > threshold]
 
     def _refresh(self, chunk: np.ndarray, threshold: float, target: int) -> None:
-        chunk = np.sort(chunk)
+        """Bring up to date the rows of `chunk`, which are in order of the centres that they have seen."""
         block = self.gather(chunk)
         squares = (1 + self.slack) * self.squares[chunk]
         upper, seen = self.upper[chunk], self.seen[chunk]
-        for start in range(int(seen.min()), target, COLUMNS):
+        for start in range(int(seen[0]), target, COLUMNS):
             stop = min(start + COLUMNS, target)
-            part = np.flatnonzero((seen < stop) & (upper > threshold))
-            if len(part) == 0:
-                continue
-            some = block if len(part) == len(block) else block[part]
-            products = some @ self.centres[start:stop].T
-            upper[part] = np.minimum(upper[part], squares[part] + _least(products, self.centre_upper[start:stop]))
-            seen[part] = stop
+            begun = int(np.searchsorted(seen, stop))
+            products = block[:begun] @ self.centres[start:stop].T
+            least = squares[:begun] + _least(products, self.centre_upper[start:stop])
+            upper[:begun] = np.minimum(upper[:begun], least)
+            seen[:begun] = stop
+            live = upper > threshold
+            if live.sum() < KEPT * len(live):
+                self.upper[chunk], self.seen[chunk] = upper, seen
+                chunk, block, squares = chunk[live], block[live], squares[live]
+                upper, seen = upper[live], seen[live]
+            if len(chunk) == 0:
+                return
         self.upper[chunk], self.seen[chunk] = upper, seen
 
     def settle(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -184,47 +219,20 @@ class Rows:
 
 def distances(vectors: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Squared distances in float64 (m,) of float32 rows (m, d) to `centre`; relative error under (d + 3) 2^-53."""
-    out = np.empty(len(vectors))
-    _distances(vectors, centre, out)
+    out = np.full(len(vectors), np.inf)
+    lower(out, np.arange(len(vectors)), vectors, centre)
     return out
+
+
+@nb.njit(nogil=True, cache=True)
+def lower(values, live, vectors, centre):  # type: ignore[no-untyped-def]
+    """Lower `values` (m,) at `live` to the squared distance of `vectors` (m, d) to `centre`, where it is less."""
+    for i in live:
+        values[i] = min(values[i], _distance(vectors[i], centre))
 
 
 def _slack(dimension: int, unit: float) -> float:
     return dimension * unit / (1 - dimension * unit) + 8 * 2.0**-24
-
-
-@nb.njit(nogil=True, cache=True, inline="always")
-def _distance(x, y):  # type: ignore[no-untyped-def]
-    # Eight partial sums in a fixed order: kernels.cu has the same, so that both give the same bits.
-    a = b = c = d = e = f = g = h = 0.0
-    whole = len(x) // 8 * 8
-    for i in range(0, whole, 8):
-        t0 = np.float64(x[i]) - np.float64(y[i])
-        t1 = np.float64(x[i + 1]) - np.float64(y[i + 1])
-        t2 = np.float64(x[i + 2]) - np.float64(y[i + 2])
-        t3 = np.float64(x[i + 3]) - np.float64(y[i + 3])
-        t4 = np.float64(x[i + 4]) - np.float64(y[i + 4])
-        t5 = np.float64(x[i + 5]) - np.float64(y[i + 5])
-        t6 = np.float64(x[i + 6]) - np.float64(y[i + 6])
-        t7 = np.float64(x[i + 7]) - np.float64(y[i + 7])
-        a += t0 * t0
-        b += t1 * t1
-        c += t2 * t2
-        d += t3 * t3
-        e += t4 * t4
-        f += t5 * t5
-        g += t6 * t6
-        h += t7 * t7
-    for i in range(whole, len(x)):
-        t0 = np.float64(x[i]) - np.float64(y[i])
-        a += t0 * t0
-    return ((a + b) + (c + d)) + ((e + f) + (g + h))
-
-
-@nb.njit(nogil=True, cache=True)
-def _distances(vectors, centre, out):  # type: ignore[no-untyped-def]
-    for i in range(len(vectors)):
-        out[i] = _distance(vectors[i], centre)
 
 
 @nb.njit(nogil=True, cache=True)
@@ -242,7 +250,7 @@ def _settle(products, vectors, centres, squares, centre_squares, slack, tiny, ou
         out[i] = best
 
 
-@nb.njit(nogil=True, cache=True, fastmath=True)
+@nb.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 def _squares(block, out):  # type: ignore[no-untyped-def]
     for i in range(len(block)):
         total = 0.0

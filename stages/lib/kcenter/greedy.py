@@ -261,7 +261,7 @@ class _Run:
             pick = self._farthest(batch, live, values[live], best)
             self.indices.append(int(batch.rows[pick]))
             self.rows.add_centres(vectors[pick : pick + 1])
-            values[live] = np.minimum(values[live], cpu.distances(vectors[live], vectors[pick]))
+            cpu.lower(values, live, vectors, vectors[pick])
             seen[live] = len(self.indices)
             live = live[values[live] * (1 + batch.error) > batch.rest]
         return values, seen
@@ -333,7 +333,7 @@ class _Clock:
     def remaining(self) -> float:
         """Seconds to the end, extrapolated."""
         count, elapsed = self.marks[-1]
-        first, started = self.marks[0]
+        first, _ = self.marks[0]
         half, then = next(mark for mark in self.marks if mark[0] >= (first + count) / 2)
         if count <= half or then <= 0:
             return math.inf
@@ -432,7 +432,11 @@ def _check(embeddings: np.ndarray, k: int, first: First | None, world: _World) -
 
 def _refuse_unusable(rows: Any, world: _World) -> None:
     squares = rows.squares
-    bad = [row for part in world.gather(np.flatnonzero(~np.isfinite(squares))[:10] + world.offset) for row in part]
+    bad = [
+        row
+        for part in world.gather((np.flatnonzero(~np.isfinite(squares))[:10] + world.offset).tolist())
+        for row in part
+    ]
     if bad:
         raise BadInput(f"rows {bad[:10]} (the first ten) hold NaN or infinite values; embed them again")
     if max(world.gather(float(squares.max(initial=0.0)))) > LARGEST_SQUARE:
