@@ -45,7 +45,7 @@ def read(run: Run) -> Coverage:
         picks=len(radii),
         radius=radii[-1],
         bound=halves[-1],
-        random=random[1][-1] if random[1] else None,
+        random=dict(zip(*random, strict=True)).get(len(radii)),
         curve=figures.covering_radius(radii, random, (range(1, len(radii) + 1), halves)),
         map=figures.projection(rest, points[picked]),
         drawn=len(rest) + int(picked.sum()),
@@ -60,6 +60,9 @@ def _projection(coreset: Artifact) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _random(series: Path) -> tuple[list[int], list[float]]:
+    """Sizes and radii of random choices, from the column whose name begins with "random"; cells may be blank."""
     with series.open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row.get("random_radius")]
-    return [int(row["centres"]) for row in rows], [float(row["random_radius"]) for row in rows]
+        reader = csv.DictReader(stream)
+        name = next((field for field in reader.fieldnames or [] if field.startswith("random")), None)
+        found = [(int(row["centres"]), float(row[name])) for row in reader if name and row[name]]
+    return [size for size, _ in found], [radius for _, radius in found]
