@@ -26,6 +26,7 @@ SEED = 0
 
 
 def main() -> None:
+    """Embed what is missing of the first N functions."""
     count = int(sys.argv[1])
     missing = [n for n in range(-(-count // SHARD)) if not shard(n).is_file()]
     if not missing:
@@ -83,6 +84,7 @@ def _functions_in(path: Path) -> Iterator[str]:
 
 
 def shard(number: int) -> Path:
+    """Where a part of the embeddings is kept."""
     return FOLDER / f"minilm-{number:04d}.npy"
 
 

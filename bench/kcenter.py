@@ -27,14 +27,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-import embeddings
-import numba
-import numpy as np
-import sklearn
-import torch
-from sklearn.metrics import pairwise_distances
+import embeddings  # noqa: E402
+import numba  # noqa: E402
+import numpy as np  # noqa: E402
+import sklearn  # noqa: E402
+import torch  # noqa: E402
+from sklearn.metrics import pairwise_distances  # noqa: E402
 
-from stages.lib.kcenter import k_center_greedy
+from stages.lib.kcenter import k_center_greedy  # noqa: E402
 
 RESULTS = ROOT / "bench/results/kcenter.json"
 SEED = 0
@@ -52,6 +52,7 @@ def reference(rows: np.ndarray, k: int) -> list[int]:
 
 
 def numpy_peer(rows: np.ndarray, k: int) -> list[int]:
+    """A running minimum in float32: one product of all rows with the last centre for each."""
     squares = np.einsum("ij,ij->i", rows, rows)
     chosen, nearest = [0], np.full(len(rows), np.inf, dtype=np.float32)
     for _ in range(k - 1):
@@ -62,6 +63,7 @@ def numpy_peer(rows: np.ndarray, k: int) -> list[int]:
 
 
 def torch_peer(rows: np.ndarray, k: int) -> list[int]:
+    """The same in torch."""
     points = torch.from_numpy(rows)
     squares = (points * points).sum(1)
     chosen, nearest = [0], torch.full((len(rows),), torch.inf)
@@ -73,6 +75,7 @@ def torch_peer(rows: np.ndarray, k: int) -> list[int]:
 
 
 def ours(rows: np.ndarray, k: int) -> list[int]:
+    """The door of stages/lib/kcenter, from row 0 as the reference."""
     return [0, *k_center_greedy(rows, k - 1, first=[0], device="cpu").indices.tolist()]
 
 
@@ -88,6 +91,7 @@ def mixture(count: int, dimension: int, clusters: int = 2000) -> np.ndarray:
 
 
 def timed(select: Callable[[np.ndarray, int], list[int]], rows: np.ndarray, k: int) -> tuple[float, list[int]]:
+    """CPU seconds of all threads, and what was chosen."""
     started = time.process_time()
     chosen = select(rows, k)
     return time.process_time() - started, chosen
@@ -153,6 +157,7 @@ def large(count: int, k: int) -> None:
 
 
 def main() -> None:
+    """Compare on a mixture and on real embeddings, and write the results; or run the large case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", nargs="*", type=int, metavar="N")
     chosen = parser.parse_args()

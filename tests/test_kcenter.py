@@ -13,7 +13,7 @@ import pytest
 from conftest import REPOSITORY
 
 from stages.lib.errors import BadInput
-from stages.lib.kcenter import covering_radii, k_center_greedy, split_rows
+from stages.lib.kcenter import covering_radii, cpu, gpu, k_center_greedy, split_rows
 from stages.lib.kcenter.exact import Ties, lowest_exponent
 
 
@@ -301,3 +301,42 @@ def test_cuda_sources_compile_for_hopper(source: Path, tmp_path: Path) -> None:
     ]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+class NumpyAsCupy:
+    """cupy's functions that gpu.py calls, from NumPy: the logic runs here, the kernels' twins stand for the kernels."""
+
+    def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
+        return getattr(np, {"asnumpy": "asarray"}.get(name, name))
+
+
+class TwinKernels:
+    def squares(self, block: np.ndarray, out: np.ndarray) -> None:
+        cpu._squares(block.astype(np.float32), out)
+
+    def block_sums(self, block: np.ndarray, size: int, out: np.ndarray) -> None:
+        out[:] = 0
+        cpu._add_rows(block.astype(np.float32), out, 0, size)
+
+    def product(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return left.astype(np.float32) @ right.astype(np.float32).T
+
+    def lower_bounds(self, products: np.ndarray, centre_upper: np.ndarray, squares: np.ndarray, upper: np.ndarray):  # type: ignore[no-untyped-def]
+        upper[:] = np.minimum(upper, squares + cpu._least(products, centre_upper))
+
+    def settle(self, products, vectors, centres, *rest) -> None:  # type: ignore[no-untyped-def]
+        cpu._settle(products, vectors.astype(np.float32), centres.astype(np.float32), *rest)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("resident", [True, False], ids=["resident", "streamed"])
+def test_the_gpu_s_logic_gives_the_cpu_s_sequence(kind: str, resident: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(embeddings: np.ndarray, scale: np.ndarray | None, capacity: int) -> gpu.Rows:
+        return gpu.Rows(NumpyAsCupy(), TwinKernels(), embeddings, scale, capacity, resident)
+
+    rows = make(kind)
+    expected = k_center_greedy(rows, 100, device="cpu")
+    monkeypatch.setattr(gpu, "available", lambda: True)
+    monkeypatch.setattr(gpu, "load", load)
+    chosen = k_center_greedy(rows, 100, device="gpu")
+    assert chosen.indices.tolist() == expected.indices.tolist() and chosen.radii.tolist() == expected.radii.tolist()
