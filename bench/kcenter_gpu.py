@@ -20,7 +20,7 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from stages.lib.kcenter import gpu, greedy, k_center_greedy
+from stages.lib.kcenter import gpu, greedy, k_center_greedy  # noqa: E402
 
 RESULTS = ROOT / "bench/results/kcenter_gpu.json"
 SEED, DIMENSION, CLUSTERS, PEER_CENTRES = 0, 1024, 2000, 200
@@ -51,7 +51,8 @@ def naive(rows: Any, first: int, k: int) -> list[int]:
     sweep = cp.RawKernel(
         r"""
         #include <cuda_fp16.h>
-        extern "C" __global__ void sweep(const __half2* rows, long long count, int pairs, long long pick, float* nearest)
+        extern "C" __global__ void sweep(const __half2* rows, long long count, int pairs, long long pick,
+                                         float* nearest)
         {
             long long row = (blockIdx.x * (long long)blockDim.x + threadIdx.x) / 32;
             if (row >= count) return;

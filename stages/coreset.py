@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from stages.lib import artifacts, params, records
+from stages.lib import artifacts, checkpoint, params, records
 from stages.lib.errors import BadInput
-from stages.lib.kcenter import Selection, k_center_greedy
+from stages.lib.kcenter import Selection, covering_radii, k_center_greedy
 
 PROJECTED_ROWS = 20_000  # at most this many rows that were not chosen are drawn
 
@@ -57,6 +57,8 @@ class Params(params.Section):
     first: Literal["mean", "random"]
     normalize: bool
     seed: int = Field(ge=0)
+    device: Literal["auto", "cpu", "gpu"] = Field(exclude=True)
+    threads: int = Field(ge=1, exclude=True)
 
 
 def main() -> None:
@@ -68,9 +70,14 @@ def main() -> None:
         raise BadInput(
             f"data/embeddings has {len(embeddings)} rows, data/corpus {len(corpus)}; run `dvc repro embed` again"
         )
+    saves = checkpoint.folder("coreset", inputs, knobs.result)
+    how: dict[str, Any] = {"normalize": knobs.normalize, "device": knobs.device, "threads": knobs.threads}
     chosen = k_center_greedy(
-        embeddings, knobs.k, first=knobs.first, radius=knobs.radius, seed=knobs.seed, normalize=knobs.normalize
+        embeddings, knobs.k, first=knobs.first, radius=knobs.radius, seed=knobs.seed, saves=saves, **how
     )
+    sizes = spread_sizes(len(chosen.indices))
+    random_order = np.random.default_rng(knobs.seed).permutation(len(embeddings))[: sizes[-1]]
+    random_radii = covering_radii(embeddings, random_order, sizes, **how)
     languages = corpus["language"].to_pylist()
     with artifacts.create("data/coreset", stage="coreset", inputs=inputs, params=knobs.result, seed=knobs.seed) as out:
         records.write(out / "coreset.parquet", list_centres(chosen, corpus), CORESET)
@@ -78,7 +85,8 @@ def main() -> None:
         coverage = count_languages(chosen, languages)
         records.write(out / "coverage.parquet", coverage, COVERAGE)
         artifacts.write_metrics("coreset", describe(chosen, embeddings, coverage))
-        artifacts.write_series("coreset", draw_curve(chosen))
+        artifacts.write_series("coreset", draw_curve(chosen, sizes, random_radii))
+    checkpoint.discard(saves)
 
 
 def list_centres(chosen: Selection, corpus: pa.Table) -> list[dict[str, Any]]:
@@ -135,5 +143,19 @@ def describe(chosen: Selection, embeddings: np.ndarray, coverage: list[dict[str,
     }
 
 
-def draw_curve(chosen: Selection) -> list[dict[str, Any]]:
-    return [{"centres": i + 1, "radius": float(radius)} for i, radius in enumerate(chosen.radii)]
+def spread_sizes(k: int) -> list[int]:
+    """Subset sizes from 1 to `k`, about 24 to a factor of ten, as a log-log plot wants them."""
+    return sorted({round(size) for size in np.geomspace(1, k, 2 + int(24 * np.log10(k)))})
+
+
+def draw_curve(chosen: Selection, sizes: list[int], random_radii: np.ndarray) -> list[dict[str, Any]]:
+    """The covering radius of the first centres, of a random subset of as many rows, the bound on any choice."""
+    return [
+        {
+            "centres": size,
+            "radius": float(chosen.radii[size - 1]),
+            "random_radius": float(random_radius),
+            "optimum_at_least": float(chosen.radii[size - 1]) / 2,
+        }
+        for size, random_radius in zip(sizes, random_radii, strict=True)
+    ]
