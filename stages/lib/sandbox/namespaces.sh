@@ -1,23 +1,57 @@
-# Inside fresh user, mount, pid, net and ipc namespaces: a root of /usr alone, then the program without capabilities.
-set -e
-mount -t tmpfs -o size=16m,nr_inodes=2048,mode=755 tmpfs /mnt
-cd /mnt
-mkdir usr proc dev tmp old
-chmod 1777 tmp
-mount --rbind /usr usr
-mount -o remount,bind,ro usr
-for name in bin lib lib64 sbin; do [ ! -e "/$name" ] || ln -s "usr/$name" "$name"; done
-if [ -n "$1" ]; then # an interpreter that lives outside /usr
-  mkdir -p ".$1"
-  mount --bind "$1" ".$1"
-  mount -o remount,bind,ro ".$1"
-fi
+#!/bin/sh
+# The walls without bubblewrap. Run by unshare(1) as the first process of new user, mount, pid, net, ipc, uts and
+# cgroup namespaces: builds a read-only root of nothing but what it is given, moves into it, forbids further user
+# namespaces, drops every capability and starts the command.
+# ROOT is a folder that may be hidden, the environment is the command's.
+#   namespaces.sh ROOT TMP_MB { SOURCE DESTINATION }... -- COMMAND...
+set -eu
+umask 022
+export PATH="$PATH:/usr/sbin:/sbin"
+root=$1
+tmp_mb=$2
+shift 2
+mount -t tmpfs -o mode=755,size=1m,nr_inodes=1k root "$root"
+
+while [ "$1" != -- ]; do
+	source=$1 target=$root$2
+	if [ -L "$source" ] && [ ! -d "$target" ]; then # /lib of a merged /usr
+		mkdir -p "$(dirname "$target")"
+		cp -P "$source" "$target"
+	elif [ -e "$source" ]; then
+		if [ -d "$source" ]; then
+			mkdir -p "$target"
+		else
+			mkdir -p "$(dirname "$target")"
+			: >"$target"
+		fi
+		mount --bind "$source" "$target"
+		mount -o remount,bind,ro,nosuid,nodev "$target"
+	fi
+	shift 2
+done
 shift
-touch dev/null
-mount --bind /dev/null dev/null
-mount -t proc proc proc
-pivot_root . old
-umount -l /old
-rmdir /old
+
+mkdir -p "$root/dev" "$root/tmp" "$root/.old"
+for device in null zero full random urandom; do
+	: >"$root/dev/$device"
+	mount --bind "/dev/$device" "$root/dev/$device"
+done
+mkdir "$root/dev/shm"
+for folder in tmp dev/shm; do
+	mount -t tmpfs -o "mode=1777,nosuid,nodev,size=${tmp_mb}m,nr_inodes=4k" tmp "$root/$folder"
+done
+echo 0 >/proc/sys/user/max_user_namespaces
+
+: >"$root/.setpriv"
+mount --bind "$(command -v setpriv)" "$root/.setpriv"
+mount -o remount,bind,ro,nosuid,nodev "$root/.setpriv"
+mount -o remount,bind,ro "$root"
+
+cd "$root"
+chroot=$(command -v chroot)
+pivot_root . .old
 cd /tmp
-exec "$@"
+"/.old$chroot" /.old umount -l / # there, because umount wants a /proc, and here is none
+# This shell stays as the namespace's first process, which no signal from within can kill; with it everything ends.
+/.setpriv --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
+exit $?

@@ -1,0 +1,174 @@
+"""The tests' side: runs the trusted tests in a process of their own and calls the candidate over the wire.
+
+One referee serves many programs, each in a fork of its own, so that the modules that tests import are loaded
+once. It never runs the candidate's code, and hands out a run's token only after `check` has returned.
+"""
+
+import builtins
+import copy  # noqa: F401  (these three: what HumanEval's tests import, loaded before the fork)
+import math  # noqa: F401
+import os
+import random  # noqa: F401
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from . import candidate as limits
+from . import wire
+
+
+class Gone(BaseException):
+    """The candidate answers no more, or not as it should; no `except Exception` in a test may swallow it."""
+
+    def __init__(self, verdict: str, detail: str) -> None:
+        super().__init__(verdict, detail)
+        self.verdict, self.detail = verdict, detail
+
+
+class Wire:
+    """The calls to one candidate, numbered, and the first thing that went wrong with them."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd, self.number = fd, 0
+        self.gone: Gone | None = None
+        self.raised: list[BaseException] = []
+        self.opaque = ""
+
+    def ask(self, verb: str, *rest: Any) -> Any:
+        """Ask, and return the value or raise what was raised; Gone from then on once the candidate has left."""
+        if self.gone is None:
+            try:
+                return self._ask(verb, *rest)
+            except wire.Closed:
+                self.gone = Gone("gone", "")
+            except wire.TooLong as error:
+                self.gone = Gone("output limit", f"a result of {error}")
+            except wire.Malformed as error:
+                self.gone = Gone("violation", f"wrote to the harness's channel ({error})")
+        raise self.gone
+
+    def _ask(self, verb: str, *rest: Any) -> Any:
+        self.number += 1
+        wire.send(self.fd, (verb, self.number, *rest))
+        answer = wire.receive(self.fd)
+        if not isinstance(answer, tuple) or len(answer) < 3 or answer[1] != self.number:
+            raise wire.Malformed("an answer to no question")
+        match answer:
+            case ("value", _, value):
+                self.opaque = value.type_name if isinstance(value, wire.Opaque) else self.opaque
+                return value
+            case ("raised", _, [*names], str(message)):
+                raise self._error(names, message)
+            case ("too long", _, str(message)):
+                raise wire.TooLong(message)
+        raise wire.Malformed("an answer of no kind")
+
+    def _error(self, names: list[Any], message: str) -> BaseException:
+        """The nearest builtin exception of that name, as far as the tests can tell the same."""
+        if "SystemExit" in names:
+            self.gone = Gone("early exit", f"SystemExit: {message}")
+            return self.gone
+        found = (vars(builtins).get(name) for name in names if isinstance(name, str))
+        kind = next((k for k in found if isinstance(k, type) and issubclass(k, Exception)), RuntimeError)
+        try:
+            error = kind(message)
+        except TypeError:  # UnicodeDecodeError wants five arguments
+            error = RuntimeError(message)
+        self.raised.append(error)
+        name = str(names[0]) if names else "?"
+        error.told = f"{name}: {message}"  # type: ignore[attr-defined]
+        return error
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """A function here that is called there."""
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            return self.ask("call", name, list(arguments), named)
+
+        call.__name__ = call.__qualname__ = name
+        return call
+
+
+def main(cpu_s: int, memory_mb: int, processes: int, file_mb: int, *packages: str) -> None:
+    """Serve programs until the supervisor closes standard input, a socket that passes each run's wire."""
+    sys.path.extend(packages)
+    control = socket.socket(fileno=os.dup(0))
+    while True:
+        _, fds, _, _ = socket.recv_fds(control, 1, 1)
+        if not fds:
+            return
+        job = wire.receive(control.fileno())
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            control.close()
+            limits.limit(cpu_s, memory_mb, processes, file_mb)
+            _report(writer, fds[0], *job)
+        os.close(writer)
+        os.close(fds[0])
+        try:
+            verdict = wire.receive(reader)
+        except (wire.Closed, wire.Malformed, wire.TooLong):
+            verdict = ("timed out", "the tests did not end within the CPU limit", "")
+        os.close(reader)
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        wire.send(control.fileno(), verdict)
+
+
+def _report(writer: int, channel: int, *job: str) -> None:
+    """Write (verdict, detail, token) and end this fork, whatever the tests did."""
+    try:
+        wire.send(writer, judge(channel, *job))
+    finally:
+        os._exit(0)
+
+
+def judge(channel: int, token: str, program: str, helpers: str, tests: str, entry_point: str) -> tuple[str, str, str]:
+    """Run the tests: (verdict, detail, token), the token empty unless they all passed."""
+    calls = Wire(channel)
+    try:
+        calls.ask("load", program, entry_point)
+        space: dict[str, Any] = {"__name__": "tests", "__builtins__": builtins}
+        exec(compile(helpers, "helpers.py", "exec"), space)
+        code = compile(tests, "tests.py", "exec")
+        for name in _names(code) - space.keys() - vars(builtins).keys():
+            space[name] = calls.function(name)
+        space[entry_point] = calls.function(entry_point)
+        exec(code, space)
+        space["check"](space[entry_point])
+    except BaseException as error:
+        return (*_verdict(calls, error, tests), "")
+    if calls.gone is not None:
+        return calls.gone.verdict, calls.gone.detail, ""
+    return "passed", "", token
+
+
+def _names(code: Any) -> set[str]:
+    """Every name that a program mentions; those that are not global do no harm as functions never called."""
+    inner = (_names(constant) for constant in code.co_consts if hasattr(constant, "co_names"))
+    return set(code.co_names).union(*inner)
+
+
+def _verdict(calls: Wire, error: BaseException, tests: str) -> tuple[str, str]:
+    if calls.gone is not None:
+        return calls.gone.verdict, calls.gone.detail
+    told = getattr(error, "told", f"{type(error).__name__}: {error}")
+    if isinstance(error, MemoryError):
+        return "out of memory", told
+    if isinstance(error, AssertionError) and error not in calls.raised:
+        note = f" (a value of type {calls.opaque} cannot cross)" if calls.opaque else ""
+        return "wrong answer", _line(error, tests) + note
+    return "exception", told
+
+
+def _line(error: BaseException, tests: str) -> str:
+    """The test that failed, as it stands in the tests."""
+    numbers = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "tests.py"]
+    lines = tests.splitlines()
+    if not numbers or numbers[-1] is None or numbers[-1] > len(lines):
+        return str(error)[:200]
+    return lines[numbers[-1] - 1].strip()[:200]
