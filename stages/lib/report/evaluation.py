@@ -1,9 +1,10 @@
 """Before and after, problem by problem."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import comb, sqrt
+from math import comb
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -157,19 +158,18 @@ def _written(run: Run, task_id: str, scores: dict[str, list[Row]]) -> Row:
 
 
 def _result(metrics: Row, sides: list[Side]) -> Result:
-    pass_at = {name: value for name, value in metrics.items() if name.startswith("pass@")}
-    low, high = interval(pass_at["pass@1"], len(sides))
+    pass_at = {name: value for name, value in metrics.items() if re.fullmatch(r"pass@\d+", name)}
+    low, high = metrics["pass@1_wilson_95"]
     passed, completions = sum(side.passed for side in sides), sum(side.total for side in sides)
     return Result(pass_at, passed, completions, len(sides), low, high)
 
 
 def _slice(run: Run) -> str:
     """What was asked of both models, and how."""
-    asked, of = run["data/completions/base"].params, run.metrics["score-base"]["of"]
-    problems = f"all {of}" if asked["problems"] == of else f"the first {asked['problems']} of the {of}"
+    asked, slice = run["data/completions/base"].params, run.metrics["score-base"]["slice"]
     how = f"at temperature {asked['temperature']:g}" if asked["temperature"] else "greedy"
     each = plural(asked["samples"], "completion")
-    return f"HumanEval, {problems} problems: {each} each, {how}, of at most {asked['max_new_tokens']} tokens"
+    return f"{slice[:1].upper()}{slice[1:]}: {each} each, {how}, of at most {asked['max_new_tokens']} tokens"
 
 
 def compare(base: Iterable[Row], tuned: Iterable[Row]) -> Comparison:
@@ -180,21 +180,6 @@ def compare(base: Iterable[Row], tuned: Iterable[Row]) -> Comparison:
             problem = problems.setdefault(row["task_id"], Problem(row["task_id"]))
             getattr(problem, name).verdicts[row["verdict"]] += 1
     return Comparison(sorted(problems.values(), key=lambda problem: _number(problem.task_id)))
-
-
-def interval(share: float, problems: int) -> tuple[float, float]:
-    """The 95% Wilson interval of `share` solved of `problems`; it is too wide, never too narrow, where a problem
-    has several completions.
-
-    https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval#Wilson_score_interval
-    """
-    if not problems:
-        return 0.0, 1.0
-    z = 1.959964
-    middle = share + z * z / (2 * problems)
-    reach = z * sqrt(share * (1 - share) / problems + z * z / (4 * problems * problems))
-    scale = 1 + z * z / problems
-    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
 
 
 def _number(task_id: str) -> tuple[int, str]:
