@@ -367,9 +367,9 @@ def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bo
 
 def _adapt(gap: float, picked: int, settled: int) -> float:
     """How far the next threshold lies under the largest bound, as a share of it, for batches of a few picks."""
-    if settled >= BATCH_ROWS - 1 or picked > 12:
+    if settled >= BATCH_ROWS - 1 or picked > 20:
         return gap / 2
-    return min(gap * 1.5, 0.5) if picked < 6 else gap
+    return min(gap * 1.5, 0.5) if picked < 10 else gap
 
 
 def _load(embeddings: np.ndarray, scale: np.ndarray | None, capacity: int, device: Device, threads: int) -> Any:
