@@ -157,12 +157,8 @@ def list_asks(rows: list[Row], knobs: Params) -> Iterator[teacher.Ask]:
         documentation = "" if knobs.documentation == "hidden" else row.function["docstring"]
         messages = tasks.generation_messages(row.task, code, documentation, language, row.target_language, row.examples)
         schema = tasks.answer_schema(row.task, code, language, row.target_language)
-        yield teacher.Ask(
-            row.function["id"],
-            messages,
-            schema,
-            partial(tasks.objection, row.task, row.function, row.target_language, row.examples),
-        )
+        object_to = partial(tasks.objection, row.task, row.function, row.target_language, row.examples)
+        yield teacher.Ask(row.function["id"], messages, schema, object_to)
 
 
 def make_candidate(row: Row, answer: teacher.Answer, number: int, pool_hash: str, knobs: Params) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def judge_all(
                 continue
             requests[row["id"]] = answer.request
             rulings[row["id"]] += [
-                rule(name, "judge", said["answer"] == "yes", said["reason"]) for name, said in answer.value.items()
+                rule(name, "judge", said["verdict"] == "pass", said["reason"]) for name, said in answer.value.items()
             ]
     ledger.check(knobs.max_dead_share)
     verdicts = [

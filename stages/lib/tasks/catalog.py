@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -13,21 +13,21 @@ FOLDER = Path(__file__).parent
 
 
 class Rule(params.Section):
-    """A question that the judge answers with a reason and yes or no."""
+    """A question that the judge answers with a reason and pass or fail."""
 
     rule: str
     ask: str
 
 
 class Ruling(params.Section):
-    """What the judge should say to one rule: a reason, then "yes" or "no"."""
+    """What the judge should say to one rule: a reason, then pass or fail."""
 
     reason: str
-    answer: str
+    verdict: Literal["pass", "fail"]
 
 
 class Judged(params.Section):
-    """An instance and what the judge should say of it: a reason and yes or no for each rule and overall."""
+    """An instance and what the judge should say of it: a reason and pass or fail for each rule and overall."""
 
     instruction: str
     information: str = ""

@@ -76,15 +76,15 @@ def judge_messages(task: Task, row: dict[str, Any], examples: int) -> list[dict[
     messages = [{"role": "system", "content": _render("judge_system.j2")}]
     for shown in task.judged[:examples]:
         messages.append({"role": "user", "content": _instance(task, shown.model_dump())})
-        said = {rule: {"reason": ruling.reason, "answer": ruling.answer} for rule, ruling in shown.rulings.items()}
+        said = {rule: {"reason": ruling.reason, "verdict": ruling.verdict} for rule, ruling in shown.rulings.items()}
         messages.append({"role": "assistant", "content": json.dumps(said, ensure_ascii=False)})
     return [*messages, {"role": "user", "content": _instance(task, row)}]
 
 
 def judge_schema(task: Task) -> dict[str, Any]:
-    """The JSON schema of a judgement: for each rule, then overall, a reason and yes or no."""
+    """The JSON schema of a judgement: for each rule, then overall, a reason and pass or fail."""
     reason = {"type": "string", "minLength": 10, "maxLength": 70}
-    ruling = _object({"reason": reason, "answer": {"type": "string", "enum": ["yes", "no"]}})
+    ruling = _object({"reason": reason, "verdict": {"type": "string", "enum": ["pass", "fail"]}})
     return _object(dict.fromkeys([*(rule.rule for rule in task.judge), "overall"], ruling))
 
 
