@@ -60,6 +60,7 @@ def create(limits: Limits) -> Cgroup | None:
     values["pids.max"] = str(limits.processes + 4)  # the wall's own processes
     made: list[Path] = []
     try:
+        _sweep()
         for parent in _parents():
             folder = parent / name
             folder.mkdir()
@@ -76,6 +77,17 @@ def create(limits: Limits) -> Cgroup | None:
     for folder in made:
         folder.rmdir()
     return None
+
+
+def _sweep() -> None:
+    """End what a scorer that was itself killed has left: its groups bear its pid."""
+    for parent in _parents():
+        for folder in parent.glob("tidemill-*-*"):
+            if not Path(f"/proc/{folder.name.split('-')[1]}").exists():
+                group = Cgroup([folder])
+                group.clear()
+                with suppress(OSError):
+                    group.close()
 
 
 def _holds(folders: list[Path]) -> bool:
