@@ -99,8 +99,8 @@ def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list
     """The chosen functions, in the order in which they were chosen."""
     import pyarrow.parquet as pq
 
-    ids = pq.read_table(coreset.file("coreset.parquet"), columns=["order", "id"]).sort_by("order")["id"].to_pylist()
-    return [by_id[chosen] for chosen in ids]
+    table = pq.read_table(coreset.file("coreset.parquet"), columns=["order", "id"]).sort_by("order")
+    return [by_id[chosen] for chosen in table["id"].to_pylist()]
 
 
 def take_slice(chosen: list[Function], number: int, knobs: Params) -> tuple[list[Function], list[dict[str, Any]]]:
@@ -110,8 +110,7 @@ def take_slice(chosen: list[Function], number: int, knobs: Params) -> tuple[list
     if not taken:
         raise BadInput(
             f"round {number} has no rows: too few of the {len(chosen)} functions of data/coreset fit generate."
-            f"max_code_tokens = {knobs.max_code_tokens} and documentation = {knobs.documentation}; raise coreset.k "
-            "or loosen one of these"
+            f"max_code_tokens = {knobs.max_code_tokens} and documentation = {knobs.documentation}; raise coreset.k"
         )
     if len(taken) < knobs.rows_per_round:
         log.warning("round %d has %d rows of %d: the coreset is used up", number, len(taken), knobs.rows_per_round)

@@ -121,7 +121,7 @@ def no_code_in_instruction(row: Row) -> str:
         return "the instruction has a code fence"
     flat = _squeeze(row.instruction)
     for line in (row.solution + "\n" + row.information).splitlines():
-        if len(_squeeze(line)) >= 20 and _squeeze(line) in flat:
+        if len(_squeeze(line)) >= 15 and _squeeze(line) in flat:
             return f"the instruction gives away the line {line.strip()!r}"
     return ""
 
