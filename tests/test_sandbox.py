@@ -286,10 +286,12 @@ def test_a_daemon_does_not_outlive_its_run() -> None:
     daemon = (
         "import os, sys\ndef f(x):\n if os.fork() == 0:\n  os.setsid()\n  if os.fork() == 0:\n"
         f"   os.execv(sys.executable, ['python', '-c', 'import time; time.sleep(60)', '{argument}'])\n"
-        "  os._exit(0)\n import time; time.sleep(.3)\n return x + 1\n"
+        "  os._exit(0)\n import time; time.sleep(1.2)\n return x + 1\n"
     )
     outcomes: list[sandbox.Outcome] = []
-    thread = threading.Thread(target=lambda: outcomes.extend(run(daemon)))
+    thread = threading.Thread(
+        target=lambda: outcomes.extend(run(daemon, tests="def check(candidate):\n    assert candidate(1) == 2\n"))
+    )
     thread.start()
     seen = 0
     while thread.is_alive():
