@@ -77,6 +77,17 @@ def load_causal(name: str) -> tuple[Any, Any]:
     return model, AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
 
 
+def load_tuned(path: Path) -> tuple[Any, Any]:
+    """The model that `train` wrote to `path`: a LoRA adapter over the base named in base.json, or a full model."""
+    base = artifacts.read_json(path / "base.json")
+    if base["method"] == "full":
+        return load_causal(f"path:{path / 'model'}")
+    from peft import PeftModel
+
+    model, tokenizer = load_causal(base["model"])
+    return PeftModel.from_pretrained(model, path / "adapter").merge_and_unload(), tokenizer
+
+
 def _in_package(name: str, rest: str) -> Path:
     package, _, inside = rest.partition("/")
     spec = find_spec(package)

@@ -96,7 +96,9 @@ COMPLETION = pa.schema(
         ("task_id", pa.string()),
         ("sample", pa.int32()),
         ("prompt", pa.string()),
-        ("completion", pa.string()),
+        ("completion", pa.string()),  # as written, with the stop pattern's match that ended it
+        ("tokens", pa.int32()),
+        ("finished", pa.bool_()),  # false where it was cut at the most tokens
     ]
 )
 

@@ -1,0 +1,1 @@
+"""What the benchmarks ask and how they are scored."""

@@ -1,0 +1,94 @@
+"""Runs samples against a benchmark's tests and counts: what `score` and `make score` have in common."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from stages.lib import sandbox
+from stages.lib.benchmarks import intervals
+from stages.lib.benchmarks.catalog import Benchmark
+
+METRIC = Path(__file__).parent / "pass_at_k"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One program that claims to solve `task_id`."""
+
+    task_id: str
+    number: int
+    program: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How samples are run and counted: pass@k for each of `k`, bootstrap with `resamples` draws of `seed`."""
+
+    limits: sandbox.Limits
+    k: tuple[int, ...]
+    resamples: int
+    seed: int
+    workers: int
+    allow_weak: bool = False
+
+
+def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> Iterator[sandbox.Outcome]:
+    """The outcome of each sample, in order. Raises `BadInput` where there is no isolation and weak is not allowed."""
+    programs = (_program(benchmark, sample) for sample in samples)
+    yield from sandbox.run_all(programs, settings.limits, settings.workers, settings.allow_weak)
+
+
+def _program(benchmark: Benchmark, sample: Sample) -> sandbox.Program:
+    problem = benchmark.problems[sample.task_id]
+    # Some tests call helpers that the prompt defines: they get the prompt's own, not the candidate's.
+    return sandbox.Program(
+        language=benchmark.language,
+        candidate=sample.program,
+        tests=problem.test,
+        entry_point=problem.entry_point,
+        helpers=f"{problem.prompt}\n    pass\n",
+    )
+
+
+def summarize(benchmark: Benchmark, verdicts: Sequence[tuple[str, str]], settings: Settings) -> dict[str, Any]:
+    """pass@k with its intervals, and counts, of (task id, verdict) pairs; at least one pair.
+
+    A task with the verdict "missing" counts as one sample that did not pass.
+    """
+    totals = Counter(task_id for task_id, _ in verdicts)
+    passed = Counter(task_id for task_id, verdict in verdicts if verdict == "passed")
+    tasks = [task_id for task_id in benchmark.problems if task_id in totals]
+    shares = [passed[task_id] / totals[task_id] for task_id in tasks]
+    scores = pass_at_k([passed[task_id] for task_id in tasks], [totals[task_id] for task_id in tasks], settings.k)
+    return {
+        **scores,
+        "pass@1_bootstrap_95": list(intervals.bootstrap(shares, settings.resamples, settings.seed)),
+        "pass@1_wilson_95": list(intervals.wilson(sum(shares) / len(shares), len(shares))),
+        "passed": passed.total(),
+        "total": totals.total(),
+        "problems": len(tasks),
+        "samples_per_problem": {"least": min(totals.values()), "most": max(totals.values())},
+        "problems_solved": len(passed),
+        "verdicts": dict(sorted(Counter(verdict for _, verdict in verdicts).items())),
+        "slice": benchmark.describe(set(tasks)),
+    }
+
+
+def pass_at_k(passed: Sequence[int], totals: Sequence[int], k: Sequence[int]) -> dict[str, float]:
+    """pass@k over problems, by the metric module that others load from this repository too."""
+    return dict(_metric().compute(predictions=list(passed), references=list(totals), k=list(k)))
+
+
+@cache
+def _metric() -> Any:
+    """The metric. `evaluate` runs a copy of it, which it keeps under the hash of the original and never compares
+    again; a folder of our own makes sure that the copy is of this file."""
+    import evaluate
+
+    with TemporaryDirectory() as folder:
+        evaluate.config.HF_MODULES_CACHE = Path(folder)
+        return evaluate.load(str(METRIC), keep_in_memory=True, cache_dir=folder)
