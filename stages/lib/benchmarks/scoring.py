@@ -55,10 +55,7 @@ def _program(benchmark: Benchmark, sample: Sample) -> sandbox.Program:
 
 
 def summarize(benchmark: Benchmark, verdicts: Sequence[tuple[str, str]], settings: Settings) -> dict[str, Any]:
-    """pass@k with its intervals, and counts, of (task id, verdict) pairs; at least one pair.
-
-    A task with the verdict "missing" counts as one sample that did not pass.
-    """
+    """pass@k with its intervals, and counts, of (task id, verdict) pairs; at least one pair."""
     totals = Counter(task_id for task_id, _ in verdicts)
     passed = Counter(task_id for task_id, verdict in verdicts if verdict == "passed")
     tasks = [task_id for task_id in benchmark.problems if task_id in totals]
