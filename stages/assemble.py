@@ -1,1 +1,133 @@
-"""assemble: not written yet."""
+"""assemble: what passed the judge in every round becomes the instruction dataset.
+
+Reads   data/verdicts/ROUND and data/candidates/ROUND for each of assemble.rounds, data/corpus
+Writes  data/dataset/{train,validation}.{jsonl,parquet}  instruction, input, output, task and full lineage
+        data/dataset/dropped.parquet                     rows that passed but repeat another or a benchmark
+        data/dataset/README.md                           the dataset card; `datasets.load_dataset` reads it
+        metrics/assemble.json                            rows in, dropped by rule, rows by split, task, language
+
+A row's split follows from its id alone, so that it stays where it is when other rows come or go.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+from pydantic import Field
+
+from stages.lib import artifacts, dataset, params, records
+from stages.lib.corpus import rules
+from stages.lib.corpus.decontamination import Benchmark, Decontaminator, load_benchmarks
+from stages.lib.errors import BadInput
+
+DROPPED = pa.schema([*records.INSTANCE, ("rule", pa.string()), ("reason", pa.string())])
+SPLITS = ("train", "validation")
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Params(params.Section):
+    """The `assemble` section of params.yaml."""
+
+    rounds: Annotated[list[Positive], Field(min_length=1)]
+    validation_share: Annotated[float, Field(ge=0, lt=1)]
+    near_duplicates: rules.NearDuplicates
+    contamination: rules.Contamination
+
+
+def main() -> None:
+    knobs = params.load("assemble", Params)
+    corpus = artifacts.open("data/corpus")
+    candidates = [artifacts.open(f"data/candidates/{number}") for number in knobs.rounds]
+    verdicts = [artifacts.open(f"data/verdicts/{number}") for number in knobs.rounds]
+    judged = [records.read(one.file("verdicts.parquet"), records.VERDICT).to_pylist() for one in verdicts]
+    folder = knobs.contamination.folder
+    benchmarks, unchecked = load_benchmarks(Path(folder) if folder else None)
+
+    passed = join([row for rows in judged for row in rows if row["passed"]], corpus)
+    kept, dropped = rules.apply(plan(knobs, benchmarks), passed)
+    check(kept, judged, passed)
+    parts = {name: [row for row in kept if dataset.split(row["id"], knobs.validation_share) == name] for name in SPLITS}
+
+    facts = count(parts, passed, dropped, benchmarks, unchecked, list(plan(knobs, [])))
+    recorded = knobs.result | {"benchmarks": {one.name: artifacts.digest(one.texts) for one in benchmarks}}
+    inputs = [corpus, *candidates, *verdicts]
+    with artifacts.create("data/dataset", stage="assemble", inputs=inputs, params=recorded) as out:
+        for name, rows in parts.items():
+            records.write_lines(out / f"{name}.jsonl", rows)
+            records.write(out / f"{name}.parquet", rows, records.INSTANCE)
+        records.write(out / "dropped.parquet", dropped, DROPPED)
+        rounds = describe_rounds(knobs.rounds, candidates, verdicts, judged)
+        (out / "README.md").write_text(dataset.card(facts | {"rounds": rounds, "sources": list_sources(kept)}))
+        artifacts.write_metrics("assemble", facts)
+
+
+def join(passed: list[rules.Row], corpus: artifacts.Artifact) -> list[rules.Row]:
+    """The dataset rows of the verdicts in `passed`, each with its function's source, path and licence."""
+    table = records.read(corpus.file("corpus.parquet"), records.FUNCTION)
+    functions = {row["id"]: row for row in table.to_pylist()}
+    return [dataset.instance(row, functions[row["function_id"]]) for row in passed]
+
+
+def plan(knobs: Params, benchmarks: list[Benchmark]) -> dict[str, rules.Rule]:
+    """The rules by name, in the order in which they are applied."""
+    return {
+        "near_duplicate": rules.near_duplicates_of(dataset.text, knobs.near_duplicates),
+        "contamination": rules.contamination(dataset.text, Decontaminator(benchmarks, knobs.contamination.ngram)),
+    }
+
+
+def check(kept: list[rules.Row], judged: list[list[rules.Row]], passed: list[rules.Row]) -> None:
+    """Raise `BadInput` if there is nothing to train on, saying where the rows went."""
+    if not kept:
+        total = sum(len(rows) for rows in judged)
+        raise BadInput(
+            f"the dataset is empty: of {total} judged candidates {len(passed)} passed and none was kept; look at "
+            "failures_by_rule in metrics/judge-*.json, and at generate.rows_per_round, the teacher and the judge"
+        )
+
+
+def count(
+    parts: dict[str, list[rules.Row]],
+    passed: list[rules.Row],
+    dropped: list[rules.Row],
+    benchmarks: list[Benchmark],
+    unchecked: list[str],
+    names: list[str],
+) -> dict[str, Any]:
+    kept = [row for rows in parts.values() for row in rows]
+    by_rule = Counter(row["rule"] for row in dropped)
+    return {
+        "rows_in": len(passed),
+        "dropped": {name: by_rule[name] for name in names},
+        **{name: len(rows) for name, rows in parts.items()},
+        "tasks": dict(sorted(Counter(row["task"] for row in kept).items())),
+        "languages": dict(sorted(Counter(row["language"] for row in kept).items())),
+        "checked": [benchmark.name for benchmark in benchmarks],
+        "unchecked": unchecked,
+    }
+
+
+def describe_rounds(
+    numbers: list[int],
+    candidates: list[artifacts.Artifact],
+    verdicts: list[artifacts.Artifact],
+    judged: list[list[rules.Row]],
+) -> list[dict[str, Any]]:
+    """Who wrote and who judged each round, and what came of it, for the card."""
+    return [
+        {
+            "number": number,
+            "teacher": made.params["teacher"]["model"],
+            "judge": ruled.params["teacher"]["model"],
+            "candidates": len(rows),
+            "passed": sum(row["passed"] for row in rows),
+        }
+        for number, made, ruled, rows in zip(numbers, candidates, verdicts, judged, strict=True)
+    ]
+
+
+def list_sources(kept: list[rules.Row]) -> list[tuple[str, str, int]]:
+    """Source, licence and number of rows, for the card."""
+    counts = Counter((row["source"], row["license"]) for row in kept)
+    return [(source, license, rows) for (source, license), rows in sorted(counts.items())]

@@ -10,7 +10,6 @@ shared with HumanEval, MBPP and HumanEvalPack, as far as these are here (docs/co
 which benchmarks were not checked.
 """
 
-import logging
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,8 +21,6 @@ from stages.lib import artifacts, params, records
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Benchmark, Decontaminator, load_benchmarks
 from stages.lib.errors import BadInput
-
-log = logging.getLogger(__name__)
 
 DROPPED = pa.schema([*records.FUNCTION, ("rule", pa.string()), ("reason", pa.string())])
 PAPER = Path(rules.__file__).with_name("wavecoder.yaml")
@@ -45,29 +42,14 @@ class Licenses(params.Section):
     unknown: bool
 
 
-class NearDuplicates(params.Section):
-    """When one row nearly repeats another."""
-
-    threshold: Annotated[float, Field(gt=0, le=1)]
-    shingle: Positive
-    permutations: Positive
-
-
-class Contamination(params.Section):
-    """How a benchmark's task is recognised, and where benchmarks lie that no package carries."""
-
-    ngram: Positive
-    folder: str | None = Field(exclude=True)  # its place; what was checked is recorded by its hash
-
-
 class Params(params.Section):
     """The `filter` section of params.yaml."""
 
     length: Length
     blacklist: str | None
     licenses: Licenses
-    near_duplicates: NearDuplicates
-    contamination: Contamination
+    near_duplicates: rules.NearDuplicates
+    contamination: rules.Contamination
 
 
 def main() -> None:
@@ -76,7 +58,7 @@ def main() -> None:
     rows = records.read(functions.file("functions.parquet"), records.FUNCTION).to_pylist()
     folder = knobs.contamination.folder
     benchmarks, unchecked = load_benchmarks(Path(folder) if folder else None)
-    kept, dropped = apply(plan(knobs, benchmarks), rows)
+    kept, dropped = rules.apply(plan(knobs, benchmarks), rows)
     if not kept:
         raise BadInput(f"no row of {len(rows)} passed the filter ({_funnel(dropped)}); loosen a rule in params.yaml")
     recorded = knobs.result | {
@@ -91,28 +73,15 @@ def main() -> None:
 def plan(knobs: Params, benchmarks: list[Benchmark]) -> dict[str, rules.Rule]:
     """The rules by name, in the order in which they are applied."""
     words = rules.read_blacklist(Path(knobs.blacklist)) if knobs.blacklist else rules.read_blacklist()
-    near = knobs.near_duplicates
     return {
         "length": rules.length(knobs.length.least, knobs.length.most, knobs.length.unit),
         "blacklist": rules.blacklist(words),
         "syntax": rules.syntax(),
         "license": rules.license(knobs.licenses.allowed, knobs.licenses.unknown),
         "exact_duplicate": rules.exact_duplicates,
-        "near_duplicate": rules.near_duplicates_of(near.threshold, near.shingle, near.permutations),
-        "contamination": rules.contamination(Decontaminator(benchmarks, knobs.contamination.ngram)),
+        "near_duplicate": rules.near_duplicates_of(_code, knobs.near_duplicates),
+        "contamination": rules.contamination(_everything, Decontaminator(benchmarks, knobs.contamination.ngram)),
     }
-
-
-def apply(steps: dict[str, rules.Rule], rows: list[rules.Row]) -> tuple[list[rules.Row], list[rules.Row]]:
-    """The rows that every rule keeps, and the others with `rule` and `reason`; each rule sees what is left."""
-    dropped: list[rules.Row] = []
-    for name, rule in steps.items():
-        reasons = rule(rows)
-        pairs = list(zip(rows, reasons, strict=True))
-        dropped += [row | {"rule": name, "reason": reason} for row, reason in pairs if reason is not None]
-        rows = [row for row, reason in pairs if reason is None]
-        log.info("%s: %d rows left", name, len(rows))
-    return rows, dropped
 
 
 def count(
@@ -146,3 +115,11 @@ def mix(kept: list[rules.Row]) -> dict[str, dict[str, float]]:
 
 def _funnel(dropped: list[rules.Row]) -> str:
     return ", ".join(f"{name} {rows}" for name, rows in Counter(row["rule"] for row in dropped).items())
+
+
+def _code(row: rules.Row) -> str:
+    return str(row["code"])
+
+
+def _everything(row: rules.Row) -> str:
+    return f"{row['docstring']}\n{row['code']}"

@@ -1,22 +1,45 @@
 """The filter's rules: each says of every row why it is dropped, or None."""
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from stages.lib import params
 from stages.lib.corpus.decontamination import Decontaminator
 from stages.lib.corpus.duplicates import near_duplicates
 from stages.lib.corpus.functions import parses
 from stages.lib.errors import BadInput
 
 Row = dict[str, Any]
+Positive = Annotated[int, Field(gt=0)]
 Rule = Callable[[Sequence[Row]], list[str | None]]
+Text = Callable[[Row], str]
 Unit = Literal["characters", "tokens", "lines"]
+
+log = logging.getLogger(__name__)
 
 BLACKLIST = Path(__file__).with_name("blacklist.txt")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _BLANK = re.compile(r"\s+")
+
+
+class NearDuplicates(params.Section):
+    """When one row nearly repeats another."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)]
+    shingle: Positive
+    permutations: Positive
+
+
+class Contamination(params.Section):
+    """How a benchmark's task is recognised, and where benchmarks lie that no package carries."""
+
+    ngram: Positive
+    folder: str | None = Field(exclude=True)  # its place; what was checked is recorded by its hash
 
 
 def measure(code: str, unit: Unit) -> int:
@@ -85,19 +108,30 @@ def exact_duplicates(rows: Sequence[Row]) -> list[str | None]:
     return found
 
 
-def near_duplicates_of(threshold: float, shingle: int, permutations: int) -> Rule:
-    """Drops rows that nearly repeat an earlier row; names that row."""
+def near_duplicates_of(text: Text, near: NearDuplicates) -> Rule:
+    """Drops rows whose `text` nearly repeats an earlier row's; names that row."""
 
     def rule(rows: Sequence[Row]) -> list[str | None]:
-        found = near_duplicates([row["code"] for row in rows], threshold, shingle, permutations)
+        found = near_duplicates([text(row) for row in rows], near.threshold, near.shingle, near.permutations)
         return [None if earlier is None else str(rows[earlier]["id"]) for earlier in found]
 
     return rule
 
 
-def contamination(benchmarks: Decontaminator) -> Rule:
-    """Drops rows whose code or docstring is a benchmark's; names the benchmark and the task."""
-    return _each(lambda row: benchmarks.matches(f"{row['docstring']}\n{row['code']}"))
+def contamination(text: Text, benchmarks: Decontaminator) -> Rule:
+    """Drops rows whose `text` is a benchmark's; names the benchmark and the task."""
+    return _each(lambda row: benchmarks.matches(text(row)))
+
+
+def apply(steps: dict[str, Rule], rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows that every rule keeps, and the others with `rule` and `reason`; each rule sees what is left."""
+    dropped: list[Row] = []
+    for name, rule in steps.items():
+        pairs = list(zip(rows, rule(rows), strict=True))
+        dropped += [row | {"rule": name, "reason": reason} for row, reason in pairs if reason is not None]
+        rows = [row for row, reason in pairs if reason is None]
+        log.info("%s: %d rows left", name, len(rows))
+    return rows, dropped
 
 
 def read_blacklist(file: Path = BLACKLIST) -> list[str]:

@@ -1,0 +1,56 @@
+"""The instruction dataset: its rows, its split, and the card that says how it was made."""
+
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+CARD = Path(__file__).with_name("card.md.j2")
+
+
+def instance(verdict: Row, function: Row) -> Row:
+    """A row of the dataset from a passed verdict and its raw function.
+
+    The paper trains on information as the input and solution as the output (WaveCoder, figure 4).
+    """
+    return {
+        "id": verdict["id"],
+        "task": verdict["task"],
+        "language": verdict["target_language"],
+        "instruction": verdict["instruction"],
+        "input": verdict["information"],
+        "output": verdict["solution"],
+        "round": verdict["round"],
+        "function_id": verdict["function_id"],
+        "source": function["source"],
+        "path": function["path"],
+        "license": function["license"],
+        "request": verdict["request"],
+        "judge_request": verdict["judge_request"],
+    }
+
+
+def text(row: Row) -> str:
+    """All that a model would learn from a row: what duplicates and contamination are looked for in."""
+    return f"{row['instruction']}\n{row['input']}\n{row['output']}"
+
+
+def split(row_id: str, validation_share: float) -> str:
+    """ "validation" for a row whose id, a hash, falls in the lowest `validation_share` of all ids; else "train".
+
+    By the row alone: a row keeps its split when others come or go.
+    """
+    return "validation" if int(row_id[:8], 16) < validation_share * 2**32 else "train"
+
+
+def card(facts: dict[str, Any]) -> str:
+    """The dataset card, README.md with the front matter that `datasets.load_dataset` reads.
+
+    Format: https://huggingface.co/docs/hub/datasets-cards
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.from_string(CARD.read_text(encoding="utf-8")).render(facts)
