@@ -1,4 +1,5 @@
 import json
+import os
 import random
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def score(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         [sys.executable, "-m", "stages.lib.benchmarks.score_file", *map(str, arguments)],
         cwd=cwd,
-        env={**Workspace.environment(None, PYTHONPATH=str(REPOSITORY))},  # type: ignore[arg-type]
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -74,7 +75,7 @@ def test_others_load_the_metric_without_a_network(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=REPOSITORY,
-        env={**Workspace.environment(None, HF_HOME=str(tmp_path), http_proxy="http://127.0.0.1:9")},  # type: ignore[arg-type]
+        env={**os.environ, "HF_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -115,11 +116,11 @@ SIGNATURE = "def has_close_elements(numbers: List[float], threshold: float) -> b
 WHOLE = FIRST.prompt + BODY
 SHORT = "    return any(abs(a - b) < threshold for i, a in enumerate(numbers) for b in numbers[:i])\n"
 WRAPPED = {
-    "fence after a sentence": f"Here is the completed function:\n\n```python\n{WHOLE}```\n\nThis function checks all pairs.",
+    "fence after a sentence": f"Here is the completed function:\n\n```python\n{WHOLE}```\n\nIt checks all pairs.",
     "fence never closed": f"```python\n{WHOLE}",
     "second fence holds the function": f"Run it so:\n```\npython x.py\n```\nThe code:\n```python\n{WHOLE}\n```",
     "function without the prompt's imports": f"```python\n{SIGNATURE}{SHORT}```",
-    "no fence, a sentence before and one after": f"Sure! The function is:\n\n{WHOLE}\nThis function returns True if so.",
+    "no fence, a sentence before and one after": f"Sure! The function is:\n\n{WHOLE}\nIt returns True if so.",
     "fence indented under a list item": "1. Write:\n  ```python\n"
     + "".join(f"  {line}\n" for line in (SIGNATURE + SHORT).splitlines())
     + "  ```\n",

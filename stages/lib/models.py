@@ -58,20 +58,44 @@ def fingerprint(name: str) -> str:
 def load_causal(name: str) -> tuple[Any, Any]:
     """The causal language model `name` in float32 and its tokenizer, ready to train and to save.
 
-    A GGUF file is read into a fresh model of its config: transformers refuses to save the one that
-    `gguf_file=` gives, because that one still carries a quantization config.
+    A tokenizer without a padding token pads with its end token; labels and attention masks tell the two apart
+    by position. Raises `BadInput` for a folder without weights, a model that is not causal, a tokenizer
+    without an end token.
     """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    path = locate(name)
+    try:
+        model, tokenizer = _from_gguf(path) if path.suffix == ".gguf" else _from_folder(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"model {name!r} cannot be loaded as a causal language model: {error}") from None
+    if tokenizer.eos_token_id is None:
+        raise BadInput(f"model {name!r}: its tokenizer has no end token, so no answer could end; name another model")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def _from_folder(path: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path = locate(name)
-    if path.suffix != ".gguf":
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-        return model, AutoTokenizer.from_pretrained(path)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    return model, AutoTokenizer.from_pretrained(path)
+
+
+def _from_gguf(path: Path) -> tuple[Any, Any]:
+    """A GGUF file's weights in a fresh model of its config: transformers refuses to save the one that
+    `gguf_file=` gives, because that one still carries a quantization config."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     quantized = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     config = quantized.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
+    config._name_or_path = ""  # a folder of some package here; peft would look for a model of that name elsewhere
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(quantized.state_dict())
     return model, AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)

@@ -18,7 +18,7 @@ class Shelf:
         self.books = []
 
     async def place(self, book):
-        r'''Put a \book on the shelf.'''
+        r"""Put a \book on the shelf."""
         # thickness is in millimetres
         taken = sum(other.thickness for other in self.books)
         text = """
@@ -29,4 +29,5 @@ no indentation here
     def only_documented(self):
         """Nothing but words."""
 
-    def one_liner(self): return 1
+    def one_liner(self):
+        return 1

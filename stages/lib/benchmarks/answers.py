@@ -10,7 +10,6 @@ repaired  a right program is not punished for its wrapping: it may stand in a fe
 Neither mode changes code inside the function.
 """
 
-import ast
 import re
 import textwrap
 import warnings
@@ -31,7 +30,7 @@ def program(benchmark: Benchmark, problem: Problem, answer: str, form: str, mode
     code = answer if form == "completion" else _unwrap(answer, problem)
     if _defines(code, problem):
         return _preamble(problem) + _trim(_from_first_code(code), problem)
-    return problem.prompt + _indent_first_line(cut(code, benchmark.forms["completion"].stop))
+    return problem.prompt + _indent(cut(code, benchmark.forms["completion"].stop), problem)
 
 
 def cut(text: str, stop: tuple[str, ...]) -> str:
@@ -71,34 +70,33 @@ def _from_first_code(code: str) -> str:
 
 
 def _trim(code: str, problem: Problem) -> str:
-    """`code` without the lines at its end that do not parse: a sentence after it, a statement cut in the middle."""
+    """`code` without the lines at its end that do not compile: a sentence after it, a statement cut in the middle."""
     lines = code.splitlines(keepends=True)
     for end in range(len(lines), 0, -1):
         kept = "".join(lines[:end])
         if not _defines(kept, problem):
             break
-        if _parses(kept):
+        if _compiles(kept):
             return kept
     return code
 
 
-def _parses(code: str) -> bool:
+def _compiles(code: str) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
         try:
-            ast.parse(code)
+            compile(code, "answer", "exec", dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
     return True
 
 
-def _indent_first_line(body: str) -> str:
+def _indent(body: str, problem: Problem) -> str:
     """A body whose first line lost its indentation (a tokenizer's or a strip's work), or all of whose lines did."""
     body = body.lstrip("\n")
-    lines = body.splitlines(keepends=True)
-    written = [line for line in lines if line.strip()]
-    if not written or written[0].startswith((_INDENT, "\t")):
+    if not body.strip() or body.startswith((_INDENT, "\t")):
         return body
-    if all(line.startswith((_INDENT, "\t")) for line in written[1:]) and not written[0].rstrip().endswith(":"):
-        return _INDENT + body.lstrip(" ")
-    return textwrap.indent(textwrap.dedent(body), _INDENT)
+    first_line_only = _INDENT + body.lstrip(" ")
+    every_line = textwrap.indent(textwrap.dedent(body), _INDENT)
+    readings = (first_line_only, every_line)
+    return next((reading for reading in readings if _compiles(problem.prompt + reading)), body)

@@ -84,7 +84,7 @@ def read_samples(file: Path, benchmark: Benchmark, mode: answers.Mode) -> list[s
     samples = []
     for where, row in _rows(file):
         task_id = row.get("task_id")
-        if task_id not in benchmark.problems:
+        if not isinstance(task_id, str) or task_id not in benchmark.problems:
             known = next(iter(benchmark.problems))
             raise BadInput(f"{where}: unknown task_id {task_id!r}; those of {benchmark.name} are like {known!r}")
         samples.append(scoring.Sample(task_id, numbers[task_id], _program(where, row, benchmark, mode)))
