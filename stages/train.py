@@ -27,7 +27,7 @@ class Lora(params.Section):
     """The keys of train.lora; used where train.method is lora."""
 
     rank: int = Field(ge=1)
-    alpha: float = Field(gt=0)
+    alpha: int = Field(ge=1)
     dropout: float = Field(ge=0, lt=1)
     targets: str | list[str]
 

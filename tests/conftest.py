@@ -68,6 +68,16 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return Workspace(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny causal language model (tests/tiny.py)."""
+    from tiny import save
+
+    path = tmp_path_factory.mktemp("tiny")
+    save(path)
+    return path
+
+
 @pytest.fixture
 def shared_data() -> Callable[[str], Path]:
     """A file of the benchmark data that no repository holds; the test skips where it is absent."""

@@ -132,4 +132,7 @@ def _from_hub(name: str, rest: str) -> Path:
     repository, _, revision = rest.partition("@")
     if not revision:
         raise BadInput(f"model {name!r}: pin a revision, hub:{repository}@REVISION")
-    return Path(snapshot_download(repository, revision=revision))
+    try:
+        return Path(snapshot_download(repository, revision=revision))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"model {name!r} cannot be had from the hub: {error}") from None

@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
     """Run the stage that `arguments` name and return its exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    os.environ.setdefault("TQDM_DISABLE", "1")  # stages log their progress; libraries' bars only clutter it
     stage = arguments[0] if arguments else "stages/run"
     try:
         return _run(arguments)

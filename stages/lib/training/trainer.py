@@ -25,7 +25,7 @@ class Lora:
     """Low-rank adapters (Hu et al. 2021, https://arxiv.org/abs/2106.09685) on `targets` of the model."""
 
     rank: int
-    alpha: float
+    alpha: int
     dropout: float
     targets: str | list[str]
 
@@ -50,7 +50,7 @@ class Settings:
     device: str
 
 
-class Guard(TrainerCallback):  # type: ignore[misc]
+class Guard(TrainerCallback):
     """Seals each save, stops for SIGTERM after one, and stops at once when the loss is no number."""
 
     def __init__(self, order: list[Example], settings: Settings) -> None:
@@ -66,7 +66,8 @@ class Guard(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         checkpoint.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        logs = given["logs"]
         if "loss" not in logs:
             return
         rows = rows_of_step(self.order, state.global_step, self.settings.batch_rows)
