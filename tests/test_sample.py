@@ -90,20 +90,21 @@ def test_an_answer_ends_with_the_first_match_of_a_stop_pattern(tiny: Path) -> No
 
 
 def test_killed_and_stopped_it_goes_on_to_the_same_bytes(small: Workspace) -> None:
+    small.set("sample.batch_rows", 1)
     run(small)
     undisturbed = artifacts.open("data/completions/base").root
-    for batch, how, status in ((1, signal.SIGKILL, -signal.SIGKILL), (3, signal.SIGTERM, 75)):
+    for batch, how, status in ((1, signal.SIGKILL, -signal.SIGKILL), (4, signal.SIGTERM, 75)):
         process = small.start("sample@base")
         assert process.stdout
         for line in process.stdout:
-            if f"answered batch {batch} of 4" in line:
+            if f"answered batch {batch} of 10" in line:
                 process.send_signal(how)
                 break
         process.stdout.read()
         assert process.wait(60) == status
     done = small.run("sample@base")
     assert done.returncode == 0, done.stderr
-    assert "answered batch 1" not in done.stderr and "answered batch 4 of 4" in done.stderr
+    assert "answered batch 1 of" not in done.stderr and "answered batch 10 of 10" in done.stderr
     assert artifacts.open("data/completions/base").root == undisturbed
 
 
