@@ -185,7 +185,7 @@ class Built:
         inputs = self.open("data/corpus", "data/coreset")
         with artifacts.create(f"data/candidates/{key}", stage=f"generate@{key}", inputs=inputs, params=knobs) as out:
             records.write(out / "candidates.parquet", self.verdicts[key], records.CANDIDATE)
-            long = {"id": self.corpus[30]["id"], "tokens": 999, "max_code_tokens": 160}
+            long = {"id": self.corpus[30]["id"], "reason": "too long", "tokens": 999}
             (out / "set_aside.jsonl").write_text(json.dumps(long) + "\n")
             (out / "dead_letters.jsonl").write_text("")
         inputs = self.open(f"data/candidates/{key}", "data/corpus")

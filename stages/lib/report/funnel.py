@@ -75,13 +75,21 @@ def _coreset(run: Run) -> Step:
 def _generate(run: Run, key: str, examples: int) -> Step:
     candidates = run[CANDIDATES + key]
     aside, dead = (tables.lines(candidates, file) for file in ("set_aside.jsonl", "dead_letters.jsonl"))
-    chosen = [*sorted(aside, key=_id)[:examples], *sorted(dead, key=_id)[:examples]]
-    functions = tables.with_ids(run["data/corpus"], "corpus.parquet", map(_id, chosen))
-    long = [_function(functions[e["id"]], f"about {e['tokens']} tokens") for e in chosen if "tokens" in e]
-    silent = [_function(functions[e["id"]], e["reason"]) for e in chosen if "tokens" not in e]
+    groups = {reason: [e for e in aside if e["reason"] == reason] for reason in sorted({e["reason"] for e in aside})}
+    groups["no usable answer"] = dead
+    chosen = {name: sorted(rows, key=_id)[:examples] for name, rows in groups.items()}
+    ids = [_id(entry) for entries in chosen.values() for entry in entries]
+    functions = tables.with_ids(run["data/corpus"], "corpus.parquet", ids)
+    drops = {
+        name: (len(groups[name]), [_function(functions[e["id"]], _why(e)) for e in entries])
+        for name, entries in chosen.items()
+    }
     made = tables.rows_in(candidates, "candidates.parquet")
-    drops = {"too long for the prompt": (len(aside), long), "no usable answer": (len(dead), silent)}
-    return _step(f"generate@{key}", "functions asked about", made + len(aside) + len(dead), made, drops)
+    return _step(f"generate@{key}", "functions looked at", made + len(aside) + len(dead), made, drops)
+
+
+def _why(entry: Row) -> str:
+    return f"about {entry['tokens']} tokens" if "tokens" in entry else str(entry["reason"])
 
 
 def _judge(run: Run, key: str, examples: int) -> Step:
