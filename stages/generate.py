@@ -52,6 +52,7 @@ class Params(params.Section):
     """The section `generate` of params.yaml."""
 
     seed: int = Field(ge=0)
+    rounds: int = Field(gt=0)
     rows_per_round: int = Field(gt=0)
     mix: dict[str, float]
     examples: Examples
@@ -75,6 +76,8 @@ class Row:
 def main(key: str) -> None:
     knobs = params.load("generate", Params)
     number = tasks.read_round("generate", key)
+    if number > knobs.rounds:
+        raise BadInput(f"generate@{number}: params.yaml says generate.rounds: {knobs.rounds}; raise it to {number}")
     for task in knobs.mix:
         tasks.load(task)
     inputs = [artifacts.open("data/corpus"), artifacts.open("data/coreset")]
@@ -105,15 +108,12 @@ def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list
 
 def take_slice(chosen: list[Function], number: int, knobs: Params) -> tuple[list[Function], list[dict[str, Any]]]:
     """The functions of round `number`, and what is set aside on the way to its end."""
-    documented = knobs.documentation == "required"
-    taken, set_aside = tasks.take_slice(chosen, number, knobs.rows_per_round, knobs.max_code_tokens, documented)
+    limits = knobs.rows_per_round, knobs.max_code_tokens, knobs.documentation == "required"
+    taken, set_aside = tasks.take_slice(chosen, number, knobs.rounds, *limits)
     if not taken:
-        raise BadInput(
-            f"round {number} has no rows: too few of the {len(chosen)} functions of data/coreset fit generate."
-            f"max_code_tokens = {knobs.max_code_tokens} and documentation = {knobs.documentation}; raise coreset.k"
-        )
-    if len(taken) < knobs.rows_per_round:
-        log.warning("round %d has %d rows of %d: the coreset is used up", number, len(taken), knobs.rows_per_round)
+        why = f"max_code_tokens = {knobs.max_code_tokens} and documentation = {knobs.documentation}"
+        raise BadInput(f"round {number} has no rows: too few of {len(chosen)} functions fit {why}; raise coreset.k")
+    log.info("round %d: %d functions, %d set aside", number, len(taken), len(set_aside))
     return taken, set_aside
 
 

@@ -106,10 +106,12 @@ def test_functions_over_the_prompts_budget_are_set_aside_with_their_length(works
         prepare(workspace, server.url)
         workspace.set("generate.max_code_tokens", 20)  # add_10 and on are longer than 60 bytes
         ran = workspace.run("generate@1")
-        assert ran.returncode == 0 and "round 1 has 10 rows of 12" in ran.stderr
+        assert ran.returncode == 0 and "round 1: 5 functions" in ran.stderr  # its share of the 10 that fit
         workspace.set("generate.max_code_tokens", 5)
         ran = workspace.run("generate@1")
     assert ran.returncode == 3 and "max_code_tokens = 5" in ran.stderr
+    ran = workspace.run("generate@3")
+    assert ran.returncode == 3 and "params.yaml says generate.rounds: 2; raise it to 3" in ran.stderr
 
 
 @pytest.mark.parametrize(

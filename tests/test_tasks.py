@@ -215,10 +215,16 @@ def test_a_round_is_a_number(key: str) -> None:
         tasks.read_round("generate", key)
 
 
+def test_a_coreset_too_small_for_all_rounds_is_shared_out_evenly() -> None:
+    chosen = [{"id": str(n), "code": "x", "docstring": "Doc."} for n in range(7)]
+    taken = [tasks.take_slice(chosen, number, 3, 100, 100, True)[0] for number in (1, 2, 3)]
+    assert [[f["id"] for f in part] for part in taken] == [["0", "1", "2"], ["3", "4", "5"], ["6"]]
+
+
 def test_slices_follow_one_another_and_say_what_they_left_out() -> None:
     chosen = [{"id": str(n), "code": "x" * (3000 if n % 3 == 0 else 30), "docstring": "Doc."} for n in range(12)]
-    first, aside = tasks.take_slice(chosen, 1, rows=3, most_tokens=100, documented=True)
-    second, more = tasks.take_slice(chosen, 2, rows=3, most_tokens=100, documented=True)
+    first, aside = tasks.take_slice(chosen, 1, rounds=2, rows=3, most_tokens=100, documented=True)
+    second, more = tasks.take_slice(chosen, 2, rounds=2, rows=3, most_tokens=100, documented=True)
     assert [f["id"] for f in first + second] == ["1", "2", "4", "5", "7", "8"]
     assert aside + more == [{"id": n, "reason": "too long", "tokens": 1000} for n in ("0", "3", "6")]
-    assert tasks.take_slice([{**chosen[1], "docstring": ""}], 1, 3, 100, True)[1][0]["reason"] == "no documentation"
+    assert tasks.take_slice([{**chosen[1], "docstring": ""}], 1, 1, 3, 100, True)[1][0]["reason"] == "no documentation"

@@ -1,5 +1,6 @@
 """Which functions of a coreset a round takes."""
 
+import math
 from typing import Any
 
 from stages.lib.errors import BadInput
@@ -18,22 +19,28 @@ def read_round(stage: str, key: str) -> int:
 
 
 def take_slice(
-    chosen: list[Function], number: int, rows: int, most_tokens: int, documented: bool
+    chosen: list[Function], number: int, rounds: int, rows: int, most_tokens: int, documented: bool
 ) -> tuple[list[Function], list[dict[str, Any]]]:
-    """The `number`-th `rows` of those functions of `chosen` that fit, and those set aside on the way to
-    its end: id, reason, length in (estimated) tokens."""
-    first, last = (number - 1) * rows, number * rows
+    """Round `number`'s functions of `chosen`, in its order, and those set aside on the way to their end: id,
+    reason, length in (estimated) tokens.
+
+    A round takes `rows` of the functions that fit, or its even share where they do not suffice for all `rounds`.
+    """
+    lengths = [estimate_tokens(function["code"]) for function in chosen]
+    reasons = [
+        _misfit(function, tokens, most_tokens, documented) for function, tokens in zip(chosen, lengths, strict=True)
+    ]
+    size = min(rows, max(1, math.ceil(reasons.count("") / rounds)))
+    first, last = (number - 1) * size, number * size
     fitting: list[Function] = []
     set_aside: list[dict[str, Any]] = []
-    for function in chosen:
-        tokens = estimate_tokens(function["code"])
-        reason = _misfit(function, tokens, most_tokens, documented)
+    for function, tokens, reason in zip(chosen, lengths, reasons, strict=True):
+        if len(fitting) == last:
+            break
         if not reason:
             fitting.append(function)
         elif len(fitting) >= first:
             set_aside.append({"id": function["id"], "reason": reason, "tokens": tokens})
-        if len(fitting) == last:
-            break
     return fitting[first:], set_aside
 
 
