@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ENGINE ?= $(firstword $(shell command -v podman docker))
 # The locks' resolver; it needs no torch and lives apart from the environment that it locks.
 UV := .tidemill/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-package llm --no-emit-package llama-cpp-python
@@ -58,6 +59,10 @@ bench: $(READY) ## measure against named peers, write bench/results/: make bench
 bench-gpu: $(READY) ## measure what needs a GPU
 	$(BIN)/python bench/kcenter_gpu.py
 
+images: ## build the image of the CPU stages, with podman or docker
+	@[ -n "$(ENGINE)" ] || { echo "make images needs podman or docker"; exit 1; }
+	$(ENGINE) build --file containers/cpu.Containerfile --tag tidemill-cpu .
+
 lock: ## resolve locks/*.in anew
 	@[ -x .tidemill/uv/bin/uv ] || { $(PYTHON) -m venv .tidemill/uv && .tidemill/uv/bin/pip install --quiet uv; }
 	$(UV) locks/cpu.in --no-emit-package torch --override locks/cpu-overrides.txt --output-file locks/cpu.txt
@@ -67,4 +72,4 @@ lock: ## resolve locks/*.in anew
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify trace report score profile bench bench-gpu lock clean
+.PHONY: help run setup test lint verify trace report score profile bench bench-gpu images lock clean
