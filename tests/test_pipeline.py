@@ -16,6 +16,7 @@ import pytest
 from conftest import REPOSITORY
 
 DVC = Path(sys.executable).with_name("dvc")
+pytestmark = pytest.mark.timeout(1800)  # a test here runs the whole pipeline, on whatever else the machine is doing
 KILLS = int(os.environ.get("TIDEMILL_KILLS", "6"))
 
 
