@@ -22,8 +22,8 @@ Args:
 Returns:
     "pass@k" for each k: the mean over the problems.
 Example:
-    >>> evaluate.load("stages/lib/benchmarks/pass_at_k").compute(predictions=[3, 0], references=[10, 10], k=[1])
-    {'pass@1': 0.15}
+    >>> evaluate.load("stages/lib/benchmarks/pass_at_k").compute(predictions=[5, 0], references=[10, 10], k=[1])
+    {'pass@1': 0.25}
 """
 
 
