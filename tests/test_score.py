@@ -166,7 +166,7 @@ def complete(texts: dict[str, list[str]]) -> None:
 
 
 def test_the_stage_counts_what_passes(workspace: Workspace) -> None:
-    complete({"HumanEval/0": [BODY, "    return 1 / 0\n"], "HumanEval/1": ["    exit()\n", "    while True: pass\n"]})
+    complete({"HumanEval/0": [BODY, "    return 1 / 0\n"], "HumanEval/1": ["    import os; os._exit(0)\n", "    while True: pass\n"]})
     workspace.set("score.k", [1, 2])
     workspace.set("score.limits.cpu_s", 1.0)
     done = workspace.run("score@base")
@@ -186,7 +186,7 @@ def test_the_stage_counts_what_passes(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("stage", "key", "value", "message"),
     [
-        ("score@base", "score.k", [10], "score.k: 10 is not 1 to 1, the completions that a problem has"),
+        ("score@base", "score.k", [10], "score.k: pass@10 needs 1 to 1 (sample.samples) completions a problem"),
         ("score@base", "score.mode", "strict", "score.mode: Input should be 'compat' or 'repaired'"),
         ("score@base", "score.limits.cpu", 3, "score.limits.cpu: unknown key; did you mean 'cpu_s'?"),
         ("score@best", "score.seed", 0, "there are score@base and score@tuned"),

@@ -209,7 +209,7 @@ def find_all(workspace: Path = Path()) -> list[Path]:
 def _read_seal(path: Path) -> dict[str, Any]:
     file = path / SEAL
     if not path.is_dir():
-        raise Damaged(f"{path} is missing; {_repair(path, None)}")
+        raise Damaged(f"{path} is missing; `dvc pull {path}` fetches it, `dvc repro` makes it")
     if not file.is_file():
         raise Damaged(f"{file} is missing: {path} was never finished; {_repair(path, None)}")
     try:
