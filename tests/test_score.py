@@ -166,7 +166,12 @@ def complete(texts: dict[str, list[str]]) -> None:
 
 
 def test_the_stage_counts_what_passes(workspace: Workspace) -> None:
-    complete({"HumanEval/0": [BODY, "    return 1 / 0\n"], "HumanEval/1": ["    import os; os._exit(0)\n", "    while True: pass\n"]})
+    complete(
+        {
+            "HumanEval/0": [BODY, "    return 1 / 0\n"],
+            "HumanEval/1": ["    import os; os._exit(0)\n", "    while True: pass\n"],
+        }
+    )
     workspace.set("score.k", [1, 2])
     workspace.set("score.limits.cpu_s", 1.0)
     done = workspace.run("score@base")
