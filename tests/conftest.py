@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -60,6 +61,17 @@ class Workspace:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def stop(self, stage: str, line: str, how: signal.Signals) -> int:
+        """Start a stage, send it `how` as soon as it logs `line`, and return its exit status."""
+        process = self.start(stage)
+        assert process.stdout
+        for logged in process.stdout:
+            if line in logged:
+                process.send_signal(how)
+                break
+        process.stdout.read()
+        return process.wait(60)
 
 
 @pytest.fixture

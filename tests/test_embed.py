@@ -29,17 +29,6 @@ def run(workspace: Workspace) -> tuple[str, bytes]:
     return done.stderr, Path("data/embeddings/embeddings.npy").read_bytes()
 
 
-def stop_after_shard(workspace: Workspace, number: int, how: signal.Signals) -> int:
-    process = workspace.start("embed")
-    assert process.stdout
-    for line in process.stdout:
-        if f"encoded shard {number} of 6" in line:
-            process.send_signal(how)
-            break
-    process.stdout.read()
-    return process.wait(60)
-
-
 def test_rows_are_the_peers_vectors_in_the_corpus_order(small: Workspace) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -78,8 +67,8 @@ def test_first_token_and_text_by_parameter(small: Workspace) -> None:
 
 def test_killed_stopped_or_damaged_it_ends_with_the_same_bytes(small: Workspace) -> None:
     _, undisturbed = run(small)
-    assert stop_after_shard(small, 2, signal.SIGKILL) == -signal.SIGKILL
-    assert stop_after_shard(small, 4, signal.SIGTERM) == 75
+    assert small.stop("embed", "encoded shard 2 of 6", signal.SIGKILL) == -signal.SIGKILL
+    assert small.stop("embed", "encoded shard 4 of 6", signal.SIGTERM) == 75
     damaged = next(Path(".tidemill/checkpoints/embed").glob("*/shard-000001/vectors.npy"))
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1

@@ -93,15 +93,8 @@ def test_killed_and_stopped_it_goes_on_to_the_same_bytes(small: Workspace) -> No
     small.set("sample.batch_rows", 1)
     run(small)
     undisturbed = artifacts.open("data/completions/base").root
-    for batch, how, status in ((1, signal.SIGKILL, -signal.SIGKILL), (4, signal.SIGTERM, 75)):
-        process = small.start("sample@base")
-        assert process.stdout
-        for line in process.stdout:
-            if f"answered batch {batch} of 10" in line:
-                process.send_signal(how)
-                break
-        process.stdout.read()
-        assert process.wait(60) == status
+    assert small.stop("sample@base", "answered batch 1 of 10", signal.SIGKILL) == -signal.SIGKILL
+    assert small.stop("sample@base", "answered batch 4 of 10", signal.SIGTERM) == 75
     done = small.run("sample@base")
     assert done.returncode == 0, done.stderr
     assert "answered batch 1 of" not in done.stderr and "answered batch 10 of 10" in done.stderr

@@ -58,17 +58,6 @@ def run(workspace: Workspace) -> str:
     return str(artifacts.open("models/tuned").root)
 
 
-def stop_after_step(workspace: Workspace, step: int, how: signal.Signals) -> int:
-    process = workspace.start("train")
-    assert process.stdout
-    for line in process.stdout:
-        if f"step {step} of 10" in line:
-            process.send_signal(how)
-            break
-    process.stdout.read()
-    return process.wait(60)
-
-
 def test_the_loss_is_on_the_response_and_its_end_alone() -> None:
     example = examples.encode(row(1), tokenizer())
     learned = [token for token, label in zip(example.input_ids, example.labels, strict=True) if label != -100]
@@ -147,8 +136,8 @@ def test_killed_stopped_or_damaged_it_ends_with_the_same_weights(small: Workspac
     undisturbed = run(small)
     step = random.randrange(1, 9)
     print(f"killed after step {step}")
-    assert stop_after_step(small, step, signal.SIGKILL) == -signal.SIGKILL
-    assert stop_after_step(small, 9, signal.SIGTERM) == 75
+    assert small.stop("train", f"step {step} of 10", signal.SIGKILL) == -signal.SIGKILL
+    assert small.stop("train", "step 9 of 10", signal.SIGTERM) == 75
     saves = sorted(Path(".tidemill/checkpoints/train").glob("*/checkpoint-*"), key=lambda path: path.stat().st_mtime)
     newest = saves[-1]
     with (newest / "optimizer.pt").open("r+b") as stream:
@@ -163,7 +152,7 @@ def test_killed_stopped_or_damaged_it_ends_with_the_same_weights(small: Workspac
 
 
 def test_other_parameters_never_pick_up_a_save(small: Workspace) -> None:
-    assert stop_after_step(small, 5, signal.SIGTERM) == 75
+    assert small.stop("train", "step 5 of 10", signal.SIGTERM) == 75
     small.set("train.learning_rate", 1e-3)
     done = small.run("train")
     assert done.returncode == 0, done.stderr
