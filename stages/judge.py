@@ -13,7 +13,6 @@ request a row. A row passes when every check, every rule and the judge's overall
 letter is no verdict: the row is left out, and counted.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,8 +52,8 @@ def main(key: str) -> None:
 
 def read_pool(candidates: artifacts.Artifact) -> dict[str, tasks.Case]:
     """The round's example pool by id."""
-    lines = candidates.file("pool.jsonl").read_text(encoding="utf-8").splitlines()
-    return {case.id: case for case in (tasks.Case(**json.loads(line)) for line in lines)}
+    cases = (tasks.Case(**row) for row in records.read_lines(candidates.file("pool.jsonl")))
+    return {case.id: case for case in cases}
 
 
 def check_all(candidates: list[Candidate], pool: dict[str, tasks.Case]) -> dict[str, list[Ruling]]:

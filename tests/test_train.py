@@ -67,6 +67,12 @@ def test_the_loss_is_on_the_response_and_its_end_alone() -> None:
     assert example.labels == [-100] * len(asked) + learned
 
 
+def test_a_row_may_hold_any_separator_of_unicode(tmp_path: Path) -> None:
+    odd = row(1, "a\u2028b\x85c\x0cd\r\ne")
+    records.write_lines(tmp_path / "rows.jsonl", [odd, row(2)])
+    assert examples.read(tmp_path / "rows.jsonl") == [odd, row(2)]
+
+
 def test_rows_over_the_length_are_set_aside_whole() -> None:
     short, long = examples.encode(row(1), tokenizer()), examples.encode(row(2, "word " * 300), tokenizer())
     assert examples.fitting([short, long], len(short.input_ids)) == ([short], [long])

@@ -1,5 +1,6 @@
 """The record types that stages hand to each other, as Arrow schemas, and their readers and writers."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,12 @@ def write(path: Path, rows: Iterable[dict[str, Any]] | pa.Table, schema: pa.Sche
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write `rows` as JSON lines, canonical: the same bytes for the same rows."""
     path.write_text("".join(canonical(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows that `write_lines` wrote. Lines end at newlines alone: JSON leaves Unicode's other separators, at
+    which `splitlines` would cut, as they are inside strings."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def read(path: Path, schema: pa.Schema) -> pa.Table:

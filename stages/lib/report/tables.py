@@ -1,6 +1,5 @@
 """Reading what the report needs of an artifact's tables, without loading the whole of them."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stages.lib import records
 from stages.lib.artifacts import Artifact
 
 Row = dict[str, Any]
@@ -26,7 +26,7 @@ def read(artifact: Artifact, file: str) -> list[Row]:
 
 def lines(artifact: Artifact, file: str) -> list[Row]:
     """All lines of a JSONL file."""
-    return [json.loads(line) for line in artifact.file(file).read_text(encoding="utf-8").splitlines()]
+    return records.read_lines(artifact.file(file))
 
 
 def column(artifact: Artifact, file: str, name: str) -> list[Any]:

@@ -1,12 +1,11 @@
 """Dataset rows as token ids and labels: the loss is on the response and its end token alone."""
 
-import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.lib import prompts
+from stages.lib import prompts, records
 from stages.lib.errors import BadInput
 
 IGNORED = -100  # the label of a token that the loss leaves out (torch.nn.CrossEntropyLoss, ignore_index)
@@ -26,8 +25,7 @@ def read(file: Path) -> list[dict[str, Any]]:
     """The rows of a dataset's JSON lines. Raises `BadInput`, naming file and line, for a row that lacks a
     field or whose output is empty: nothing could be learned from it."""
     rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        row = json.loads(line)
+    for number, row in enumerate(records.read_lines(file), start=1):
         missing = [name for name in FIELDS if not isinstance(row.get(name), str)]
         if missing:
             raise BadInput(f"{file} line {number}: no text in {missing[0]!r}; make it anew with `dvc repro assemble`")
