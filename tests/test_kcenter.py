@@ -190,6 +190,8 @@ part = rows[split_rows(len(rows), size)[rank]]
 first = [5, 700] if how == "given" else how
 chosen = k_center_greedy(part, 80, first=first, seed=3, device="cpu", group=dist.group.WORLD)
 np.save(f"{folder}/{how}-{size}-{rank}.npy", np.stack([chosen.indices, chosen.radii.view(np.int64)]))
+dist.barrier()
+dist.destroy_process_group()  # gloo's threads must be joined before the process ends
 """
 
 
@@ -219,12 +221,15 @@ def test_shards_begin_where_the_sums_begin() -> None:
 
 
 RESUME = """
-import logging, sys
+import logging, os, time
 from pathlib import Path
 import numpy as np
-from stages.lib.kcenter import greedy, k_center_greedy
+from stages.lib.kcenter import cpu, greedy, k_center_greedy
 logging.basicConfig(level=logging.INFO)
-greedy.SAVE_SECONDS = 0.05
+greedy.SAVE_SECONDS = 0.0
+if "SLOWLY" in os.environ:  # it must not be done before the signal comes, however fast the machine
+    store = cpu.Rows.store
+    cpu.Rows.store = lambda *bounds: (time.sleep(0.2), store(*bounds))
 chosen = k_center_greedy(np.load("rows.npy"), 1500, device="cpu", saves=Path("saves"))
 np.save("chosen.npy", np.stack([chosen.indices, chosen.radii.view(np.int64)]))
 """
@@ -236,8 +241,8 @@ def test_killed_and_run_again_it_goes_on_to_the_same_sequence(tmp_path: Path, mo
     np.save("rows.npy", rows)
     command = [sys.executable, "-c", RESUME]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    process = subprocess.Popen(command, env=environment)
-    deadline = time.monotonic() + 60
+    process = subprocess.Popen(command, env={**environment, "SLOWLY": "1"})
+    deadline = time.monotonic() + 120
     while len(list(Path("saves").glob("*/checkpoint.json"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
