@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -57,3 +60,51 @@ def test_embeddings_of_another_corpus_are_refused(workspace: Workspace, vectors:
     result = workspace.run("coreset")
     assert result.returncode == 3
     assert "600 rows, data/corpus 599" in result.stderr
+
+
+def test_stopped_it_saves_and_goes_on_to_the_same_bytes(workspace: Workspace) -> None:
+    make_inputs(np.random.default_rng(2).standard_normal((12000, 48)).astype(np.float16))
+    workspace.set("coreset.k", 6000)
+    stage = workspace.start("coreset")
+    while not list(Path(".tidemill/checkpoints/coreset").glob("*")) and stage.poll() is None:
+        time.sleep(0.005)
+    stage.send_signal(signal.SIGTERM)
+    assert stage.wait(120) == 75, stage.stdout and stage.stdout.read()
+    assert not Path("data/coreset").exists()
+    resumed = workspace.run("coreset")
+    assert resumed.returncode == 0 and "going on after" in resumed.stderr, resumed.stderr
+    root = artifacts.open("data/coreset").root
+    assert not list(Path(".tidemill/checkpoints/coreset").glob("*/shard*"))
+    workspace.run("coreset")  # undisturbed
+    assert artifacts.open("data/coreset").root == root
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("k", 601, "k = 601: choose 1 to 600"),
+        ("k", 0, "coreset.k"),
+        ("first", "median", "coreset.first"),
+        ("device", "gpu", "cupy finds no GPU"),
+    ],
+)
+def test_bad_parameters_are_named(
+    workspace: Workspace, vectors: np.ndarray, key: str, value: object, message: str
+) -> None:
+    make_inputs(vectors)
+    workspace.set(f"coreset.{key}", value)
+    result = workspace.run("coreset", CUDA_VISIBLE_DEVICES="")
+    assert result.returncode == 3 and message in result.stderr
+    assert not Path("data/coreset").exists()
+
+
+def test_a_radius_ends_the_choice_at_a_prefix_of_the_longer_one(workspace: Workspace, vectors: np.ndarray) -> None:
+    make_inputs(vectors)
+    workspace.set("coreset.k", 200)
+    assert workspace.run("coreset").returncode == 0
+    longer = pq.read_table("data/coreset/coreset.parquet").to_pydict()
+    workspace.set("coreset.radius", longer["radius"][79])
+    assert workspace.run("coreset").returncode == 0
+    shorter = pq.read_table("data/coreset/coreset.parquet").to_pydict()
+    assert shorter["row"] == longer["row"][: len(shorter["row"])]
+    assert len(shorter["row"]) <= 80 and shorter["radius"][-1] <= longer["radius"][79]
