@@ -15,14 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba as nb
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 CHUNK = 1024  # rows gathered at once
 COLUMNS = 128  # centres between two looks at which rows may drop out
 KEPT = 0.7  # they do once less than this share of a chunk stays: the copy has its cost
 UNDERFLOW = 2.0**-126
-
-_libraries = ThreadpoolController()
 
 
 @nb.njit(nogil=True, cache=True, inline="always")
@@ -78,7 +75,12 @@ class Rows:
 
     def gather(self, index: np.ndarray | slice) -> np.ndarray:
         """The rows at `index` as float32, scaled and rounded to their own type if there is a scale."""
-        block = self.rows[index]
+        if isinstance(index, slice):
+            block = self.rows[index]
+        elif len(index) and index[-1] - index[0] == len(index) - 1 and (np.diff(index) == 1).all():
+            block = self.rows[index[0] : index[-1] + 1]  # a view: nothing is copied
+        else:
+            block = self.rows.take(index, axis=0, mode="clip")
         if self.scale is not None:
             block = (block.astype(np.float64) / self.scale[index, None]).astype(self.rows.dtype)
         return np.ascontiguousarray(block, dtype=np.float32)
@@ -130,12 +132,11 @@ class Rows:
         stale = wanted[self.seen[wanted] < target]
         stale = stale[np.argsort(self.seen[stale], kind="stable")]
         chunks = [stale[start : start + CHUNK] for start in range(0, len(stale), CHUNK)]
-        with _libraries.limit(limits=1, user_api="blas"):
-            if len(chunks) == 1 or self.threads == 1:
-                for chunk in chunks:
-                    self._refresh(chunk, threshold, target)
-            else:
-                list(self.pool.map(lambda chunk: self._refresh(chunk, threshold, target), chunks))
+        if len(chunks) == 1 or self.threads == 1:
+            for chunk in chunks:
+                self._refresh(chunk, threshold, target)
+        else:
+            list(self.pool.map(lambda chunk: self._refresh(chunk, threshold, target), chunks))
         return wanted[self.upper[wanted] > threshold]
 
     def _refresh(self, chunk: np.ndarray, threshold: float, target: int) -> None:
@@ -167,21 +168,20 @@ class Rows:
         vectors = self.gather(index)
         values = np.empty(len(index))
         centres = self.centres[: self.count]
-        with _libraries.limit(limits=1, user_api="blas"):
-            for start in range(0, len(index), 256):
-                span = slice(start, start + 256)
-                products = vectors[span] @ centres.T
-                squares = self.squares[index[span]]
-                _settle(
-                    products,
-                    vectors[span],
-                    centres,
-                    squares,
-                    self.centre_squares[: self.count],
-                    self.slack,
-                    self.tiny,
-                    values[span],
-                )
+        for start in range(0, len(index), 256):
+            span = slice(start, start + 256)
+            products = vectors[span] @ centres.T
+            squares = self.squares[index[span]]
+            _settle(
+                products,
+                vectors[span],
+                centres,
+                squares,
+                self.centre_squares[: self.count],
+                self.slack,
+                self.tiny,
+                values[span],
+            )
         return values, vectors
 
     def store(self, index: np.ndarray, upper: np.ndarray, seen: np.ndarray) -> None:
@@ -229,6 +229,30 @@ def lower(values, live, vectors, centre):  # type: ignore[no-untyped-def]
     """Lower `values` (m,) at `live` to the squared distance of `vectors` (m, d) to `centre`, where it is less."""
     for i in live:
         values[i] = min(values[i], _distance(vectors[i], centre))
+
+
+@nb.njit(nogil=True, cache=True)
+def pick_untied(values, vectors, seen, live, rest, error, floor, most, centres):  # type: ignore[no-untyped-def]
+    """Go on with the greedy selection among the rows `live` for as long as the farthest is beyond doubt.
+
+    It ends before a tie, before a farthest row that is not certainly farther than `rest` or `floor` (squared
+    distances, `error` relative), and after `most` picks. `values` (m,) and `seen` (m,) are brought up to date, with
+    `centres` centres before the first pick. Returns the picks, their values when they were picked, and who is live.
+    """
+    picks = np.empty(most, dtype=np.int64)
+    bests = np.empty(most)
+    count = 0
+    while count < most:
+        best = values[live].max() if len(live) else 0.0
+        tied = live[values[live] * (1 + error) >= best * (1 - error)]
+        if best * (1 - error) <= max(rest, floor) or len(tied) != 1:
+            break
+        picks[count], bests[count] = tied[0], best
+        count += 1
+        lower(values, live, vectors, vectors[tied[0]])
+        seen[live] = centres + count
+        live = live[values[live] * (1 + error) > rest]
+    return picks[:count], bests[:count], live
 
 
 def _slack(dimension: int, unit: float) -> float:

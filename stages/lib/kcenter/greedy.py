@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from stages.lib import checkpoint
 from stages.lib.errors import BadInput
@@ -37,6 +38,9 @@ BATCH_ROWS = 1024  # rows settled in a batch at most, unless more than that are 
 SAVE_SECONDS = 5.0
 REPORT_SECONDS = 10.0
 LARGEST_SQUARE = 2.0**100  # of a row's length, so that no float32 product overflows
+
+# A product takes one thread: `cpu.Rows` runs as many products at once as it has threads.
+one_blas_thread = ThreadpoolController().wrap(limits=1, user_api="blas")
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +58,7 @@ class Selection:
     distinct_rows: int | None
 
 
+@one_blas_thread
 def k_center_greedy(
     embeddings: np.ndarray,
     k: int,
@@ -102,6 +107,7 @@ def k_center_greedy(
     return run.select()
 
 
+@one_blas_thread
 def covering_radii(
     embeddings: np.ndarray,
     order: np.ndarray,
@@ -259,12 +265,21 @@ class _Run:
                 if len(self.radii) == self.wanted or self._covered():
                     break
             pick = self._farthest(batch, live, values[live], best)
-            self.indices.append(int(batch.rows[pick]))
-            self.rows.add_centres(vectors[pick : pick + 1])
+            self._take(batch, [pick])
             cpu.lower(values, live, vectors, vectors[pick])
             seen[live] = len(self.indices)
             live = live[values[live] * (1 + batch.error) > batch.rest]
+            most = min(self.wanted - len(self.radii) - 1, len(live))
+            picks, bests, live = cpu.pick_untied(
+                values, vectors, seen, live, batch.rest, batch.error, self.radius**2, most, len(self.indices)
+            )
+            self.radii += np.sqrt(bests).tolist()
+            self._take(batch, picks)
         return values, seen
+
+    def _take(self, batch: _Batch, picks: Sequence[int] | np.ndarray) -> None:
+        self.indices += batch.rows[picks].tolist()
+        self.rows.add_centres(batch.vectors[picks])
 
     def _farthest(self, batch: _Batch, live: np.ndarray, values: np.ndarray, best: float) -> int:
         tied = values * (1 + batch.error) >= best * (1 - batch.error)
@@ -366,10 +381,13 @@ def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bo
 
 
 def _adapt(gap: float, picked: int, settled: int) -> float:
-    """How far the next threshold lies under the largest bound, as a share of it, for batches of a few picks."""
-    if settled >= BATCH_ROWS - 1 or picked > 20:
+    """How far the next threshold lies under the largest bound, as a share of it, for batches of 20 to 45 picks.
+
+    Fewer cost more batches, more cost rows that are brought up to date too early (docs/coreset.md).
+    """
+    if settled >= BATCH_ROWS - 1 or picked > 45:
         return gap / 2
-    return min(gap * 1.5, 0.5) if picked < 10 else gap
+    return min(gap * 1.5, 0.5) if picked < 20 else gap
 
 
 def _load(embeddings: np.ndarray, scale: np.ndarray | None, capacity: int, device: Device, threads: int) -> Any:
