@@ -18,7 +18,7 @@ import numpy as np
 
 CHUNK = 1024  # rows gathered at once
 COLUMNS = 128  # centres between two looks at which rows may drop out
-KEPT = 0.7  # they do once less than this share of a chunk stays: the copy has its cost
+KEPT = 0.85  # they do once less than this share of a chunk stays: the copy has its cost
 UNDERFLOW = 2.0**-126
 
 
