@@ -13,7 +13,7 @@ import pytest
 from conftest import REPOSITORY
 
 from stages.lib.errors import BadInput
-from stages.lib.kcenter import covering_radii, cpu, gpu, k_center_greedy, split_rows
+from stages.lib.kcenter import covering_radii, cpu, gpu, greedy, k_center_greedy, split_rows
 from stages.lib.kcenter.exact import Ties, lowest_exponent
 
 
@@ -257,6 +257,16 @@ def test_killed_and_run_again_it_goes_on_to_the_same_sequence(tmp_path: Path, mo
     undisturbed = k_center_greedy(rows, 1500, device="cpu")
     assert indices.tolist() == undisturbed.indices.tolist()
     assert radii.view(np.float64).tolist() == undisturbed.radii.tolist()
+
+
+def test_the_time_left_follows_the_picks_so_far() -> None:
+    clock = greedy._Clock(wanted=20_000)
+    assert clock.marks == []
+    for count in range(1, 2001):  # the n-th pick takes n^0.6 ms
+        clock.marks.append((count, 1e-3 * count**1.6 / 1.6))
+    assert clock.remaining() == pytest.approx(1e-3 * (20_000**1.6 - 2000**1.6) / 1.6, rel=0.02)
+    clock.marks = [(7, 1.0)]
+    assert clock.remaining() == float("inf")
 
 
 @pytest.mark.parametrize(

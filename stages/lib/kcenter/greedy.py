@@ -37,6 +37,7 @@ SUM_ROWS = 256  # the mean is summed by blocks of as many rows; shards begin at 
 BATCH_ROWS = 1024  # rows settled in a batch at most, unless more than that are tied
 SAVE_SECONDS = 5.0
 REPORT_SECONDS = 10.0
+GROWTH = 0.6  # the time of the n-th pick grows about as this power of n (docs/coreset.md)
 LARGEST_SQUARE = 2.0**100  # of a row's length, so that no float32 product overflows
 
 # A product takes one thread: `cpu.Rows` runs as many products at once as it has threads.
@@ -317,11 +318,7 @@ class _Run:
 
 
 class _Clock:
-    """When to save, and a progress line with the time that is left.
-
-    The work of a lazy selection grows with a power of the centres that differs between data sets; the
-    power is taken from the run itself, between half of the way so far and now.
-    """
+    """When to save, and a progress line with the time that is left."""
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
@@ -346,15 +343,13 @@ class _Clock:
             log.info("%d of %d rows, covering radius %.4f, %.0f s left", count, self.wanted, radii[-1], left)
 
     def remaining(self) -> float:
-        """Seconds to the end, extrapolated."""
+        """Seconds to the end: the picks since half of the count, each later one dearer by GROWTH."""
         count, elapsed = self.marks[-1]
-        first, _ = self.marks[0]
-        half, then = next(mark for mark in self.marks if mark[0] >= (first + count) / 2)
-        if count <= half or then <= 0:
+        half, then = next(mark for mark in self.marks if mark[0] >= count / 2)
+        if count <= half:
             return math.inf
-        power = math.log(elapsed / then) / math.log(count / half) if first < 2 else 1.0
-        power = min(max(power, 0.3), 2.0)
-        return elapsed * ((self.wanted / count) ** power - 1)
+        unit = (elapsed - then) / (count - half) * ((count + half) / 2) ** -GROWTH
+        return unit * (self.wanted ** (1 + GROWTH) - count ** (1 + GROWTH)) / (1 + GROWTH)
 
 
 def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bool = False) -> _Batch:
