@@ -50,6 +50,12 @@ report: $(READY) ## make the report alone, of what is there
 score: $(READY) ## score completions: make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder
 	@$(BIN)/python -m stages.lib.benchmarks.score_file $(FILE) --benchmark $(or $(BENCHMARK),humaneval) --out $(OUT)
 
+show-example: $(READY) ## print a dataset row as the model is taught it, token by token: make show-example [ROW=3]
+	@$(BIN)/python -m stages.lib.training.show $(ROW)
+
+plan: $(READY) ## what the run will need before it is paid for: memory and hours of training
+	@$(BIN)/python -m stages.lib.training.plan
+
 profile: $(READY) ## lay profiles/NAME.yaml over params.yaml: make profile NAME=openai
 	@$(BIN)/python -m stages.lib.profile $(NAME)
 
@@ -72,4 +78,4 @@ lock: ## resolve locks/*.in anew
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify trace report score profile bench bench-gpu images lock clean
+.PHONY: help run setup test lint verify trace report score show-example plan profile bench bench-gpu images lock clean
