@@ -200,7 +200,7 @@ def make(
         report_to="none",
         use_cpu=settings.device == "cpu",
         ddp_backend=None if devices.here().size == 1 else ("gloo" if settings.device == "cpu" else "nccl"),
-        fsdp=settings.sharding == "fsdp" or None,
+        fsdp=True if settings.sharding == "fsdp" else None,  # type: ignore[arg-type]
         fsdp_config={"version": 2} if settings.sharding == "fsdp" else None,
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs in one process would multiply the batch
