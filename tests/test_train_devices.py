@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -69,24 +71,34 @@ def test_fsdp_tunes_every_weight_and_goes_on_after_a_stop(steady: Workspace) -> 
     assert "going on from" in done.stderr
     agree(alone, log())
     model, _ = models.load_tuned(Path("models/tuned"))
-    assert sum(weights.numel() for weights in model.parameters()) == json.loads(
-        Path("metrics/train.json").read_text()
-    )["parameters"]
+    assert (
+        sum(weights.numel() for weights in model.parameters())
+        == json.loads(Path("metrics/train.json").read_text())["parameters"]
+    )
 
 
-def test_torchrun_s_variables_join_two_machines(steady: Workspace) -> None:
-    """Each "machine" is a workspace of its own process here; the second has rank 1 and seals nothing."""
+def test_torchrun_s_variables_join_two_machines(steady: Workspace, tmp_path: Path) -> None:
+    """Each machine is a folder of its own here; the second has no first process, and so seals nothing."""
     steady.set("train.epochs", 1)
-    port = devices._free_port()
-    nodes = [
-        steady.start("train", PET_NNODES="2", PET_NODE_RANK=str(node), PET_MASTER_ADDR="127.0.0.1",
-                     PET_MASTER_PORT=str(port), LOCAL_RANK=f"node{node}")
-        for node in range(2)
-    ]
-    said = [process.communicate(timeout=250)[0] for process in nodes]
-    assert [process.returncode for process in nodes] == [0, 0], said
+    folders = [tmp_path, tmp_path / "second"]
+    shutil.copytree(tmp_path / "data", folders[1] / "data")
+    shutil.copy("params.yaml", folders[1])
+    meeting = {"PET_NNODES": "2", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(devices._free_port())}
+    started = [
+        subprocess.Popen(
+            steady.command("train"), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=steady.environment(**meeting, PET_NODE_RANK=str(node)),
+        )
+        for node, folder in enumerate(folders)
+    ]  # fmt: skip
+    try:
+        said = [process.communicate(timeout=280)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0], said
     assert "step 4 of 4" in said[0] and "step" not in said[1]
-    assert artifacts.open("models/tuned").root
+    assert artifacts.open("models/tuned").root and not (folders[1] / "models").exists()
 
 
 def test_a_loss_that_is_no_number_ends_all_processes(steady: Workspace) -> None:
@@ -115,7 +127,9 @@ def test_what_cannot_be_shared_so_is_refused(steady: Workspace, values: dict[str
 
 def test_the_global_batch_is_kept_whatever_the_devices() -> None:
     assert [devices.accumulation(256, 2, replicas) for replicas in (1, 4, 8, 128)] == [128, 32, 16, 1]
-    with pytest.raises(BadInput, match=r"128 rows cannot be made of micro-batches of 3 on 8 devices; .*\[1, 2, 4, 8, 16\]"):
+    with pytest.raises(
+        BadInput, match=r"128 rows cannot be made of micro-batches of 3 on 8 devices; .*\[1, 2, 4, 8, 16\]"
+    ):
         devices.accumulation(128, 3, 8)
     with pytest.raises(BadInput, match="take another number of devices"):
         devices.accumulation(128, 1, 6)

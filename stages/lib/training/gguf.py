@@ -82,7 +82,8 @@ def _write(model: Any, base: Path, file: Path) -> None:
             continue
         array = _in_gguf_order(name, weights.float().numpy(), model.config)
         writer.add_tensor(
-            names.get_name(name, try_suffixes=(".weight", ".bias")), array.astype(np.float16 if array.ndim > 1 else np.float32)
+            names.get_name(name, try_suffixes=(".weight", ".bias")),
+            array.astype(np.float16 if array.ndim > 1 else np.float32),
         )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

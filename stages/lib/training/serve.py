@@ -65,7 +65,7 @@ def start(file: Path, host: str, port: int, threads: int) -> Any:
     parameters.n_parallel = 1
     parameters.cpuparams.n_threads = threads
     parameters.cpuparams_batch.n_threads = threads
-    parameters.hostname = host
+    parameters.hostnames = [host]
     parameters.port = port
     parameters.verbosity = -1
     try:
