@@ -1,6 +1,6 @@
 """Training on a CPU: the default profile against TRL's defaults, on the same rows; writes bench/results/train.json.
 
-    python bench/train.py [ROUNDS]     2 by default; needs data/dataset
+    python bench/train.py [ROUNDS [ROWS]]     2 and all by default; needs data/dataset
 
 Both tune SmolLM2-135M with the same LoRA adapter over one epoch of data/dataset's training rows, in turns, in one
 process with the same threads. TRL's side is SFTTrainer with an SFTConfig that sets nothing but where it runs (no
@@ -99,6 +99,7 @@ def main() -> None:
     tokenizer = models.load_tokenizer(knobs.model)
     raw = examples.read(artifacts.open("data/dataset").file("train.jsonl"))
     rows, _ = examples.fitting([examples.encode(row, tokenizer) for row in raw], knobs.max_tokens)
+    rows = rows[: int(sys.argv[2])] if len(sys.argv) > 2 else rows
     kept = {row.id for row in rows}
     texts = [
         {"prompt": prompts.render(row["instruction"], row["input"]), "completion": row["output"]}
@@ -110,8 +111,9 @@ def main() -> None:
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as saves:
             found["ours"].append(measure(ours(knobs, rows, tokenizer, Path(saves)), tokens))
+            print(json.dumps(found["ours"][-1]), flush=True)
             found["trl_defaults"].append(measure(theirs(knobs, texts, tokenizer, Path(saves)), tokens))
-        print(json.dumps({name: runs[-1] for name, runs in found.items()}), flush=True)
+            print(json.dumps(found["trl_defaults"][-1]), flush=True)
 
     def best(name: str, what: str) -> float:
         return max(one[what] for one in found[name])

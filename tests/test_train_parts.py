@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Workspace
+from conftest import REPOSITORY, Workspace
 from test_train import row, run, small, write_dataset
 from tiny import SMOLLM2, tokenizer
 
@@ -332,3 +332,13 @@ def test_starcoder_s_architecture_is_tuned(small: Workspace, config: Any) -> Non
     run(small)
     metrics = json.loads(Path("metrics/train.json").read_text())
     assert metrics["validation_loss_after"] < metrics["validation_loss_before"]
+
+
+def test_the_gpu_benchmark_runs_at_tiny_size() -> None:
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "bench/train_gpu.py"), "--tiny"], capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    cases = json.loads(done.stdout)["cases"]
+    assert cases.keys() == {"full", "lora", "trl_full", "trl_lora"}
+    assert all(case["tokens_per_second"] > 0 and case["mfu"] > 0 for case in cases.values()), cases
