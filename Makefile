@@ -56,6 +56,12 @@ show-example: $(READY) ## print a dataset row as the model is taught it, token b
 plan: $(READY) ## what the run will need before it is paid for: memory and hours of training
 	@$(BIN)/python -m stages.lib.training.plan
 
+serve: $(READY) ## answer OpenAI-compatible requests with the tuned model, on a CPU too: make serve [PORT=8080]
+	@$(BIN)/python -m stages.lib.training.serve --port $(or $(PORT),8080)
+
+gguf: $(READY) ## write the tuned model as one GGUF file for llama.cpp: make gguf OUT=tuned.gguf
+	@$(BIN)/python -m stages.lib.training.gguf $(OUT)
+
 profile: $(READY) ## lay profiles/NAME.yaml over params.yaml: make profile NAME=openai
 	@$(BIN)/python -m stages.lib.profile $(NAME)
 
@@ -64,6 +70,7 @@ bench: $(READY) ## measure against named peers, write bench/results/: make bench
 
 bench-gpu: $(READY) ## measure what needs a GPU
 	$(BIN)/python bench/kcenter_gpu.py
+	$(BIN)/python bench/train_gpu.py
 
 images: ## build the image of the CPU stages, with podman or docker
 	@[ -n "$(ENGINE)" ] || { echo "make images needs podman or docker"; exit 1; }
@@ -78,4 +85,4 @@ lock: ## resolve locks/*.in anew
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify trace report score show-example plan profile bench bench-gpu images lock clean
+.PHONY: help run setup test lint verify trace report score show-example plan serve gguf profile bench bench-gpu images lock clean
