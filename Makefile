@@ -50,6 +50,18 @@ report: $(READY) ## make the report alone, of what is there
 score: $(READY) ## score completions: make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder
 	@$(BIN)/python -m stages.lib.benchmarks.score_file $(FILE) --benchmark $(or $(BENCHMARK),humaneval) --out $(OUT)
 
+show-example: $(READY) ## print a dataset row as the model is taught it, token by token: make show-example [ROW=3]
+	@$(BIN)/python -m stages.lib.training.show $(ROW)
+
+plan: $(READY) ## what the run will need before it is paid for: memory and hours of training
+	@$(BIN)/python -m stages.lib.training.plan
+
+serve: $(READY) ## answer OpenAI-compatible requests with the tuned model, on a CPU too: make serve [PORT=8080]
+	@$(BIN)/python -m stages.lib.training.serve --port $(or $(PORT),8080)
+
+gguf: $(READY) ## write the tuned model as one GGUF file for llama.cpp: make gguf OUT=tuned.gguf
+	@$(BIN)/python -m stages.lib.training.gguf $(OUT)
+
 profile: $(READY) ## lay profiles/NAME.yaml over params.yaml: make profile NAME=openai
 	@$(BIN)/python -m stages.lib.profile $(NAME)
 
@@ -58,6 +70,7 @@ bench: $(READY) ## measure against named peers, write bench/results/: make bench
 
 bench-gpu: $(READY) ## measure what needs a GPU
 	$(BIN)/python bench/kcenter_gpu.py
+	$(BIN)/python bench/train_gpu.py
 
 images: ## build the image of the CPU stages, with podman or docker
 	@[ -n "$(ENGINE)" ] || { echo "make images needs podman or docker"; exit 1; }
@@ -72,4 +85,4 @@ lock: ## resolve locks/*.in anew
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify trace report score profile bench bench-gpu images lock clean
+.PHONY: help run setup test lint verify trace report score show-example plan serve gguf profile bench bench-gpu images lock clean

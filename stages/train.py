@@ -2,13 +2,15 @@
 
 Reads   data/dataset/train.jsonl and validation.jsonl, the base model named in params.yaml (train.model)
 Writes  models/tuned/adapter or model    LoRA's weights, or all of them, as peft and transformers load them
+        models/tuned/model               by train.merge, LoRA's weights merged into the base
         models/tuned/log.jsonl           a line a step: loss, learning rate, gradient norm; validation loss
         models/tuned/set_aside.jsonl     rows over train.max_tokens, never cut in silence
         models/tuned/README.md           the model card
         metrics/train.json, plots/train.csv
 
 A row is asked in the paper's prompt; the loss is on the response and its end token only. Progress is saved
-every save_steps: a killed run goes on after the last save, on a CPU to the very same weights.
+every save_steps: a killed run goes on after the last save, on a CPU to the very same weights. What cannot fit into
+memory is refused before anything is loaded. On several devices one process for each shares every batch.
 """
 
 import logging
@@ -19,8 +21,9 @@ from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, models, params, prompts, records
 from stages.lib.errors import BadInput
-from stages.lib.training import examples
+from stages.lib.training import devices, examples, packing, plan
 from stages.lib.training.examples import Example
+from stages.lib.training.packing import Sequence
 
 
 class Lora(params.Section):
@@ -38,10 +41,14 @@ class Params(params.Section):
     model: str
     method: Literal["lora", "full"]
     lora: Lora
+    merge: bool
+    file: str | None
+    rows: int | None = Field(ge=1)
     epochs: int = Field(ge=1)
     batch_rows: int = Field(ge=1)
     micro_batch_rows: int = Field(ge=1)  # padding differs between micro-batches, and with it the last bits
     max_tokens: int = Field(ge=2)
+    packing: Literal["none", "padding_free", "best_fit"]
     learning_rate: float = Field(gt=0)
     schedule: Literal["cosine", "linear", "constant_with_warmup"]
     warmup_share: float = Field(ge=0, lt=1)
@@ -49,9 +56,13 @@ class Params(params.Section):
     max_grad_norm: float = Field(gt=0)
     precision: Literal["float32", "bfloat16"]
     activation_checkpointing: bool
+    sharding: Literal["none", "fsdp"]
+    tensor_parallel: int = Field(ge=1)
     seed: int
     threads: int = Field(ge=1)  # on a CPU: the order of summing, and with it the last bits, follows the threads
+    processes: int | Literal["auto"] = Field(exclude=True)  # their number is recorded: made_with["devices"]
     save_steps: int = Field(ge=1, exclude=True)
+    tensorboard: bool = Field(exclude=True)
     device: Literal["auto", "cpu", "cuda"] = Field(exclude=True)
 
 
@@ -60,53 +71,89 @@ log = logging.getLogger("tidemill.train")
 
 def main() -> None:
     knobs = params.load("train", Params)
+    here = devices.on_this_machine(knobs.processes, models.device(knobs.device))
+    if not devices.is_started() and here * devices.machines() > 1:
+        devices.launch("train", here)
+    else:
+        train(knobs, devices.here())
+
+
+def train(knobs: Params, world: devices.World) -> None:
+    """One process of the run; where there are several, the first one seals what all have made."""
+    if not world.leads:
+        logging.getLogger("tidemill").setLevel(logging.WARNING)
     data = artifacts.open("data/dataset")
-    model, tokenizer = load(knobs)
-    made_with = {**knobs.result, "model_sha256": models.fingerprint(knobs.model)}
+    needed = fit_into_memory(knobs, world)
+    tokenizer = models.load_tokenizer(knobs.model)
     rows, too_long = read(data, "train", tokenizer, knobs)
     held_out, _ = read(data, "validation", tokenizer, knobs)
     if not rows:
         raise BadInput(f"data/dataset: none of its {len(too_long)} training rows has at most {knobs.max_tokens} tokens")
-    order = examples.in_order(rows, knobs.epochs, knobs.seed)
+    order = packing.in_order(rows, knobs.epochs, knobs.seed, knobs.max_tokens if knobs.packing == "best_fit" else None)
+    made_with = {**knobs.result, "model_sha256": models.fingerprint(knobs.model), "devices": world.size}
+    if knobs.file:
+        made_with["file_sha256"] = artifacts.hash_file(Path(knobs.file))
     saves = checkpoint.folder("train", [data], made_with, knobs.seed)
     log.info("%d rows, %d set aside, %d to validate on", len(rows), len(too_long), len(held_out))
-    tuned, entries = tune(model, tokenizer, order, held_out, knobs, saves)
-    facts = count(knobs, rows, too_long, held_out, entries, tuned)
+    tuned = tune(knobs, tokenizer, order, held_out, saves, needed)
+    if not world.leads:
+        return
+    facts = count(knobs, rows, too_long, held_out, tuned)
     with artifacts.create("models/tuned", stage="train", inputs=[data], params=made_with, seed=knobs.seed) as out:
         write(out, tuned, tokenizer, knobs)
-        records.write_lines(out / "log.jsonl", entries)
+        records.write_lines(out / "log.jsonl", tuned.entries)
         records.write_lines(out / "set_aside.jsonl", describe(too_long))
         (out / "README.md").write_text(card(knobs, data, facts), encoding="utf-8")
         artifacts.write_metrics("train", facts)
-        artifacts.write_series("train", [entry for entry in entries if "loss" in entry])
+        artifacts.write_series("train", [entry for entry in tuned.entries if "loss" in entry])
     checkpoint.discard(saves)
 
 
-def load(knobs: Params) -> tuple[Any, Any]:
-    """The base model and its tokenizer. Raises `BadInput` for one that cannot be trained."""
-    import torch
-
-    torch.set_num_threads(knobs.threads)
-    return models.load_causal(knobs.model)
+def fit_into_memory(knobs: Params, world: devices.World) -> plan.Estimate:
+    """What the run needs. Raises `BadInput` for a run that cannot be: too large, or ways that do not combine."""
+    device = models.device(knobs.device)
+    config = models.load_config(knobs.model)
+    devices.check_ways(config, knobs.model, knobs.method, knobs.sharding, knobs.tensor_parallel, device, world.size)
+    devices.accumulation(knobs.batch_rows, knobs.micro_batch_rows, world.size // knobs.tensor_parallel)
+    run = plan.run_of(knobs.model_dump(), world.size, device)
+    return plan.require(config, run, plan.available_bytes(device) / (world.size if device == "cpu" else 1))
 
 
 def read(data: artifacts.Artifact, split: str, tokenizer: Any, knobs: Params) -> tuple[list[Example], list[Example]]:
     """The rows of `split` as token ids: those that fit, and those over max_tokens."""
-    rows = examples.read(data.file(f"{split}.jsonl"))
+    if split == "train":
+        rows = examples.read_alpaca(Path(knobs.file)) if knobs.file else examples.read(data.file("train.jsonl"))
+        rows = examples.drawn(rows, knobs.rows, knobs.seed)
+    else:
+        rows = examples.read(data.file(f"{split}.jsonl"))
     return examples.fitting([examples.encode(row, tokenizer) for row in rows], knobs.max_tokens)
 
 
 def tune(
-    model: Any, tokenizer: Any, order: list[Example], held_out: list[Example], knobs: Params, saves: Path
-) -> tuple[Any, list[dict[str, Any]]]:
-    """The tuned model, and its log, an entry a step or evaluation."""
-    from stages.lib.training import trainer
+    knobs: Params,
+    tokenizer: Any,
+    order: list[Sequence],
+    held_out: list[Example],
+    saves: Path,
+    needed: plan.Estimate,
+) -> Any:
+    """The tuned model (trainer.Tuned), and its log, an entry a step or evaluation."""
+    import torch
 
+    from stages.lib.training import flops, trainer
+    from stages.lib.training.watch import Speed
+
+    torch.set_num_threads(knobs.threads)
+    device, world = models.device(knobs.device), devices.here()
+    model = trainer.load(knobs.model, knobs.method, knobs.precision, knobs.tensor_parallel)
+    if knobs.packing != "none":
+        packing.check(model, [row for sequence in order for row in sequence])
     settings = trainer.Settings(
         lora=trainer.Lora(**knobs.lora.model_dump()) if knobs.method == "lora" else None,
         epochs=knobs.epochs,
         batch_rows=knobs.batch_rows,
         micro_batch_rows=knobs.micro_batch_rows,
+        packed=knobs.packing != "none",
         learning_rate=knobs.learning_rate,
         schedule=knobs.schedule,
         warmup_share=knobs.warmup_share,
@@ -114,23 +161,23 @@ def tune(
         max_grad_norm=knobs.max_grad_norm,
         precision=knobs.precision,
         activation_checkpointing=knobs.activation_checkpointing,
+        sharding=knobs.sharding,
+        tensor_parallel=knobs.tensor_parallel,
         seed=knobs.seed,
         save_steps=knobs.save_steps,
-        device=models.device(knobs.device),
+        device=device,
+        board=Path(".tidemill/tensorboard/train") / saves.name if knobs.tensorboard else None,
     )
-    return trainer.fit(model, tokenizer, order, held_out, settings, saves)
+    rate = flops.matrix_rate(device, knobs.precision) * (world.size if device == "cuda" else 1)
+    return trainer.fit(model, tokenizer, order, held_out, settings, saves, Speed(needed.flops_per_token, rate))
 
 
 def count(
-    knobs: Params,
-    rows: list[Example],
-    too_long: list[Example],
-    held_out: list[Example],
-    entries: list[dict[str, Any]],
-    tuned: Any,
+    knobs: Params, rows: list[Example], too_long: list[Example], held_out: list[Example], tuned: Any
 ) -> dict[str, Any]:
-    losses = [entry["loss"] for entry in entries if "loss" in entry]
-    validation = [entry["eval_loss"] for entry in entries if "eval_loss" in entry] or [None]
+    losses = [entry["loss"] for entry in tuned.entries if "loss" in entry]
+    validation = [entry["eval_loss"] for entry in tuned.entries if "eval_loss" in entry] or [None]
+    weights = list(tuned.model.parameters())
     return {
         "rows": len(rows),
         "rows_set_aside": len(too_long),
@@ -138,8 +185,8 @@ def count(
         "tokens": sum(len(row.input_ids) for row in rows),  # of one epoch
         "response_tokens": sum(label != examples.IGNORED for row in rows for label in row.labels),
         "steps": len(losses),
-        "parameters": sum(weights.numel() for weights in tuned.parameters()),
-        "trainable_parameters": sum(weights.numel() for weights in tuned.parameters() if weights.requires_grad),
+        "parameters": sum(one.numel() for one in weights),
+        "trainable_parameters": sum(one.numel() for one in weights if one.requires_grad),
         "loss_first": losses[0],
         "loss_last": losses[-1],
         "validation_loss_before": validation[0],
@@ -150,7 +197,9 @@ def count(
 def write(out: Path, tuned: Any, tokenizer: Any, knobs: Params) -> None:
     from stages.lib.training import output
 
-    output.write(out, tuned, tokenizer, knobs.model, knobs.method)
+    output.write(out, tuned.model, tuned.weights, tokenizer, knobs.model, knobs.method)
+    if knobs.merge and knobs.method == "lora":
+        output.write_merged(out)
 
 
 def describe(too_long: list[Example]) -> list[dict[str, Any]]:
@@ -161,4 +210,7 @@ def card(knobs: Params, data: artifacts.Artifact, facts: dict[str, Any]) -> str:
     from stages.lib.training import output
 
     prompt = prompts.render("{instruction}", "{input}")
-    return output.card({**knobs.result, **facts, "base": knobs.model, "dataset": data.root, "prompt": prompt})
+    licence = output.licence(knobs.model)
+    return output.card(
+        {**knobs.result, **facts, "base": knobs.model, "licence": licence, "dataset": data.root, "prompt": prompt}
+    )

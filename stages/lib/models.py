@@ -55,50 +55,77 @@ def fingerprint(name: str) -> str:
     return artifacts.digest([[file.name, artifacts.hash_file(file)] for file in files])
 
 
-def load_causal(name: str) -> tuple[Any, Any]:
-    """The causal language model `name` in float32 and its tokenizer, ready to train and to save.
+def load_causal(name: str, dtype: str = "float32") -> tuple[Any, Any]:
+    """The causal language model `name` with weights of `dtype` and its tokenizer, ready to train and to save.
 
     A tokenizer without a padding token pads with its end token; labels and attention masks tell the two apart
     by position. Raises `BadInput` for a folder without weights, a model that is not causal, a tokenizer
     without an end token.
     """
+    import torch
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     path = locate(name)
+    weights = getattr(torch, dtype)
     try:
-        model, tokenizer = _from_gguf(path) if path.suffix == ".gguf" else _from_folder(path)
+        model = _from_gguf(path, weights) if path.suffix == ".gguf" else _from_folder(path, weights)
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(f"model {name!r} cannot be loaded as a causal language model: {error}") from None
+    return model, load_tokenizer(name)
+
+
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of model `name`. Raises `BadInput` if there is none, or if it has no end token."""
+    from transformers import AutoTokenizer
+
+    path = locate(name)
+    try:
+        if path.suffix == ".gguf":
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"model {name!r}: its tokenizer cannot be loaded: {error}") from None
     if tokenizer.eos_token_id is None:
         raise BadInput(f"model {name!r}: its tokenizer has no end token, so no answer could end; name another model")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model, tokenizer
+    return tokenizer
 
 
-def _from_folder(path: Path) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def load_config(name: str) -> Any:
+    """The transformers configuration of model `name`, without its weights. Raises `BadInput` if there is none."""
+    from transformers import AutoConfig
 
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    return model, AutoTokenizer.from_pretrained(path)
+    path = locate(name)
+    try:
+        if path.suffix == ".gguf":
+            return AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+        return AutoConfig.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"model {name!r} cannot be loaded as a causal language model: {error}") from None
 
 
-def _from_gguf(path: Path) -> tuple[Any, Any]:
+def _from_folder(path: Path, dtype: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+
+
+def _from_gguf(path: Path, dtype: Any) -> Any:
     """A GGUF file's weights in a fresh model of its config: transformers refuses to save the one that
     `gguf_file=` gives, because that one still carries a quantization config."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    quantized = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    quantized = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype)
     config = quantized.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     config._name_or_path = ""  # a folder of some package here; peft would look for a model of that name elsewhere
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     model.load_state_dict(quantized.state_dict())
-    return model, AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    return model
 
 
 def load_tuned(path: Path) -> tuple[Any, Any]:

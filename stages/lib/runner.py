@@ -62,12 +62,18 @@ def _run(arguments: list[str]) -> int:
     if len(arguments) > 1:
         raise BadInput(f"stages/run takes one stage; {arguments[1]!r} is one word too many")
     stage: Callable[..., None] = module.main
-    with _lock(arguments[0]):
-        (STATE / f"{arguments[0]}.json").unlink(missing_ok=True)
+    with _lock(_process(arguments[0])):
+        (STATE / f"{_process(arguments[0])}.json").unlink(missing_ok=True)
         stop_on_sigterm()
         stage(key) if key else stage()
-        _record(arguments[0], DONE)
+        _record(_process(arguments[0]), DONE)
     return DONE
+
+
+def _process(stage: str) -> str:
+    """The stage's name, or where it runs in several processes at once, one of them (torchrun's LOCAL_RANK)."""
+    rank = os.environ.get("LOCAL_RANK")
+    return stage if rank is None else f"{stage}.rank{rank}"
 
 
 def _import(name: str):  # type: ignore[no-untyped-def]
@@ -103,7 +109,7 @@ def _record(stage: str, status: int) -> None:
 def _fail(stage: str, status: int, message: str) -> int:
     if STATE.is_dir() and "/" not in stage:
         with contextlib.suppress(OSError):  # a full disk must not hide what filled it
-            _record(stage, status)
+            _record(_process(stage), status)
     print(f"{stage}: {message}", file=sys.stderr)
     return status
 

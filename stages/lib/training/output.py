@@ -3,27 +3,70 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts, prompts
+from stages.lib import artifacts, models, prompts
 
 CARD = Path(__file__).with_name("card.md.j2")
 CHAT = Path(__file__).with_name("chat.jinja")
 
 
-def write(out: Path, model: Any, tokenizer: Any, base: str, method: str) -> None:
+def write(out: Path, model: Any, weights: dict[str, Any] | None, tokenizer: Any, base: str, method: str) -> None:
     """Write the weights to `out`/adapter (LoRA) or `out`/model (full), the tokenizer, and base.json, from which
-    `models.load_tuned` finds the base again. The same weights give the same bytes."""
+    `models.load_tuned` finds the base again. The same weights give the same bytes.
+
+    `weights` are given where devices held shares of them; else they are the model's own.
+    """
     artifacts.write_json(out / "base.json", {"model": base, "method": method})
     tokenizer.chat_template = chat_template()
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
     if method == "full":
-        model.save_pretrained(out / "model")
+        model.save_pretrained(out / "model", state_dict=weights)
         tokenizer.save_pretrained(out / "model")
         return
     for config in model.peft_config.values():
-        config.base_model_name_or_path = base
-    model.save_pretrained(out / "adapter", save_embedding_layers=False)
+        config.base_model_name_or_path, config.revision = public_name(base)
+    model.save_pretrained(out / "adapter", save_embedding_layers=False, state_dict=weights)
+    model.generation_config.save_pretrained(out / "adapter")
     (out / "adapter/README.md").unlink()  # a form to fill in; the card beside base.json is filled in
     _in_one_order(out / "adapter/adapter_config.json")
     tokenizer.save_pretrained(out / "tokenizer")
+
+
+def write_merged(out: Path) -> None:
+    """Write `out`/model, the base with `out`/adapter merged into it, which loads without peft."""
+    model, tokenizer = models.load_tuned(out)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    tokenizer.chat_template = chat_template()
+    model.save_pretrained(out / "model")
+    tokenizer.save_pretrained(out / "model")
+
+
+def public_name(base: str) -> tuple[str, str | None]:
+    """The name and revision under which peft finds `base` by itself: of the hub or a folder. A model that came in
+    a package has neither, and keeps the name that `models.locate` knows."""
+    scheme, _, rest = base.partition(":")
+    if scheme == "hub":
+        repository, _, revision = rest.partition("@")
+        return repository, revision
+    return (rest if scheme == "path" else base), None
+
+
+def licence(base: str) -> str | None:
+    """The licence that the base model states: its card's front matter, or a GGUF file's `general.license`."""
+    path = models.locate(base)
+    if path.suffix == ".gguf":
+        from gguf import GGUFReader
+
+        field = GGUFReader(path).get_field("general.license")
+        return str(field.contents()) if field else None
+    card = path / "README.md"
+    if not card.is_file() or not (text := card.read_text(encoding="utf-8")).startswith("---"):
+        return None
+    from ruamel.yaml import YAML
+
+    stated = YAML(typ="safe", pure=True).load(text.split("---")[1]) or {}
+    return str(stated["license"]) if stated.get("license") else None
 
 
 def chat_template() -> str:

@@ -3,16 +3,18 @@
 import logging
 import math
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from transformers import PrinterCallback, TrainerCallback
 
-from stages.lib import checkpoint
+from stages.lib import checkpoint, models
 from stages.lib.errors import BadInput
+from stages.lib.training import devices, packing
 from stages.lib.training.examples import Example
+from stages.lib.training.packing import Sequence
+from stages.lib.training.watch import Speed, Watch
 
 KEPT_SAVES = 2  # where the newest is damaged, the one before it is taken
 LOGGED = ("loss", "learning_rate", "grad_norm", "eval_loss")  # the rest are times, or follow from these
@@ -32,12 +34,13 @@ class Lora:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. `batch_rows` is the global batch; `lora` None trains every weight."""
+    """How to train. `batch_rows` is the global batch, in sequences; `lora` None trains every weight."""
 
     lora: Lora | None
     epochs: int
     batch_rows: int
     micro_batch_rows: int
+    packed: bool
     learning_rate: float
     schedule: str
     warmup_share: float
@@ -45,26 +48,36 @@ class Settings:
     max_grad_norm: float
     precision: Literal["float32", "bfloat16"]
     activation_checkpointing: bool
+    sharding: Literal["none", "fsdp"]
+    tensor_parallel: int
     seed: int
     save_steps: int
     device: str
+    board: Path | None
+
+    @property
+    def replicas(self) -> int:
+        """The copies of the model that share a batch."""
+        return devices.here().size // self.tensor_parallel
 
 
 class Guard(TrainerCallback):
     """Seals each save, stops for SIGTERM after one, and stops at once when the loss is no number."""
 
-    def __init__(self, order: list[Example], settings: Settings) -> None:
+    def __init__(self, order: list[Sequence], settings: Settings, watch: Watch) -> None:
         self.order = order
         self.settings = settings
-        self.started = time.monotonic()
-        self.first_step: int | None = None
+        self.watch = watch
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if checkpoint.stop_requested():
+        if anyone(checkpoint.stop_requested()):
             control.should_save = control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        checkpoint.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        wait_for_all()
+        if devices.here().leads:
+            checkpoint.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        wait_for_all()
 
     def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         logs = given["logs"]
@@ -77,49 +90,73 @@ class Guard(TrainerCallback):
                 f"rows {', '.join(row.id[:16] for row in rows)}: look at them (make trace ID=…), or lower "
                 "train.learning_rate; the last save before this step stands"
             )
-        self._tell(state, logs["loss"])
+        if devices.here().leads:
+            self.watch.tell(state.global_step, state.max_steps, logs, sum(len(row.input_ids) for row in rows))
 
-    def _tell(self, state: Any, loss: float) -> None:
-        """A line a step; the first step of a run only starts the clock, for it also warms caches."""
-        if self.first_step is None:
-            self.first_step, self.started = state.global_step, time.monotonic()
-        done = state.global_step - self.first_step
-        rate = (time.monotonic() - self.started) / done if done else math.nan
-        left = f", about {rate * (state.max_steps - state.global_step):.0f} s left" if done else ""
-        log.info("step %d of %d: loss %.4f%s", state.global_step, state.max_steps, loss, left)
+
+@dataclass(frozen=True)
+class Tuned:
+    """What training gives: the model, its whole weights where devices hold shares of it, and an entry a step or
+    evaluation."""
+
+    model: Any
+    weights: dict[str, Any] | None
+    entries: list[dict[str, Any]]
+
+
+def load(name: str, method: str, precision: str, tensor_parallel: int) -> Any:
+    """The base model. Its weights are float32 where they are trained; frozen ones are of `precision`."""
+    if tensor_parallel == 1:
+        return models.load_causal(name, precision if method == "lora" else "float32")[0]
+    from transformers import AutoModelForCausalLM
+    from transformers.distributed import DistributedConfig
+
+    return AutoModelForCausalLM.from_pretrained(
+        models.locate(name), dtype="float32", distributed_config=DistributedConfig(tp_size=tensor_parallel)
+    )
 
 
 def fit(
-    model: Any, tokenizer: Any, order: list[Example], validation: list[Example], settings: Settings, saves: Path
-) -> tuple[Any, list[dict[str, Any]]]:
-    """Train `model` on `order` and return it with its log, a mapping a step or evaluation.
+    model: Any,
+    tokenizer: Any,
+    order: list[Sequence],
+    validation: list[Example],
+    settings: Settings,
+    saves: Path,
+    speed: Speed,
+) -> Tuned:
+    """Train `model` on `order`.
 
     Goes on from the newest valid save in `saves`, to the same weights. Raises `Preempted` after SIGTERM,
     once all is saved, and `BadInput` for a batch that cannot be made and for a loss that is no number.
     """
-    guard = Guard(order, settings)
-    trainer = make(model, tokenizer, order, validation, settings, saves, guard)
-    before = [{"step": 0, **trainer.evaluate()}] if validation else []
     newest = checkpoint.newest(saves, "checkpoint-*")
-    remove_refused(saves, newest)
+    if devices.here().leads:
+        remove_refused(saves, newest)
+    guard = Guard(order, settings, Watch(speed, settings.board if devices.here().leads else None))
+    trainer = make(model, tokenizer, order, validation, settings, saves, guard)
     if newest:
+        trainer.args.eval_on_start = False
         log.info("going on from %s", newest)
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    checkpoint.raise_if_stop_requested()
+    if anyone(checkpoint.stop_requested()):
+        raise checkpoint.Preempted("stopped by SIGTERM; run it again to go on from the last save")
     state = trainer.state
     if state.global_step != count_steps(order, settings):
         raise RuntimeError(f"the trainer returned at step {state.global_step} of {count_steps(order, settings)}")
-    return trainer.accelerator.unwrap_model(trainer.model), [
+    entries = [
         {"step": entry["step"]} | {name: entry[name] for name in LOGGED if name in entry}
-        for entry in [*before, *state.log_history]
+        for entry in state.log_history
         if "loss" in entry or "eval_loss" in entry
     ]
+    weights = trainer.accelerator.get_state_dict(trainer.model) if devices.here().size > 1 else None
+    return Tuned(trainer.accelerator.unwrap_model(trainer.model), weights, entries)
 
 
 def make(
     model: Any,
     tokenizer: Any,
-    order: list[Example],
+    order: list[Sequence],
     validation: list[Example],
     settings: Settings,
     saves: Path,
@@ -129,8 +166,8 @@ def make(
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    def table(examples: list[Example]) -> Dataset:
-        return Dataset.from_list([{"input_ids": one.input_ids, "labels": one.labels} for one in examples])
+    def table(sequences: list[Sequence]) -> Dataset:
+        return Dataset.from_list([packing.columns(sequence) for sequence in sequences])
 
     arguments = SFTConfig(
         output_dir=str(saves),
@@ -145,11 +182,14 @@ def make(
         warmup_steps=settings.warmup_share,  # below 1 it is a share of all steps
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
-        optim="adamw_torch",
+        optim="adamw_torch_fused" if settings.device == "cuda" else "adamw_torch",
         bf16=settings.precision == "bfloat16",
         activation_checkpointing=settings.activation_checkpointing,
         max_length=None,  # longer rows have been set aside
+        padding_free=settings.packed,
+        dataset_kwargs={"skip_prepare_dataset": True},
         eval_strategy="steps" if validation else "no",
+        eval_on_start=bool(validation),
         eval_steps=math.ceil(count_steps(order, settings) / settings.epochs),
         save_strategy="steps",
         save_steps=settings.save_steps,
@@ -159,19 +199,29 @@ def make(
         disable_tqdm=True,
         report_to="none",
         use_cpu=settings.device == "cpu",
+        ddp_backend=None if devices.here().size == 1 else ("gloo" if settings.device == "cpu" else "nccl"),
+        fsdp=True if settings.sharding == "fsdp" else None,  # type: ignore[arg-type]
+        fsdp_config={"version": 2} if settings.sharding == "fsdp" else None,
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs in one process would multiply the batch
     trainer = SFTTrainer(
         model=model,
         args=arguments,
-        train_dataset=table(order),
-        eval_dataset=table(validation) if validation else None,
+        train_dataset=table(shares(order, settings, tokenizer)),
+        eval_dataset=table([[row] for row in validation]) if validation else None,
         processing_class=tokenizer,
         peft_config=adapter(settings.lora) if settings.lora else None,
         callbacks=[guard],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def shares(order: list[Sequence], settings: Settings, tokenizer: Any) -> list[Sequence]:
+    """`order`, filled up where several replicas must each have the same number of micro-batches."""
+    if settings.replicas == 1:
+        return order
+    return packing.filled(order, settings.batch_rows, tokenizer.eos_token_id)
 
 
 def adapter(lora: Lora) -> Any:
@@ -188,23 +238,38 @@ def adapter(lora: Lora) -> Any:
 
 
 def accumulation(settings: Settings) -> int:
-    """Micro-batches a step. Raises `BadInput` if the global batch is no whole number of them."""
-    if settings.batch_rows % settings.micro_batch_rows:
-        raise BadInput(
-            f"params.yaml: train.batch_rows: {settings.batch_rows} rows cannot be made of micro-batches of "
-            f"{settings.micro_batch_rows}; set train.micro_batch_rows to one of its divisors"
-        )
-    return settings.batch_rows // settings.micro_batch_rows
+    """Micro-batches a step on each replica. Raises `BadInput` if the batch is no whole number of them."""
+    return devices.accumulation(settings.batch_rows, settings.micro_batch_rows, settings.replicas)
 
 
-def count_steps(order: list[Example], settings: Settings) -> int:
+def count_steps(order: list[Sequence], settings: Settings) -> int:
     """Optimizer steps; the last one may hold fewer rows."""
     return math.ceil(len(order) / settings.batch_rows)
 
 
-def rows_of_step(order: list[Example], step: int, batch_rows: int) -> list[Example]:
+def rows_of_step(order: list[Sequence], step: int, batch_rows: int) -> list[Example]:
     """The rows of `step`, which counts from 1."""
-    return order[(step - 1) * batch_rows : step * batch_rows]
+    return [row for sequence in order[(step - 1) * batch_rows : step * batch_rows] for row in sequence]
+
+
+def anyone(says: bool) -> bool:
+    """Whether it is so in any of the processes: they must stop after the same step."""
+    import torch
+    from accelerate import PartialState
+
+    if devices.here().size == 1:
+        return says
+    said = torch.tensor(int(says), device=PartialState().device)
+    torch.distributed.all_reduce(said)
+    return bool(said)
+
+
+def wait_for_all() -> None:
+    """Until all processes have come here."""
+    if devices.here().size > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
 
 
 def remove_refused(saves: Path, newest: Path | None) -> None:

@@ -1,0 +1,211 @@
+"""The processes that train together: how many there are, what share of a batch each takes, and who starts them.
+
+One process drives one device. A run on one device is one process, this one. For more, `launch` starts one for each
+device of this machine, as torchrun does and with its environment variables (RANK, LOCAL_RANK, WORLD_SIZE,
+MASTER_ADDR, MASTER_PORT; https://docs.pytorch.org/docs/stable/elastic/run.html), and keeps what torchrun loses: the
+stage's exit status, and time to save on SIGTERM. Several machines: start the stage on each of them with torchrun's
+PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR and PET_MASTER_PORT.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from stages.lib import checkpoint
+from stages.lib.errors import BadInput
+
+BAD_INPUT, PREEMPTED = 3, 75  # exit statuses of a stage (stages/lib/runner.py)
+GRACE_S = 30.0  # for the other processes to end once one has failed
+LOGS = Path(".tidemill/run")
+
+log = logging.getLogger("tidemill.train")
+
+
+@dataclass(frozen=True)
+class World:
+    """All processes of a run, and which one this is."""
+
+    rank: int
+    size: int
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that logs, saves and seals."""
+        return self.rank == 0
+
+
+def here() -> World:
+    """This process among those of torchrun's environment variables; alone without them."""
+    return World(_number("RANK", 0), _number("WORLD_SIZE", 1))
+
+
+def is_started() -> bool:
+    """Whether this process is one that torchrun or `launch` has started."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def on_this_machine(processes: int | Literal["auto"], device: str) -> int:
+    """The processes to start here: one for each GPU, or as many as `processes` says.
+
+    Raises `BadInput` for more than there are GPUs.
+    """
+    import torch
+
+    found = torch.cuda.device_count() if device == "cuda" else 1
+    if processes == "auto":
+        return found
+    if device == "cuda" and processes > found:
+        raise BadInput(f"params.yaml: train.processes: {processes}, but there are {found} GPUs here; set it to auto")
+    return processes
+
+
+def machines() -> int:
+    """The machines of the run: torchrun's PET_NNODES, 1 without it."""
+    return _number("PET_NNODES", 1)
+
+
+def accumulation(batch_rows: int, micro_batch_rows: int, replicas: int) -> int:
+    """Micro-batches that each replica of the model takes a step, so that a step is exactly `batch_rows`.
+
+    Raises `BadInput` if the batch is no whole number of them.
+    """
+    together = micro_batch_rows * replicas
+    if batch_rows % together:
+        fitting = [n for n in range(1, batch_rows + 1) if batch_rows % (n * replicas) == 0]
+        advice = f"set train.micro_batch_rows to one of {fitting}" if fitting else "take another number of devices"
+        raise BadInput(
+            f"params.yaml: train.batch_rows: {batch_rows} rows cannot be made of micro-batches of {micro_batch_rows}"
+            f"{f' on {replicas} devices' if replicas > 1 else ''}; {advice}"
+        )
+    return batch_rows // together
+
+
+def check_ways(
+    config: Any, name: str, method: str, sharding: str, tensor_parallel: int, device: str, devices: int
+) -> None:
+    """Raise `BadInput` for ways of sharing a model that do not go together, or not here.
+
+    Tensor parallelism is what transformers offers: a plan of the architecture, weights from safetensors, GPUs.
+    """
+    if sharding == "fsdp" and devices == 1:
+        raise BadInput(
+            "params.yaml: train.sharding: fsdp shares a model among devices and there is one; set it to none"
+        )
+    if tensor_parallel == 1:
+        return
+    problems = {
+        f"{devices} devices: it must span them all": tensor_parallel != devices,
+        "device cpu: accelerate has it on GPUs alone": device == "cpu",
+        "sharding: fsdp: set one of the two": sharding == "fsdp",
+        "method: lora: peft's adapters are not split": method == "lora",
+        f"{config.model_type}: transformers has no plan for it; set sharding: fsdp": not config.base_model_tp_plan,
+        "a GGUF file: only safetensors are read in shares": name.endswith(".gguf"),
+    }
+    if found := [words for words, wrong in problems.items() if wrong]:
+        raise BadInput(f"params.yaml: train.tensor_parallel: {tensor_parallel} does not go with {found[0]}")
+
+
+def launch(stage: str, processes: int) -> None:
+    """Run `stage` in `processes` processes of this machine, to their end.
+
+    SIGTERM is passed on to them, and they are given the time that they need to save. When one fails, the others are
+    ended. Raises `BadInput` or `Preempted` where they ended so, `RuntimeError` where one crashed.
+    """
+    nodes, node = machines(), _number("PET_NODE_RANK", 0)
+    meeting = {
+        "MASTER_ADDR": os.environ.get("PET_MASTER_ADDR", "127.0.0.1"),
+        "MASTER_PORT": os.environ.get("PET_MASTER_PORT") or str(_free_port()),
+        "WORLD_SIZE": str(nodes * processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+    }
+    if nodes > 1 and "PET_MASTER_ADDR" not in os.environ:
+        raise BadInput("PET_NNODES is set and PET_MASTER_ADDR is not: name the machine of PET_NODE_RANK 0")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    started = []
+    try:
+        for local in range(processes):
+            place = {"RANK": str(node * processes + local), "LOCAL_RANK": str(local)}
+            started.append(_start(stage, {**os.environ, **meeting, **place}, local))
+        _wait(started)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    statuses = [process.returncode for process in started]
+    failed = next((rank for status in (BAD_INPUT, None, PREEMPTED) for rank, s in _failures(statuses, status)), None)
+    if failed is None:
+        return
+    if statuses[failed] == PREEMPTED:
+        raise checkpoint.Preempted("stopped by SIGTERM; run it again to go on from the last save")
+    said = "above" if failed == 0 else f"{_log_of(stage, failed)}:\n{_tail(_log_of(stage, failed))}"
+    if statuses[failed] == BAD_INPUT:
+        raise BadInput(f"process {failed} of {processes} says what is wrong, {said}")
+    raise RuntimeError(f"process {failed} of {processes} ended with status {statuses[failed]}, {said}")
+
+
+def _failures(statuses: list[int], wanted: int | None) -> list[tuple[int, int]]:
+    """Ranks that ended with `wanted`, or for None with any other failure than bad input and preemption."""
+    return [
+        (rank, status)
+        for rank, status in enumerate(statuses)
+        if status != 0 and (status == wanted if wanted else status not in (BAD_INPUT, PREEMPTED))
+    ]
+
+
+def _start(stage: str, environment: dict[str, str], local: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "stages.lib.runner", stage]
+    if local == 0:
+        return subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent)
+    with _log_of(stage, local).open("wb") as output:
+        return subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent
+        )
+
+
+def _wait(started: list[subprocess.Popen[bytes]]) -> None:
+    """Until all have ended, or one has failed and the others have had their grace."""
+    told, deadline = False, None
+    while any(process.poll() is None for process in started):
+        if checkpoint.stop_requested() and not told:
+            told = True
+            for process in started:
+                process.send_signal(signal.SIGTERM)
+        if deadline is None and any(process.returncode for process in started):
+            deadline = time.monotonic() + GRACE_S
+        if deadline and time.monotonic() > deadline:
+            return
+        time.sleep(0.1)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when the one that started it dies (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _log_of(stage: str, local: int) -> Path:
+    return LOGS / f"{stage}.rank{local}.log"
+
+
+def _tail(file: Path) -> str:
+    return "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _number(name: str, default: int) -> int:
+    value = os.environ.get(name, str(default))
+    if not value.isdigit():
+        raise BadInput(f"the environment variable {name} is {value!r}, not a number")
+    return int(value)

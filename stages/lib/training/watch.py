@@ -1,0 +1,70 @@
+"""What people watch while a model is trained: a line a step, and TensorBoard by parameter.
+
+Speeds and times go to the log and to TensorBoard alone: an artifact holds none.
+"""
+
+import logging
+import math
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger("tidemill.train")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What turns tokens a second into a share of what the devices could do."""
+
+    flops_per_token: float
+    matrix_rate: float  # FLOP/s of all devices together
+
+
+class Watch:
+    """Tells loss, gradient norm, tokens a second, model FLOP utilisation, memory and the time that is left."""
+
+    def __init__(self, speed: Speed, board: Path | None) -> None:
+        self.speed = speed
+        self.started = time.monotonic()
+        self.first_step: int | None = None
+        self.tokens = 0
+        self.writer = _writer(board) if board else None
+
+    def tell(self, step: int, steps: int, logs: dict[str, float], tokens: int) -> None:
+        """Log step `step` of `steps`, which took `tokens`; the first of a run only starts the clock, for it also
+        warms caches."""
+        if self.first_step is None:
+            self.first_step, self.started = step, time.monotonic()
+        else:
+            self.tokens += tokens
+        seconds, done = time.monotonic() - self.started, step - self.first_step
+        rate = self.tokens / seconds if done else math.nan
+        used = rate * self.speed.flops_per_token / self.speed.matrix_rate
+        words = [f"loss {logs['loss']:.4f}", f"gradient norm {logs['grad_norm']:.3f}"]
+        if done:
+            words += [f"{rate:.0f} tokens/s", f"MFU {used:.0%}", f"{memory_bytes() / 2**30:.1f} GiB"]
+            words += [f"about {seconds / done * (steps - step):.0f} s left"]
+        log.info("step %d of %d: %s", step, steps, ", ".join(words))
+        if self.writer:
+            shown = {name: logs[name] for name in ("loss", "learning_rate", "grad_norm")}
+            speeds = {"tokens_per_second": rate, "model_flop_utilisation": used} if done else {}
+            for name, value in {**shown, **speeds, "memory_bytes": memory_bytes()}.items():
+                self.writer.add_scalar(f"train/{name}", value, step)
+            self.writer.flush()
+
+
+def memory_bytes() -> float:
+    """The peak so far: of the GPU's allocator, or of this process where there is none."""
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return float(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def _writer(board: Path) -> Any:
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(board))
