@@ -53,6 +53,15 @@ score: $(READY) ## score completions: make score FILE=completions.jsonl BENCHMAR
 profile: $(READY) ## lay profiles/NAME.yaml over params.yaml: make profile NAME=openai
 	@$(BIN)/python -m stages.lib.profile $(NAME)
 
+plan: $(READY) ## what the next run would ask of its teachers: requests, tokens, US dollars
+	@$(BIN)/python -m stages.lib.plan
+
+journal: $(READY) ## what the teachers answered so far: size, spend, models; COMPACT=1 drops what nobody reads
+	@$(BIN)/python -m stages.lib.teacher.inventory $(if $(COMPACT),--compact)
+
+soak: $(READY) ## kill and run again, for long, with a seed that is printed: make soak KILLS=100 SEED=1
+	$(BIN)/python tests/soak_teacher.py --kills $(or $(KILLS),100) --seed $(or $(SEED),0)
+
 bench: $(READY) ## measure against named peers, write bench/results/: make bench BENCH=kcenter
 	$(BIN)/python bench/$(or $(BENCH),kcenter).py
 
@@ -72,4 +81,4 @@ lock: ## resolve locks/*.in anew
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify trace report score profile bench bench-gpu images lock clean
+.PHONY: help run setup test lint verify trace report score profile plan journal soak bench bench-gpu images lock clean

@@ -59,6 +59,7 @@ SETTINGS: dict[str, Any] = {
     "patience_s": 60.0,
     "max_attempts": 8,
 }
+SOME = 10_000  # requests of the runs with faults, long enough for the last row's pause not to be all
 FAULTS = {"429": 0.6, "500": 0.8, "broken": 0.8}  # 5% of each; the least share of the undisturbed speed
 
 
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--set", default="{}", help=argparse.SUPPRESS)
     knobs = parser.parse_args()
     if knobs.client:
-        result = {"teacher": ask, "sdk": ask_sdk, "replay": replay}[knobs.client](knobs)
+        result = {"teacher": ask, "sdk": ask_sdk, "fill": fill}[knobs.client](knobs)
         print(json.dumps({**result, **used()}))
         return
     measured = measure(knobs)
@@ -95,8 +96,10 @@ def measure(knobs: argparse.Namespace) -> dict[str, Any]:
         say(f"teacher, {few} requests", small)
         large = ours(url, "teacher", many)
         say(f"teacher, {many} requests", large)
-    faulty = {kind: with_faults(kind, small, few) for kind in FAULTS}
-    replayed = ours("", "replay", knobs.replays)
+        some = ours(url, "teacher", SOME)
+        say(f"teacher, {SOME} requests", some)
+    faulty = {kind: with_faults(kind, some, SOME) for kind in FAULTS}
+    replayed = replay(knobs.replays)
     say(f"teacher, {knobs.replays} requests answered by the journal", replayed)
     return {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
@@ -161,8 +164,21 @@ def ledger(url: str) -> dict[str, Any]:
 def ours(url: str, client: str, count: int, **changes: Any) -> dict[str, float]:
     """Run one of our own clients on a journal of its own; `changes` are teacher settings."""
     with tempfile.TemporaryDirectory(dir=ROOT / ".tidemill" / "bench") as folder:
-        arguments = ["--client", client, "--url", url, "--requests", str(count), "--journal", folder]
-        return run([sys.executable, __file__, *arguments, "--set", json.dumps(changes)], count)
+        return run(client_command(client, url, count, folder, changes), count)
+
+
+def replay(count: int) -> dict[str, float]:
+    """Ask what a full journal answers: nothing is sent, and the memory must stay flat."""
+    url = "http://127.0.0.1:9/v1"
+    with tempfile.TemporaryDirectory(dir=ROOT / ".tidemill" / "bench") as folder:
+        run(client_command("fill", url, count, folder, {}), count)
+        return run(client_command("teacher", url, count, folder, {}), count)
+
+
+def client_command(client: str, url: str, count: int, folder: str, changes: dict[str, Any]) -> list[str]:
+    """The command line of one of our own clients."""
+    arguments = ["--client", client, "--url", url, "--requests", str(count), "--journal", folder]
+    return [sys.executable, __file__, *arguments, "--set", json.dumps(changes)]
 
 
 def run(command: list[Any], count: int) -> dict[str, float]:
@@ -176,6 +192,7 @@ def run(command: list[Any], count: int) -> dict[str, float]:
         "requests_per_s": round(count / told["seconds"], 1),
         "peak_rss_mb": round(told["peak_rss_mb"], 1),
         "seconds": round(told["seconds"], 2),
+        **({"dead_letters": told["dead"]} if "dead" in told else {}),
     }
 
 
@@ -200,50 +217,43 @@ def ask(knobs: argparse.Namespace) -> dict[str, float]:
         teacher.connect(settings, label="bench", seed=1, journal=folder) as model,
         model.ledger(folder) as book,
     ):
-        asks = (
-            teacher.Ask(f"row {number}", [{"role": "user", "content": f"{number}\n{PROMPT}"}], SCHEMA)
-            for number in range(knobs.requests)
-        )
         began, cpu = time.monotonic(), time.process_time()
-        for answer in model.answers(asks, total=knobs.requests):
+        for answer in model.answers(list_asks(knobs.requests), total=knobs.requests):
             book.add(answer)
-    book.check(0.0)
-    return {"seconds": time.monotonic() - began, "cpu_s": time.process_time() - cpu}
+        told = book.metrics()
+    assert told["asked"] == knobs.requests == told["answered"] + told["dead_letters"], told
+    return {"seconds": time.monotonic() - began, "cpu_s": time.process_time() - cpu, "dead": told["dead_letters"]}
 
 
-def replay(knobs: argparse.Namespace) -> dict[str, float]:
-    """Fill a journal, then ask everything again: nothing is sent, and the memory must stay flat."""
+def fill(knobs: argparse.Namespace) -> dict[str, float]:
+    """Fill a journal with an answer to everything that `replay` asks."""
     from stages.lib import teacher
     from stages.lib.teacher.exchange import Reply
     from stages.lib.teacher.journal import Journal
 
-    settings = teacher.Settings.model_validate({**SETTINGS, "base_url": "http://127.0.0.1:9/v1"})
-    folder = Path(knobs.journal)
-
-    def asks() -> Iterator[teacher.Ask]:
-        return (
-            teacher.Ask(f"row {number}", [{"role": "user", "content": f"{number}\n{PROMPT}"}], SCHEMA)
-            for number in range(knobs.requests)
-        )
-
-    async def fill(book: Journal, model: teacher.Teacher) -> None:
-        rows: list[Any] = []
-        for one in asks():
+    async def put_all(model: teacher.Teacher) -> None:
+        book, rows = Journal(Path(knobs.journal)), []
+        for one in list_asks(knobs.requests):
             rows.append(book.put(model.request(one), Reply('{"instruction": "do it"}', "stop", 100, 20), "bench", 0.0))
             if len(rows) == 2000:
                 await asyncio.gather(*rows)
                 rows = []
         await asyncio.gather(*rows)
-
-    with teacher.connect(settings, label="bench", seed=1, journal=folder) as model:
-        book = Journal(folder)
-        asyncio.run(fill(book, model))
         book.close()
-    with teacher.connect(settings, label="bench", seed=1, journal=folder) as model, model.ledger(folder) as written:
-        began, cpu = time.monotonic(), time.process_time()
-        for answer in model.answers(asks(), total=knobs.requests):
-            written.add(answer)
+
+    settings = teacher.Settings.model_validate({**SETTINGS, "base_url": knobs.url})
+    began, cpu = time.monotonic(), time.process_time()
+    with teacher.connect(settings, label="bench", seed=1, journal=Path(knobs.journal) / "empty") as model:
+        asyncio.run(put_all(model))
     return {"seconds": time.monotonic() - began, "cpu_s": time.process_time() - cpu}
+
+
+def list_asks(count: int) -> Iterator[Any]:
+    """`count` different questions of 1.5 KB."""
+    from stages.lib import teacher
+
+    for number in range(count):
+        yield teacher.Ask(f"row {number}", [{"role": "user", "content": f"{number}\n{PROMPT}"}], SCHEMA)
 
 
 def ask_sdk(knobs: argparse.Namespace) -> dict[str, float]:

@@ -6,7 +6,7 @@ would hide one record; `Journal.get` compares whole keys, so that it would be as
 
 import numpy as np
 
-RECENT = 1 << 16  # records in the dictionary before they are merged into the sorted arrays
+RECENT = 1 << 14  # records in the dictionary before they are merged into the sorted arrays
 
 
 class Index:
@@ -25,7 +25,7 @@ class Index:
 
     def __setitem__(self, key: str, offset: int) -> None:
         self._recent[int(key[:16], 16)] = offset
-        if len(self._recent) >= max(RECENT, len(self._merged[0]) // 8):
+        if len(self._recent) >= max(RECENT, len(self._merged[0]) // 32):
             self._merge()
 
     def get(self, key: str) -> int | None:

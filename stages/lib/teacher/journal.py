@@ -25,6 +25,7 @@ from typing import Any
 import orjson
 
 from stages.lib.artifacts import canonical
+from stages.lib.errors import BadInput
 from stages.lib.teacher.exchange import Reply, Request
 from stages.lib.teacher.index import Index
 
@@ -45,8 +46,9 @@ class Journal:
     def __init__(self, folder: Path = FOLDER) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "exchanges.log"
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._claims = os.open(folder / "claims", os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(self._claims, fcntl.LOCK_SH)  # so that nobody compacts it meanwhile
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._lock = threading.Lock()
         self._end = 0  # everything before this offset is in the index
         self._index = Index()
@@ -150,7 +152,7 @@ class Journal:
         self._committer = None
 
     def _append(self, records: list[dict[str, Any]]) -> None:
-        lines = [_line(record) for record in records]
+        lines = [to_line(record) for record in records]
         with self._lock:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
@@ -202,7 +204,26 @@ class Journal:
         self._end += length
 
 
-def _line(record: dict[str, Any]) -> bytes:
+def records(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Each record of the journal file `path` in turn, None for a damaged or unfinished one."""
+    with path.open("rb", buffering=READ) as stream:
+        for line in stream:
+            yield _parse(line)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep everybody else out of the journal in `folder`. Raises `BadInput` where somebody has it open."""
+    with (folder / "claims").open("a+b") as claims:
+        try:
+            fcntl.flock(claims, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(f"{folder} is in use; wait until no stage that asks a teacher runs") from None
+        yield
+
+
+def to_line(record: dict[str, Any]) -> bytes:
+    """`record` as the line that the journal holds."""
     body = canonical(record).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
