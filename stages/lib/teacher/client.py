@@ -19,6 +19,7 @@ from stages.lib import models
 from stages.lib.checkpoint import raise_if_stop_requested
 from stages.lib.errors import BadInput
 from stages.lib.teacher import answers, embedded
+from stages.lib.teacher.batches import Batches
 from stages.lib.teacher.budget import Budget
 from stages.lib.teacher.endpoint import Endpoint
 from stages.lib.teacher.exchange import Exchange, Reply, Request
@@ -88,7 +89,10 @@ class Teacher:
         self._label = label
         self._seed = seed
         self._journal = journal
-        self._concurrency = settings.concurrency + sum(more.concurrency for more in settings.more_endpoints)
+        self._concurrency = settings.batch_rows or (
+            settings.concurrency + sum(more.concurrency for more in settings.more_endpoints)
+        )
+        self._window = WINDOW * self._concurrency if not settings.batch_rows else 2 * settings.batch_rows
         self._begun = asyncio.Semaphore(STARTED * self._concurrency)
         self._same: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # equal requests of one window
         self._sending: set[asyncio.Task[Any] | None] = set()
@@ -125,7 +129,7 @@ class Teacher:
     async def _advance(self, asks: Iterator[Ask], waiting: deque[asyncio.Task[Answer]]) -> list[Answer]:
         """Fill the window from `asks`; the answers that are next in order and ready, at least one, or none at
         the very end. A loop entered once for many answers is what keeps an answer cheap."""
-        while len(waiting) < WINDOW * self._concurrency and (ask := next(asks, None)):
+        while len(waiting) < self._window and (ask := next(asks, None)):
             waiting.append(asyncio.create_task(self._answer(ask)))
             if len(waiting) % TAKEN_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -251,7 +255,7 @@ class Teacher:
             else:
                 self._turns.undo(endpoint, most_tokens)
 
-    async def _send(self, endpoint: Endpoint, request: Request) -> Reply:
+    async def _send(self, endpoint: Endpoint | Batches, request: Request) -> Reply:
         """Send once, journal the reply and pay for it. What is here when a run stops is waited for."""
         reserved = await self.budget.reserve(request)
         task = asyncio.current_task()
@@ -267,7 +271,7 @@ class Teacher:
             self.budget.settle(reserved, unknown=failure.sent)
             self._note(failure, endpoint, began)
             raise
-        except (Refused, BadInput):
+        except (Refused, BadInput, Claimed):
             self.budget.settle(reserved)
             raise
         finally:
@@ -275,7 +279,7 @@ class Teacher:
             self._progress.in_flight -= 1
         return reply
 
-    def _note(self, failure: Failed, endpoint: Endpoint, began: float) -> None:
+    def _note(self, failure: Failed, endpoint: Endpoint | Batches, began: float) -> None:
         """What a failed attempt says of its endpoint, and of all of them."""
         now = time.monotonic()
         if failure.limited:
@@ -300,11 +304,13 @@ class Teacher:
             ) from None
 
     @cached_property
-    def _turns(self) -> Turns[Endpoint]:
+    def _turns(self) -> Turns[Endpoint | Batches]:
         """Opened by the first request that the journal cannot answer, so that a replay needs no endpoint."""
         knobs = self._settings
         if knobs.base_url != EMBEDDED:
             first = More(**{name: getattr(knobs, name) for name in More.model_fields})
+            if knobs.batch_rows:
+                return Turns([self._batches(first)])
             return Turns([self._endpoint(one) for one in (first, *knobs.more_endpoints)])
         model = models.locate(knobs.model)
         started = [embedded.start(model, knobs) for _ in range(knobs.servers)]
@@ -312,6 +318,18 @@ class Teacher:
         each = -(-knobs.concurrency // knobs.servers)
         extra = {"cache_prompt": False}
         return Turns([Endpoint(url, knobs, Pace(each), extra=extra, local=True) for _, url in started])
+
+    def _batches(self, one: More) -> Batches:
+        knobs = self._settings
+        endpoint = Endpoint(one.base_url, knobs, Pace(knobs.batch_rows), one.api_key_env)
+        return Batches(endpoint, self._journal, self._label, knobs.batch_rows, knobs.batch_poll_s, self._settle)
+
+    async def _settle(self, key: str, model: str, reply: Reply, label: str) -> None:
+        """Journal and pay for what an earlier run had asked under `label`."""
+        cost = self.budget.cost(reply.prompt_tokens, reply.completion_tokens)
+        if label == self._label:
+            self.budget.spent += cost
+        await self._journal.put_reply(key, model, reply, label, cost)
 
     def _endpoint(self, one: More) -> Endpoint:
         pace = Pace(one.concurrency, one.requests_per_minute, one.tokens_per_minute)

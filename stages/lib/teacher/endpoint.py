@@ -39,11 +39,12 @@ class Endpoint:
             raise BadInput("teacher.base_url holds a user name or password; put the key in a variable (api_key_env)")
         self.url = url
         self.pace = pace
+        self.model = settings.model
         self._settings = settings
         self._extra = dict(extra or {})
         self._local = local
         self._key_variable = key_variable
-        self._key = read_key(key_variable)
+        self.key = read_key(key_variable)
         self._session: Any = None
         self._knows_schema = False
 
@@ -74,17 +75,25 @@ class Endpoint:
             raise Failed(self._clean(f"{type(error).__name__}: {error}"), sent=True, alive=False) from None
         except ValueError:
             raise BadInput(f"teacher.base_url {self.url!r} is no URL; write http://HOST:PORT/v1") from None
+        return self.read(status, headers, data, len(body))
+
+    def read(self, status: int, headers: Mapping[str, str], data: bytes, request_bytes: int) -> Reply:
+        """The reply in a response. Raises as `send` does."""
         if status != 200:
-            key = self._key, self._key_variable
-            raise self._widen(faults.of_status(status, headers, data, self.url, *key, len(body)))
-        reply = self._reply(data, request)
+            raise self.judge(status, headers, data, request_bytes)
+        reply = self._reply(data)
         self._knows_schema = True
         return reply
+
+    def judge(self, status: int, headers: Mapping[str, str], data: bytes, request_bytes: int) -> Exception:
+        """What a status other than 200 means (`faults.of_status`)."""
+        key = self.key, self._key_variable
+        return self._widen(faults.of_status(status, headers, data, self.url, *key, request_bytes))
 
     def _open(self) -> Any:
         import aiohttp
 
-        authorization = {"authorization": f"Bearer {self._key}"} if self._key else {}
+        authorization = {"authorization": f"Bearer {self.key}"} if self.key else {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=10),  # `Pace` limits what is in flight
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s, sock_connect=CONNECT_S),
@@ -103,7 +112,7 @@ class Endpoint:
             )
         return error
 
-    def _reply(self, data: bytes, request: Request) -> Reply:
+    def _reply(self, data: bytes) -> Reply:
         try:
             completion = orjson.loads(data)
             choice = completion["choices"][0]
@@ -117,11 +126,12 @@ class Endpoint:
             raise Failed(self._clean(f"not a chat completion: {shown!r}"), sent=True) from None
         if not isinstance(text, str):
             raise Failed(self._clean(f"not a chat completion: its content is a {type(text).__name__}"), sent=True)
-        self._check_model(completion.get("model"), request.body["model"])
+        self._check_model(completion.get("model"))
         return Reply(text, finish, *counted)
 
-    def _check_model(self, said: Any, asked: str) -> None:
+    def _check_model(self, said: Any) -> None:
         """Raise `BadInput` for another model's answer; a dated version of the name is the same model."""
+        asked = self.model
         if self._local or not said or said == asked or self._settings.answers_as in ("*", said):
             return
         if not str(said).startswith((f"{asked}-", f"{asked}@", f"{asked}:")):
@@ -131,7 +141,7 @@ class Endpoint:
             )
 
     def _clean(self, text: str) -> str:
-        return faults.clean(text, self._key)
+        return faults.clean(text, self.key)
 
 
 def _proxy(url: str) -> str | None:

@@ -65,6 +65,10 @@ class Journal:
     def __len__(self) -> int:
         return len(self._index)
 
+    def has(self, key: str) -> bool:
+        """Whether there is a reply to the request of this key."""
+        return self._index.get(key) is not None
+
     def spent(self, label: str) -> float:
         """US dollars that all responses journaled under `label` cost, by the prices at the time."""
         return self._spent[label]
@@ -90,9 +94,13 @@ class Journal:
 
     async def put(self, request: Request, reply: Reply, label: str, cost: float) -> None:
         """Return once the reply is on disk. Raises `OSError` if it cannot be written."""
+        await self.put_reply(request.key, request.body["model"], reply, label, cost)
+
+    async def put_reply(self, key: str, model: str, reply: Reply, label: str, cost: float) -> None:
+        """`put`, where only the request's key and model are known."""
         record = {
-            "key": request.key,
-            "model": request.body["model"],
+            "key": key,
+            "model": model,
             "label": label,
             "cost": cost,
             "response": reply.text,
@@ -114,13 +122,19 @@ class Journal:
         where another process holds it: its answer will be in the journal, so look there a little later. Hold
         claims while a request is in flight and no longer: the kernel searches them one by one.
         """
-        offset = int(request.key[:15], 16)
+        with self.claim_key(request.key):
+            self.refresh()
+            yield
+
+    @contextmanager
+    def claim_key(self, key: str) -> Iterator[None]:
+        """Hold `key` (hex) alone among all processes on this journal. Raises `Claimed` where another holds it."""
+        offset = int(key[:15], 16)
         try:
             fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
         except (BlockingIOError, PermissionError):
             raise Claimed from None
         try:
-            self.refresh()
             yield
         finally:
             fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, offset)

@@ -52,3 +52,5 @@ class Settings(Section):
     tokens_per_minute: float = Field(ge=0, exclude=True, default=0.0)
     more_endpoints: list[More] = Field(exclude=True, default=[])
     answers_as: str = Field(exclude=True, default="")
+    batch_rows: int = Field(ge=0, exclude=True, default=0)
+    batch_poll_s: float = Field(gt=0, exclude=True, default=60.0)
