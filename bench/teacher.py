@@ -59,7 +59,8 @@ SETTINGS: dict[str, Any] = {
     "patience_s": 60.0,
     "max_attempts": 8,
 }
-SOME = 10_000  # requests of the runs with faults, long enough for the last row's pause not to be all
+TURNS = 2
+SOME = 6_000  # requests of the runs with faults, long enough for the last row's pause not to be all
 FAULTS = {"429": 0.6, "500": 0.8, "broken": 0.8}  # 5% of each; the least share of the undisturbed speed
 
 
@@ -96,9 +97,7 @@ def measure(knobs: argparse.Namespace) -> dict[str, Any]:
         say(f"teacher, {few} requests", small)
         large = ours(url, "teacher", many)
         say(f"teacher, {many} requests", large)
-        some = ours(url, "teacher", SOME)
-        say(f"teacher, {SOME} requests", some)
-    faulty = {kind: with_faults(kind, some, SOME) for kind in FAULTS}
+    faulty = {kind: with_faults(kind) for kind in FAULTS}
     replayed = replay(knobs.replays)
     say(f"teacher, {knobs.replays} requests answered by the journal", replayed)
     return {
@@ -121,13 +120,19 @@ def measure(knobs: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def with_faults(kind: str, undisturbed: dict[str, float], count: int) -> dict[str, Any]:
-    """The speed under 5% random faults of `kind`, as a share of the speed without them in the same run."""
-    with endpoint("--faults", f"{kind}:0.05") as url:
-        result = ours(url, "teacher", count)
-        share = result["requests_per_s"] / undisturbed["requests_per_s"]
-        say(f"5% {kind}: {share:.2f} of the undisturbed speed (goal {FAULTS[kind]})", result)
-        return {**result, "share_of_undisturbed_speed": round(share, 3)}
+def with_faults(kind: str) -> dict[str, Any]:
+    """The speed under 5% random faults of `kind`, as a share of the speed without them: runs in turns, because
+    other work on the machine comes and goes, and the better of each."""
+    plain, faulty = [], []
+    for _ in range(TURNS):
+        with endpoint() as url:
+            plain.append(ours(url, "teacher", SOME))
+        with endpoint("--faults", f"{kind}:0.05") as url:
+            faulty.append(ours(url, "teacher", SOME))
+    best = max(faulty, key=lambda result: result["requests_per_s"])
+    share = best["requests_per_s"] / max(result["requests_per_s"] for result in plain)
+    say(f"5% {kind}: {share:.2f} of the undisturbed speed (goal {FAULTS[kind]})", best)
+    return {**best, "share_of_undisturbed_speed": round(share, 3)}
 
 
 def token_bucket(seconds: float = 20.0, per_minute: int = 6000) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The teacher against a real HTTP server with faults, its journal against cuts and kills, the embedded model."""
 
 import asyncio
+import hashlib
 import json
 import multiprocessing
 import signal
@@ -21,6 +22,7 @@ from stages.lib.errors import BadInput
 from stages.lib.teacher import answers
 from stages.lib.teacher.client import WINDOW
 from stages.lib.teacher.exchange import Reply, Request
+from stages.lib.teacher.index import Index
 from stages.lib.teacher.journal import Journal
 
 SCHEMA = {
@@ -259,6 +261,16 @@ def test_a_damaged_record_costs_itself_alone(tmp_path: Path, caplog: pytest.LogC
     again = Journal(tmp_path)
     assert again.get(first) and again.get(second) is None and again.get(third)
     assert "is damaged; its request will be asked again" in caplog.text
+
+
+def test_the_index_finds_the_latest_place_of_every_key() -> None:
+    index, truth = Index(), {}
+    for number in range(60_000):  # merged several times, every third key set again
+        key = hashlib.sha256(str(number if number % 3 else number // 2).encode()).hexdigest()
+        index[key] = truth[key] = number
+    assert len(index) == len(truth)
+    assert all(index.get(key) == place for key, place in truth.items())
+    assert index.get("0" * 64) is None
 
 
 def test_records_of_one_moment_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

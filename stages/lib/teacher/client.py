@@ -32,12 +32,12 @@ from stages.lib.teacher.settings import EMBEDDED, More, Settings
 
 # Asks that may wait for their turn in the order, per request in flight: the row at the head may be pausing for
 # seconds, at an endpoint's request, and the others must find work meanwhile.
-WINDOW = 12
+WINDOW = 10
 STARTED = 2  # asks that are begun and not answered, per request in flight: some pause, some are replayed
 TAKEN_AT_ONCE = 64  # asks, before the ones in flight get their turn
 BACKOFF_S, BACKOFF_MOST_S = 0.5, 60.0
 STOP_POLL_S = 1.0
-COLLECT = 50_000, 50, 100  # thresholds of the garbage collector (`gc.set_threshold`)
+COLLECT = 20_000, 20, 50  # thresholds of the garbage collector (`gc.set_threshold`)
 CLAIM_POLL_S = 0.1
 DRAIN_S = 20.0
 ABSENT_S = 5.0  # that an endpoint which is not there is left alone, beside others

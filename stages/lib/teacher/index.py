@@ -43,10 +43,15 @@ class Index:
         if not self._recent:
             return
         fresh = np.fromiter(self._recent.keys(), dtype=np.uint64, count=len(self._recent))
-        places = np.fromiter(self._recent.values(), dtype=np.uint64, count=len(self._recent))
+        order = np.argsort(fresh)
+        fresh = fresh[order]
+        places = np.fromiter(self._recent.values(), dtype=np.uint64, count=len(self._recent))[order]
         keys, offsets = self._merged
-        kept = np.isin(keys, fresh, invert=True)
-        keys, offsets = np.concatenate([keys[kept], fresh]), np.concatenate([offsets[kept], places])
-        order = np.argsort(keys)
-        self._merged = keys[order], offsets[order]
+        at = keys.searchsorted(fresh)
+        known = np.zeros(len(fresh), dtype=bool)
+        inside = at < len(keys)
+        known[inside] = keys[at[inside]] == fresh[inside]
+        offsets[at[known]] = places[known]
+        new = ~known
+        self._merged = np.insert(keys, at[new], fresh[new]), np.insert(offsets, at[new], places[new])
         self._recent = {}
