@@ -266,8 +266,10 @@ def ask_sdk(knobs: argparse.Namespace) -> dict[str, float]:
     import openai
 
     async def ask_all() -> None:
-        limits = openai.DefaultAsyncHttpxClient(trust_env=False)
-        client = openai.AsyncOpenAI(base_url=knobs.url, api_key="none", max_retries=0, http_client=limits)
+        transport = openai.DefaultAsyncHttpxClient(trust_env=False)
+        client = openai.AsyncOpenAI(
+            base_url=knobs.url, api_key="none", max_retries=0, timeout=600, http_client=transport
+        )
         slots = asyncio.Semaphore(IN_FLIGHT)
 
         async def one(number: int) -> None:
