@@ -70,7 +70,7 @@ class Batches:
 
         Raises `Claimed` where an earlier run's batch has answered it meanwhile, and what `Endpoint.send` raises.
         """
-        if self._recovery is None:
+        if self._recovery is None or (self._recovery.done() and self._recovery.exception()):
             self._recovery = asyncio.create_task(self._recover())
         await asyncio.shield(self._recovery)
         if self._journal.get(request) is not None:
@@ -111,7 +111,7 @@ class Batches:
                         reply.set_exception(result) if isinstance(result, Exception) else reply.set_result(result)
                 await self._all_journaled(rows)
                 self._note({"intent": intent, "done": True})
-        except (Failed, BadInput) as error:
+        except Exception as error:  # whatever it is, those who wait must hear of it
             for _, reply in rows.values():
                 if not reply.done():
                     reply.set_exception(error)
