@@ -53,9 +53,6 @@ score: $(READY) ## score completions: make score FILE=completions.jsonl BENCHMAR
 show-example: $(READY) ## print a dataset row as the model is taught it, token by token: make show-example [ROW=3]
 	@$(BIN)/python -m stages.lib.training.show $(ROW)
 
-plan: $(READY) ## what the run will need before it is paid for: memory and hours of training
-	@$(BIN)/python -m stages.lib.training.plan
-
 serve: $(READY) ## answer OpenAI-compatible requests with the tuned model, on a CPU too: make serve [PORT=8080]
 	@$(BIN)/python -m stages.lib.training.serve --port $(or $(PORT),8080)
 
@@ -64,6 +61,16 @@ gguf: $(READY) ## write the tuned model as one GGUF file for llama.cpp: make ggu
 
 profile: $(READY) ## lay profiles/NAME.yaml over params.yaml: make profile NAME=openai
 	@$(BIN)/python -m stages.lib.profile $(NAME)
+
+plan: $(READY) ## what the next run would take: requests, tokens, US dollars of its teachers; memory and hours of training
+	@$(BIN)/python -m stages.lib.plan
+	@$(BIN)/python -m stages.lib.training.plan
+
+journal: $(READY) ## what the teachers answered so far: size, spend, models; COMPACT=1 drops what nobody reads
+	@$(BIN)/python -m stages.lib.teacher.inventory $(if $(COMPACT),--compact)
+
+soak: $(READY) ## kill and run again, for long, with a seed that is printed: make soak KILLS=100 SEED=1
+	$(BIN)/python tests/soak_teacher.py --kills $(or $(KILLS),100) --seed $(or $(SEED),0)
 
 bench: $(READY) ## measure against named peers, write bench/results/: make bench BENCH=kcenter
 	$(BIN)/python bench/$(or $(BENCH),kcenter).py
@@ -85,4 +92,4 @@ lock: ## resolve locks/*.in anew
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify trace report score show-example plan serve gguf profile bench bench-gpu images lock clean
+.PHONY: help run setup test lint verify trace report score show-example plan journal serve gguf profile soak bench bench-gpu images lock clean

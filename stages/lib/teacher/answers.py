@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+from stages.lib.artifacts import canonical
 from stages.lib.teacher.exchange import Reply
 
 LIMITS = ("minLength", "maxLength", "minItems", "maxItems", "pattern")
@@ -46,11 +48,16 @@ def _first_object(text: str) -> dict[str, Any] | None:
 
 
 def _violation(value: dict[str, Any], schema: dict[str, Any]) -> str:
-    from jsonschema import Draft202012Validator
-
-    errors = Draft202012Validator(schema).iter_errors(value)
+    errors = _validator(canonical(schema)).iter_errors(value)
     first = min(errors, key=lambda error: [str(part) for part in error.path], default=None)
     if first is None:
         return ""
     where = ".".join(str(part) for part in first.path) or "the answer"
     return f"{where}: {first.message[:200]}"
+
+
+@lru_cache(maxsize=64)
+def _validator(schema: str) -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(json.loads(schema))

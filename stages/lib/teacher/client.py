@@ -1,12 +1,13 @@
 """The client: asks in, answers out, in order, with a bounded window in flight."""
 
 import asyncio
+import gc
 import hashlib
 import logging
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,18 +19,29 @@ from stages.lib import models
 from stages.lib.checkpoint import raise_if_stop_requested
 from stages.lib.errors import BadInput
 from stages.lib.teacher import answers, embedded
+from stages.lib.teacher.batches import Batches
 from stages.lib.teacher.budget import Budget
-from stages.lib.teacher.endpoint import Endpoint, Failed, Refused
+from stages.lib.teacher.endpoint import Endpoint
 from stages.lib.teacher.exchange import Exchange, Reply, Request
-from stages.lib.teacher.journal import FOLDER, Journal
+from stages.lib.teacher.faults import Failed, Refused
+from stages.lib.teacher.journal import FOLDER, Claimed, Journal
 from stages.lib.teacher.ledger import Answer, Ledger
+from stages.lib.teacher.pacing import Pace, Turns
 from stages.lib.teacher.progress import Progress
-from stages.lib.teacher.settings import EMBEDDED, Settings
+from stages.lib.teacher.settings import EMBEDDED, More, Settings
 
-WINDOW = 4  # asks that may wait for their turn in the order, per request in flight
+# Asks that may wait for their turn in the order, per request in flight: the row at the head may be pausing for
+# seconds, at an endpoint's request, and the others must find work meanwhile.
+WINDOW = 10
+STARTED = 2  # asks that are begun and not answered, per request in flight: some pause, some are replayed
+TAKEN_AT_ONCE = 64  # asks, before the ones in flight get their turn
 BACKOFF_S, BACKOFF_MOST_S = 0.5, 60.0
 STOP_POLL_S = 1.0
+COLLECT = 20_000, 20, 50  # thresholds of the garbage collector (`gc.set_threshold`)
+CLAIM_POLL_S = 0.1
 DRAIN_S = 20.0
+ABSENT_S = 5.0  # that an endpoint which is not there is left alone, beside others
+CHARACTERS_PER_TOKEN = 4  # of a request; the pace learns what it really takes
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +71,10 @@ def connect(settings: Settings, *, label: str, seed: int, journal: Path = FOLDER
         teacher = Teacher(settings, label, seed, book)
         with asyncio.Runner() as runner:
             teacher.runner = runner
-            yield teacher
-            runner.run(teacher.close())
+            try:
+                yield teacher
+            finally:
+                runner.run(teacher.close())
     finally:
         book.close()
 
@@ -75,7 +89,11 @@ class Teacher:
         self._label = label
         self._seed = seed
         self._journal = journal
-        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._concurrency = settings.batch_rows or (
+            settings.concurrency + sum(more.concurrency for more in settings.more_endpoints)
+        )
+        self._window = WINDOW * self._concurrency if not settings.batch_rows else 2 * settings.batch_rows
+        self._begun = asyncio.Semaphore(STARTED * self._concurrency)
         self._same: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # equal requests of one window
         self._sending: set[asyncio.Task[Any] | None] = set()
         self._stopping = False
@@ -92,39 +110,42 @@ class Teacher:
     def answers(self, asks: Iterable[Ask], total: int) -> Iterator[Answer]:
         """An answer for each ask, in order. Raises `BadInput` if the endpoint is not there, refuses the key,
         or the budget is reached, and `Preempted` on SIGTERM; what was in flight is journaled before."""
-        stream = self._stream(iter(asks), total)
+        asks, waiting = iter(asks), deque[asyncio.Task[Answer]]()
+        reporter = self.runner.get_loop().create_task(self._progress.report(total, self._concurrency, self.budget))
         try:
-            while (answer := self.runner.run(_advance(stream))) is not None:
-                yield answer
+            with _rare_collections():
+                while ready := self.runner.run(self._advance(asks, waiting)):
+                    yield from ready
         finally:
-            self.runner.run(stream.aclose())
+            reporter.cancel()
+            self.runner.run(self._drain(waiting))
 
     async def close(self) -> None:
         """Close the connections, if any were opened."""
-        for endpoint in self.__dict__.get("_endpoints", []):
-            await endpoint.close()
+        if "_turns" in self.__dict__:
+            for endpoint in self._turns.endpoints:
+                await endpoint.close()
 
-    async def _stream(self, asks: Iterator[Ask], total: int) -> AsyncGenerator[Answer, None]:
-        waiting: deque[asyncio.Task[Answer]] = deque()
-        reporter = asyncio.create_task(self._progress.report(total, self._settings.concurrency, self.budget))
-        try:
-            for ask in asks:
-                waiting.append(asyncio.create_task(self._answer(ask)))
-                if len(waiting) >= WINDOW * self._settings.concurrency:
-                    yield await self._next(waiting)
-                raise_if_stop_requested()
-            while waiting:
-                yield await self._next(waiting)
-        finally:
-            reporter.cancel()
-            await self._drain(waiting)
-
-    async def _next(self, waiting: deque[asyncio.Task[Answer]]) -> Answer:
-        while not waiting[0].done():
-            raise_if_stop_requested()
+    async def _advance(self, asks: Iterator[Ask], waiting: deque[asyncio.Task[Answer]]) -> list[Answer]:
+        """Fill the window from `asks`; the answers that are next in order and ready, at least one, or none at
+        the very end. A loop entered once for many answers is what keeps an answer cheap."""
+        while len(waiting) < self._window and (ask := next(asks, None)):
+            waiting.append(asyncio.create_task(self._answer(ask)))
+            if len(waiting) % TAKEN_AT_ONCE == 0:
+                await asyncio.sleep(0)
+                if waiting[0].done():
+                    break
+        raise_if_stop_requested()
+        while waiting and not waiting[0].done():
             await asyncio.wait([waiting[0]], timeout=STOP_POLL_S)
-        self._progress.done += 1
-        return waiting.popleft().result()
+            raise_if_stop_requested()
+        ready: list[Answer] = []
+        while waiting and waiting[0].done():
+            if ready and waiting[0].exception():
+                break  # after what stands before it was used
+            ready.append(waiting.popleft().result())
+        self._progress.done += len(ready)
+        return ready
 
     async def _drain(self, waiting: Collection[asyncio.Task[Answer]]) -> None:
         """Start nothing more, and give what is in flight a while to reach the journal: it is paid for."""
@@ -139,12 +160,17 @@ class Teacher:
         await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _answer(self, ask: Ask) -> Answer:
+        async with self._begun:
+            return await self._converse(ask)
+
+    async def _converse(self, ask: Ask) -> Answer:
+        """Ask, and ask again with the fault named, up to `max_reasks` times."""
         messages, schema = ask.messages, self._checked(ask.schema)
         exchanges: list[Exchange] = []
         attempts: list[dict[str, str]] = []
         value, of_request = None, ""
         for number in range(1 + self._settings.max_reasks):
-            request = Request(self._body(ask, messages, number))
+            request = self.request(ask, messages, number)
             try:
                 exchange = await self._exchange(request, attempts)
             except Refused as refusal:
@@ -161,10 +187,11 @@ class Teacher:
         died_of = attempts[-1]["fault"] if value is None else ""
         return Answer(ask.id, value, of_request, died_of, tuple(exchanges), tuple(attempts))
 
-    def _body(self, ask: Ask, messages: list[dict[str, str]], number: int) -> dict[str, Any]:
+    def request(self, ask: Ask, messages: list[dict[str, str]] | None = None, number: int = 0) -> Request:
+        """The request for `ask`, or for its re-ask `number` with other `messages`."""
         body: dict[str, Any] = {
             "model": self._settings.model,
-            "messages": messages,
+            "messages": messages or ask.messages,
             "temperature": self._settings.temperature,
             "top_p": self._settings.top_p,
             "max_completion_tokens": self._settings.max_tokens,
@@ -175,58 +202,76 @@ class Teacher:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif self._settings.structured == "json_object":
             body["response_format"] = {"type": "json_object"}
-        return body
+        return Request(body)
 
     def _checked(self, schema: dict[str, Any]) -> dict[str, Any]:
         return schema if self._settings.schema_limits else dict(answers.without_limits(schema))
 
     async def _exchange(self, request: Request, attempts: list[dict[str, str]]) -> Exchange:
-        """The journal's exchange for `request`, or a new one, journaled."""
+        """The journal's exchange for `request`, or a new one, journaled: sent, and sent again where that may
+        help, up to `max_attempts` times."""
         async with self._same.setdefault(request.key, asyncio.Lock()):
-            if (reply := self._journal.get(request)) is not None:
-                return Exchange(request, reply, replayed=True)
-            async with self._journal.claim(request):
+            number = 0
+            while number < self._settings.max_attempts:
                 if (reply := self._journal.get(request)) is not None:
                     return Exchange(request, reply, replayed=True)
-                return Exchange(request, await self._ask(request, attempts), replayed=False)
+                try:
+                    return await self._take_turn(request)
+                except Claimed:
+                    await asyncio.sleep(CLAIM_POLL_S)
+                    continue
+                except BadInput as error:
+                    self._fatal = error
+                    raise
+                except Failed as failure:
+                    fault, wait = str(failure), max(failure.retry_after, _backoff(number))
+                    self._progress.errors[fault[:40]] += 1
+                    attempts.append({"request": request.key, "fault": fault})
+                    self._give_up_on_silence(failure)
+                await asyncio.sleep(wait)
+                number += 1
+        raise Refused(f"no answer after {number} attempts; the last: {fault}")
 
-    async def _ask(self, request: Request, attempts: list[dict[str, str]]) -> Reply:
-        """Send, and send again where that may help, up to `max_attempts` times; journal the reply."""
-        for number in range(self._settings.max_attempts):
-            began = time.monotonic()
-            try:
-                async with self._slots:
-                    began = time.monotonic()
-                    return await self._send(request)
-            except BadInput as error:
-                self._fatal = error
-                raise
-            except Failed as failure:
-                fault, wait = str(failure), max(failure.retry_after, _backoff(number))
-                self._progress.errors[fault[:40]] += 1
-                attempts.append({"request": request.key, "fault": fault})
-                self._give_up_on_silence(failure, began)
-            await asyncio.sleep(wait)
-        raise Refused(f"no answer after {self._settings.max_attempts} attempts; the last: {fault}")
+    async def _take_turn(self, request: Request) -> Exchange:
+        """Wait for an endpoint's turn, then send, unless another process is asking the same or has asked it."""
+        most_tokens = len(request.text) / CHARACTERS_PER_TOKEN + self._settings.max_tokens
+        endpoint = await self._turns.take(most_tokens)
+        sent, took = False, None
+        try:
+            with self._journal.claim(request):
+                if (reply := self._journal.get(request)) is not None:
+                    return Exchange(request, reply, replayed=True)
+                if self._fatal:
+                    raise self._fatal
+                if self._stopping:
+                    raise asyncio.CancelledError
+                sent = True
+                reply = await self._send(endpoint, request)
+                took = reply.prompt_tokens + reply.completion_tokens
+                return Exchange(request, reply, replayed=False)
+        finally:
+            if sent:
+                self._turns.give_back(endpoint, most_tokens, took)
+            else:
+                self._turns.undo(endpoint, most_tokens)
 
-    async def _send(self, request: Request) -> Reply:
+    async def _send(self, endpoint: Endpoint | Batches, request: Request) -> Reply:
         """Send once, journal the reply and pay for it. What is here when a run stops is waited for."""
-        if self._fatal:
-            raise self._fatal
-        if self._stopping:
-            raise asyncio.CancelledError
         reserved = await self.budget.reserve(request)
         task = asyncio.current_task()
         self._sending.add(task)
         self._progress.in_flight += 1
+        began = time.monotonic()
         try:
-            reply = await min(self._endpoints, key=lambda endpoint: endpoint.in_flight).send(request)
+            reply = await endpoint.send(request)
             self._last_sign, self._silent_since = time.monotonic(), None
+            endpoint.pace.answered()
             await self._journal.put(request, reply, self._label, self.budget.settle(reserved, reply))
         except Failed as failure:
             self.budget.settle(reserved, unknown=failure.sent)
+            self._note(failure, endpoint, began)
             raise
-        except (Refused, BadInput):
+        except (Refused, BadInput, Claimed):
             self.budget.settle(reserved)
             raise
         finally:
@@ -234,33 +279,73 @@ class Teacher:
             self._progress.in_flight -= 1
         return reply
 
-    def _give_up_on_silence(self, failure: Failed, began: float) -> None:
-        """Raise `BadInput` once the endpoint has given no sign of life for `patience_s`."""
+    def _note(self, failure: Failed, endpoint: Endpoint | Batches, began: float) -> None:
+        """What a failed attempt says of its endpoint, and of all of them."""
         now = time.monotonic()
+        if failure.limited:
+            endpoint.pace.refused(failure.retry_after)
         if failure.alive:
             self._last_sign, self._silent_since = now, None
             return
+        if not failure.sent and len(self._turns.endpoints) > 1:
+            endpoint.pace.hold(ABSENT_S)  # the others go on
         self._silent_since = max(self._silent_since or began, self._last_sign)
-        silent = now - self._silent_since
+
+    def _give_up_on_silence(self, failure: Failed) -> None:
+        """Raise `BadInput` once no endpoint has given a sign of life for `patience_s`."""
+        if self._silent_since is None:
+            return
+        silent = time.monotonic() - self._silent_since
         if silent >= self._settings.patience_s:
+            urls = " and ".join(endpoint.url for endpoint in self._turns.endpoints)
             raise BadInput(
-                f"{self._endpoints[0].url} has not answered for {silent:.0f} s (teacher.patience_s = "
+                f"{urls} has not answered for {silent:.0f} s (teacher.patience_s = "
                 f"{self._settings.patience_s:g}): {failure}; is it running, and is teacher.base_url right?"
             ) from None
 
     @cached_property
-    def _endpoints(self) -> list[Endpoint]:
+    def _turns(self) -> Turns[Endpoint | Batches]:
         """Opened by the first request that the journal cannot answer, so that a replay needs no endpoint."""
-        if self._settings.base_url != EMBEDDED:
-            return [Endpoint(self._settings.base_url, self._settings, extra={}, local=False)]
-        model = models.locate(self._settings.model)
-        started = [embedded.start(model, self._settings) for _ in range(self._settings.servers)]
+        knobs = self._settings
+        if knobs.base_url != EMBEDDED:
+            first = More(**{name: getattr(knobs, name) for name in More.model_fields})
+            if knobs.batch_rows:
+                return Turns([self._batches(first)])
+            return Turns([self._endpoint(one) for one in (first, *knobs.more_endpoints)])
+        model = models.locate(knobs.model)
+        started = [embedded.start(model, knobs) for _ in range(knobs.servers)]
         self._servers = [server for server, _ in started]  # they stop when nothing holds them
-        return [Endpoint(url, self._settings, extra={"cache_prompt": False}, local=True) for _, url in started]
+        each = -(-knobs.concurrency // knobs.servers)
+        extra = {"cache_prompt": False}
+        return Turns([Endpoint(url, knobs, Pace(each), extra=extra, local=True) for _, url in started])
+
+    def _batches(self, one: More) -> Batches:
+        knobs = self._settings
+        endpoint = Endpoint(one.base_url, knobs, Pace(knobs.batch_rows), one.api_key_env)
+        return Batches(endpoint, self._journal, self._label, knobs.batch_rows, knobs.batch_poll_s, self._settle)
+
+    async def _settle(self, key: str, model: str, reply: Reply, label: str) -> None:
+        """Journal and pay for what an earlier run had asked under `label`."""
+        cost = self.budget.cost(reply.prompt_tokens, reply.completion_tokens)
+        if label == self._label:
+            self.budget.spent += cost
+        await self._journal.put_reply(key, model, reply, label, cost)
+
+    def _endpoint(self, one: More) -> Endpoint:
+        pace = Pace(one.concurrency, one.requests_per_minute, one.tokens_per_minute)
+        return Endpoint(one.base_url, self._settings, pace, one.api_key_env)
 
 
-async def _advance(stream: AsyncIterator[Answer]) -> Answer | None:
-    return await anext(stream, None)
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Collect garbage less often: thousands of asks live at a time and almost none of them in cycles, so that
+    the default's passes over all of them took a quarter of the CPU and found nothing."""
+    before = gc.get_threshold()
+    gc.set_threshold(*COLLECT)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def seed_of(seed: int, row: str, number: int = 0) -> int:

@@ -1,150 +1,176 @@
-"""One request to an OpenAI-compatible endpoint, through the protocol owner's client, and what its failures mean."""
+"""One request to an OpenAI-compatible endpoint.
 
-import logging
+A bare HTTP client with a parser in C: the openai SDK builds, copies and validates so much a request that it
+alone costs several times the whole budget of CPU (docs/teacher.md has the figures). What the SDK does for us is
+the Batch API (batches.py), where a request is a line of a file.
+"""
+
 import os
-import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import orjson
+
 from stages.lib.errors import BadInput
+from stages.lib.teacher import faults
 from stages.lib.teacher.exchange import Reply, Request
+from stages.lib.teacher.faults import Failed, Refused
+from stages.lib.teacher.pacing import Pace
 from stages.lib.teacher.settings import Settings
 
-CONNECT_S = 10
-FAULT_LENGTH = 300
-
-
-class Refused(Exception):
-    """The endpoint will never answer this request: the row is a dead letter."""
-
-
-class Failed(Exception):
-    """This attempt failed and another may succeed. `retry_after` is what the endpoint asked for, in seconds;
-    `sent` says that the request may have been answered, and so charged; `alive` that somebody was there."""
-
-    def __init__(self, fault: str, retry_after: float = 0.0, sent: bool = False, alive: bool = True) -> None:
-        super().__init__(fault)
-        self.retry_after, self.sent, self.alive = retry_after, sent, alive
+CONNECT_S = 10.0
 
 
 class Endpoint:
-    """The endpoint at `url`; `extra` goes into every body but is no part of the request's identity."""
+    """The endpoint at `url` with its key and its pace; `extra` goes into every body but is no part of the
+    request's identity. Nothing is opened before the first request."""
 
-    def __init__(self, url: str, settings: Settings, extra: Mapping[str, Any], local: bool) -> None:
-        import openai
-
-        for chatty in ("httpx2", "openai"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+    def __init__(
+        self,
+        url: str,
+        settings: Settings,
+        pace: Pace,
+        key_variable: str = "",
+        extra: Mapping[str, Any] | None = None,
+        local: bool = False,
+    ) -> None:
         if "@" in url.partition("://")[2].partition("/")[0]:
             raise BadInput("teacher.base_url holds a user name or password; put the key in a variable (api_key_env)")
         self.url = url
-        self.in_flight = 0
-        self._extra = dict(extra)
-        self._key = _key(settings.api_key_env)
-        self._key_variable = settings.api_key_env
-        self._client = openai.AsyncOpenAI(
-            base_url=url,
-            api_key=self._key or "none",
-            max_retries=0,
-            timeout=openai.Timeout(settings.timeout_s, connect=min(CONNECT_S, settings.timeout_s)),
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=not local),
-        )
+        self.pace = pace
+        self.model = settings.model
+        self._settings = settings
+        self._extra = dict(extra or {})
+        self._local = local
+        self._key_variable = key_variable
+        self.key = read_key(key_variable)
+        self._session: Any = None
+        self._knows_schema = False
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def send(self, request: Request) -> Reply:
         """The reply to `request`, asked once.
 
         Raises `Refused` or `Failed` for the row, `BadInput` for what no row of this run can survive
-        (a key that is refused, a model or address that is not there, an account without money).
+        (a key that is refused, a model or address that is not there, an account without money, another model).
         """
-        import openai
+        import aiohttp
 
-        self.in_flight += 1
+        session = self._session or self._open()
+        body = orjson.dumps({**request.body, **self._extra})
         try:
-            completion = await self._client.chat.completions.create(**request.body, extra_body=self._extra)
-        except openai.APITimeoutError:
+            async with session.post(f"{self.url}/chat/completions", data=body, allow_redirects=False) as response:
+                status, headers = response.status, response.headers
+                data = await response.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise Failed(self._clean(f"{type(error).__name__}: {error}"), alive=False) from None
+        except TimeoutError:
             raise Failed("no answer within timeout_s", sent=True, alive=False) from None
-        except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            never_sent = "Connect" in type(cause).__name__
-            raise Failed(self._clean(f"{type(cause).__name__}: {cause}"), sent=not never_sent, alive=False) from None
-        except openai.APIStatusError as error:
-            raise self._judge(error) from None
-        except openai.APIError as error:  # a body that is no JSON, or not the protocol's
-            raise Failed(self._clean(f"not a chat completion: {error}"), sent=True) from None
-        except ValueError as error:
-            raise Failed(self._clean(f"not a chat completion: {error}"), sent=True) from None
-        finally:
-            self.in_flight -= 1
-        return self._reply(completion)
+        except aiohttp.ClientError as error:
+            raise Failed(self._clean(f"{type(error).__name__}: {error}"), sent=True, alive=False) from None
+        except ValueError:
+            raise BadInput(f"teacher.base_url {self.url!r} is no URL; write http://HOST:PORT/v1") from None
+        return self.read(status, headers, data, len(body))
 
-    def _reply(self, completion: Any) -> Reply:
-        choices = getattr(completion, "choices", None)
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        message = getattr(choice, "message", None)
-        if choice is None or message is None:
-            raise Failed(self._clean(f"not a chat completion: {str(completion)[:80]!r}"), sent=True)
-        usage = getattr(completion, "usage", None)
-        return Reply(
-            text=message.content or getattr(message, "refusal", None) or "",
-            finish=choice.finish_reason or "",
-            prompt_tokens=getattr(usage, "prompt_tokens", 0) or 0,
-            completion_tokens=getattr(usage, "completion_tokens", 0) or 0,
+    def read(self, status: int, headers: Mapping[str, str], data: bytes, request_bytes: int) -> Reply:
+        """The reply in a response. Raises as `send` does."""
+        if status != 200:
+            raise self.judge(status, headers, data, request_bytes)
+        reply = self._reply(data)
+        self._knows_schema = True
+        return reply
+
+    def judge(self, status: int, headers: Mapping[str, str], data: bytes, request_bytes: int) -> Exception:
+        """What a status other than 200 means (`faults.of_status`)."""
+        key = self.key, self._key_variable
+        return self._widen(faults.of_status(status, headers, data, self.url, *key, request_bytes))
+
+    def _open(self) -> Any:
+        import aiohttp
+
+        authorization = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=10),  # `Pace` limits what is in flight
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s, sock_connect=CONNECT_S),
+            headers={"content-type": "application/json", "user-agent": "tidemill", **authorization},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=None if self._local else _proxy(self.url),
         )
+        return self._session
 
-    def _judge(self, error: Any) -> Exception:
-        status = error.status_code
-        said = self._clean(f"HTTP {status}: {_said(error)}")
-        if status in (401, 403):
-            where = f"environment variable {self._key_variable}" if self._key_variable else "teacher.api_key_env, unset"
-            return BadInput(f"{self.url} refuses the key (from {where}): {said}")
-        if status in (301, 302, 307, 308, 404, 405):
-            return BadInput(f"{self.url} has no such model or address: {said}; see teacher.base_url and teacher.model")
-        if status == 429 and "insufficient_quota" in said:
-            return BadInput(f"{self.url} refuses to go on: {said}")
-        if status in (408, 409, 425, 429) or status >= 500:
-            return Failed(said, retry_after=_retry_after(error.response.headers))
-        return Refused(said)
+    def _widen(self, error: Exception) -> Exception:
+        """A schema that is refused before any was taken is refused for every row."""
+        if isinstance(error, Refused) and faults.refuses_schema(error) and not self._knows_schema:
+            return BadInput(
+                f"{self.url} refuses the answer's schema: {error}; set teacher.schema_limits: false, or "
+                "teacher.structured to what it has: json_object or none"
+            )
+        return error
+
+    def _reply(self, data: bytes) -> Reply:
+        try:
+            completion = orjson.loads(data)
+            choice = completion["choices"][0]
+            message = choice["message"]
+            text = message.get("content") or message.get("refusal") or ""
+            finish = choice.get("finish_reason") or ""
+            usage = completion.get("usage") or {}
+            counted = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+        except (ValueError, LookupError, TypeError, AttributeError):
+            shown = data[:80].decode("utf-8", "replace")
+            raise Failed(self._clean(f"not a chat completion: {shown!r}"), sent=True) from None
+        if not isinstance(text, str):
+            raise Failed(self._clean(f"not a chat completion: its content is a {type(text).__name__}"), sent=True)
+        self._check_model(completion.get("model"))
+        return Reply(text, finish, *counted)
+
+    def _check_model(self, said: Any) -> None:
+        """Raise `BadInput` for another model's answer; a dated version of the name is the same model."""
+        asked = self.model
+        if self._local or not said or said == asked or self._settings.answers_as in ("*", said):
+            return
+        if not str(said).startswith((f"{asked}-", f"{asked}@", f"{asked}:")):
+            raise BadInput(
+                f"{self.url} was asked for model {asked!r} and answered as {self._clean(str(said))!r}; name the model "
+                'that it serves in teacher.model, or say teacher.answers_as: "…" ("*" for any name)'
+            )
 
     def _clean(self, text: str) -> str:
-        """`text` in a line, without the key, whoever put it there."""
-        if self._key:
-            text = text.replace(self._key, "[key]")
-        return re.sub(r"\s+", " ", text).strip()[:FAULT_LENGTH]
+        return faults.clean(text, self.key)
 
 
-def _said(error: Any) -> str:
-    body = error.body
-    if isinstance(body, Mapping):
-        tokens = f" ({body['n_prompt_tokens']} prompt tokens)" if "n_prompt_tokens" in body else ""
-        kind = body.get("code") if isinstance(body.get("code"), str) else body.get("type")
-        return f"{body.get('message', body)}{tokens}" + (f" [{kind}]" if kind else "")
-    return str(body or error.message)
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for `url`; asked once, not for every request (`trust_env`)."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds to wait by the Retry-After header (RFC 9110, 10.2.3): a number or a date; 0 where there is none."""
-    from datetime import UTC, datetime
-    from email.utils import parsedate_to_datetime
+def read_key(variable: str) -> str:
+    """The API key in environment variable `variable`, or in the file that `variable`_FILE names; "" for no variable.
 
-    value = headers.get("retry-after", "")
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
-
-
-def _key(variable: str) -> str:
+    Raises `BadInput` if there is none, and never says what is in it.
+    """
     if not variable:
         return ""
-    key = os.environ.get(variable, "").strip()
+    key = os.environ.get(variable, "").strip() or _in_file(f"{variable}_FILE")
     if not key:
         raise BadInput(f"teacher.api_key_env names {variable}, which is not set; export {variable}=… and run it again")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise BadInput(f"environment variable {variable} holds no key: it has spaces or signs that no header may have")
     return key
+
+
+def _in_file(variable: str) -> str:
+    path = os.environ.get(variable, "")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() if path else ""
+    except (OSError, UnicodeDecodeError):
+        raise BadInput(f"environment variable {variable} names a key file that cannot be read") from None

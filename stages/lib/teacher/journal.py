@@ -12,24 +12,32 @@ instead of paying for it again; the kernel drops the claims of a process that di
 
 import asyncio
 import fcntl
-import json
 import logging
 import os
 import threading
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from stages.lib.artifacts import canonical
+from stages.lib.errors import BadInput
 from stages.lib.teacher.exchange import Reply, Request
+from stages.lib.teacher.index import Index
 
 FOLDER = Path("journal")
-CLAIM_POLL_S = 0.1
+GUESS = 4096  # bytes that a record is expected to fit in
+READ = 1 << 20  # bytes read at a time
 
 log = logging.getLogger(__name__)
+
+
+class Claimed(Exception):
+    """Another process is asking this very request."""
 
 
 class Journal:
@@ -38,13 +46,14 @@ class Journal:
     def __init__(self, folder: Path = FOLDER) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "exchanges.log"
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._claims = os.open(folder / "claims", os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(self._claims, fcntl.LOCK_SH)  # so that nobody compacts it meanwhile
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._lock = threading.Lock()
         self._end = 0  # everything before this offset is in the index
-        self._index: dict[bytes, tuple[int, int]] = {}  # key: offset and length of its line
+        self._index = Index()
         self._spent: Counter[str] = Counter()  # US dollars by label
-        self._pending: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._pending: list[tuple[dict[str, Any], asyncio.Future[None]]] = []
         self._committer: asyncio.Task[None] | None = None
         self.refresh()
 
@@ -56,25 +65,42 @@ class Journal:
     def __len__(self) -> int:
         return len(self._index)
 
+    def has(self, key: str) -> bool:
+        """Whether there is a reply to the request of this key."""
+        return self._index.get(key) is not None
+
     def spent(self, label: str) -> float:
         """US dollars that all responses journaled under `label` cost, by the prices at the time."""
         return self._spent[label]
 
     def get(self, request: Request) -> Reply | None:
         """The reply to `request`, if some process ever journaled it and this one has read that far."""
-        place = self._index.get(bytes.fromhex(request.key))
-        if place is None:
+        offset = self._index.get(request.key)
+        if offset is None:
             return None
-        record = _parse(os.pread(self._file, place[1], place[0]))
+        record = _parse(self._line_at(offset))
         if record is None:
-            raise OSError(f"{self.path} changed at byte {place[0]} while it was read")
+            raise OSError(f"{self.path} changed at byte {offset} while it was read")
+        if record["key"] != request.key:
+            return None
         return Reply(record["response"], record["finish"], record["prompt_tokens"], record["completion_tokens"])
+
+    def _line_at(self, offset: int) -> bytes:
+        line, size = b"", GUESS
+        while b"\n" not in line and len(line) < size:
+            size *= 4
+            line = os.pread(self._file, size, offset)
+        return line.partition(b"\n")[0]
 
     async def put(self, request: Request, reply: Reply, label: str, cost: float) -> None:
         """Return once the reply is on disk. Raises `OSError` if it cannot be written."""
+        await self.put_reply(request.key, request.body["model"], reply, label, cost)
+
+    async def put_reply(self, key: str, model: str, reply: Reply, label: str, cost: float) -> None:
+        """`put`, where only the request's key and model are known."""
         record = {
-            "key": request.key,
-            "model": request.body["model"],
+            "key": key,
+            "model": model,
             "label": label,
             "cost": cost,
             "response": reply.text,
@@ -83,26 +109,32 @@ class Journal:
             "completion_tokens": reply.completion_tokens,
         }
         written = asyncio.get_running_loop().create_future()
-        self._pending.append((_line(record), written))
+        self._pending.append((record, written))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit())
         await written
 
-    @asynccontextmanager
-    async def claim(self, request: Request) -> AsyncIterator[None]:
+    @contextmanager
+    def claim(self, request: Request) -> Iterator[None]:
         """Hold the sole right, among all processes on this journal, to ask `request`.
 
-        When the claim is granted the index has everything that was written before it.
+        When the claim is granted the index has everything that was written before it. Raises `Claimed` at once
+        where another process holds it: its answer will be in the journal, so look there a little later. Hold
+        claims while a request is in flight and no longer: the kernel searches them one by one.
         """
-        offset = int(request.key[:15], 16)
-        while True:
-            try:
-                fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
-                break
-            except (BlockingIOError, PermissionError):
-                await asyncio.sleep(CLAIM_POLL_S)
-        try:
+        with self.claim_key(request.key):
             self.refresh()
+            yield
+
+    @contextmanager
+    def claim_key(self, key: str) -> Iterator[None]:
+        """Hold `key` (hex) alone among all processes on this journal. Raises `Claimed` where another holds it."""
+        offset = int(key[:15], 16)
+        try:
+            fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+        except (BlockingIOError, PermissionError):
+            raise Claimed from None
+        try:
             yield
         finally:
             fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, offset)
@@ -122,7 +154,7 @@ class Journal:
         while self._pending:
             batch, self._pending = self._pending, []
             try:
-                await asyncio.to_thread(self._append, b"".join(line for line, _ in batch))
+                await asyncio.to_thread(self._append, [record for record, _ in batch])
             except OSError as error:
                 for _, written in batch:
                     if not written.done():
@@ -133,13 +165,15 @@ class Journal:
                     written.set_result(None)
         self._committer = None
 
-    def _append(self, lines: bytes) -> None:
+    def _append(self, records: list[dict[str, Any]]) -> None:
+        lines = [to_line(record) for record in records]
         with self._lock:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
                 self._read_on()
-                self._write(lines)
-                self._read_on()
+                self._write(b"".join(lines))
+                for record, line in zip(records, lines, strict=True):
+                    self._note(record, len(line))
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
         os.fsync(self._file)
@@ -155,7 +189,10 @@ class Journal:
 
     def _read_on(self) -> None:
         """Index the lines after `_end`. The caller holds both locks, so that no line is still being written."""
-        with os.fdopen(os.dup(self._file), "rb") as stream:
+        size = os.fstat(self._file).st_size
+        if size == self._end:
+            return
+        with os.fdopen(os.dup(self._file), "rb", buffering=READ) as stream:
             stream.seek(self._end)
             for line in stream:
                 if not line.endswith(b"\n"):
@@ -165,19 +202,42 @@ class Journal:
                     )
                     os.ftruncate(self._file, self._end)
                     return
-                self._note(line)
-                self._end += len(line)
+                self._take_in(line)
 
-    def _note(self, line: bytes) -> None:
+    def _take_in(self, line: bytes) -> None:
         record = _parse(line)
         if record is None:
             log.warning("%s: the record at byte %d is damaged; its request will be asked again", self.path, self._end)
+            self._end += len(line)
             return
-        self._index[bytes.fromhex(record["key"])] = (self._end, len(line))
+        self._note(record, len(line))
+
+    def _note(self, record: dict[str, Any], length: int) -> None:
+        self._index[record["key"]] = self._end
         self._spent[record["label"]] += record["cost"]
+        self._end += length
 
 
-def _line(record: dict[str, Any]) -> bytes:
+def records(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Each record of the journal file `path` in turn, None for a damaged or unfinished one."""
+    with path.open("rb", buffering=READ) as stream:
+        for line in stream:
+            yield _parse(line)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep everybody else out of the journal in `folder`. Raises `BadInput` where somebody has it open."""
+    with (folder / "claims").open("a+b") as claims:
+        try:
+            fcntl.flock(claims, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(f"{folder} is in use; wait until no stage that asks a teacher runs") from None
+        yield
+
+
+def to_line(record: dict[str, Any]) -> bytes:
+    """`record` as the line that the journal holds."""
     body = canonical(record).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
@@ -187,4 +247,4 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     check, _, body = line.rstrip(b"\n").partition(b" ")
     if check != b"%08x" % zlib.crc32(body):
         return None
-    return dict(json.loads(body))
+    return dict(orjson.loads(body))

@@ -16,6 +16,16 @@ class Price(Section):
     completion: float = Field(ge=0)
 
 
+class More(Section):
+    """One more endpoint of the same model, with limits of its own; 0: no limit."""
+
+    base_url: str
+    api_key_env: str = ""
+    concurrency: int = Field(gt=0)
+    requests_per_minute: float = Field(ge=0, default=0.0)
+    tokens_per_minute: float = Field(ge=0, default=0.0)
+
+
 class Settings(Section):
     """One model behind one endpoint. Fields with `exclude` cannot change an answer, only its way here."""
 
@@ -38,3 +48,9 @@ class Settings(Section):
     timeout_s: float = Field(gt=0, exclude=True)
     patience_s: float = Field(gt=0, exclude=True)
     max_attempts: int = Field(gt=0, exclude=True)
+    requests_per_minute: float = Field(ge=0, exclude=True, default=0.0)
+    tokens_per_minute: float = Field(ge=0, exclude=True, default=0.0)
+    more_endpoints: list[More] = Field(exclude=True, default=[])
+    answers_as: str = Field(exclude=True, default="")
+    batch_rows: int = Field(ge=0, exclude=True, default=0)
+    batch_poll_s: float = Field(gt=0, exclude=True, default=60.0)

@@ -1,0 +1,102 @@
+"""What an endpoint's failures mean: for the attempt, for the row, or for the run."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from stages.lib.errors import BadInput
+
+LENGTH = 300  # characters of a fault
+BYTES_PER_TOKEN = 3  # of code, for the estimate where the endpoint gives no count
+
+
+class Refused(Exception):
+    """The endpoint will never answer this request: the row is a dead letter."""
+
+
+class Failed(Exception):
+    """This attempt failed and another may succeed. `retry_after` is what the endpoint asked for, in seconds;
+    `sent` says that the request may have been answered, and so charged; `alive` that somebody was there;
+    `limited` that the endpoint refused it for coming too soon (HTTP 429)."""
+
+    def __init__(
+        self, fault: str, retry_after: float = 0.0, sent: bool = False, alive: bool = True, limited: bool = False
+    ) -> None:
+        super().__init__(fault)
+        self.retry_after, self.sent, self.alive, self.limited = retry_after, sent, alive, limited
+
+
+def clean(text: str, key: str) -> str:
+    """`text` in a line, without the key, whoever put it there."""
+    if key:
+        text = text.replace(key, "[key]")
+    return re.sub(r"\s+", " ", text).strip()[:LENGTH]
+
+
+def of_status(
+    status: int, headers: Mapping[str, str], data: bytes, url: str, key: str, key_variable: str, request_bytes: int
+) -> Exception:
+    """The meaning of an HTTP status other than 200, with what the endpoint said.
+
+    `Failed` or `Refused` for the row; `BadInput` for what no row of this run can survive (a key that is refused,
+    a model or address that is not there, an account without money).
+    """
+    error = _error(data)
+    said = clean(f"HTTP {status}: {_said(error, data)}", key)
+    if status in (401, 403):
+        where = f"environment variable {key_variable}" if key_variable else "teacher.api_key_env, unset"
+        return BadInput(f"{url} refuses the key (from {where}): {said}")
+    if status in (301, 302, 303, 307, 308, 404, 405):
+        return BadInput(f"{url} has no such model or address: {said}; see teacher.base_url and teacher.model")
+    if status == 429 and "insufficient_quota" in said:
+        return BadInput(f"{url} refuses to go on: {said}")
+    if status in (408, 409, 425, 429) or status >= 500:
+        return Failed(said, retry_after=_retry_after(headers), limited=status == 429)
+    if _too_long(status, error, said):
+        return Refused(f"{said}; the request is {request_bytes} bytes, about {request_bytes // BYTES_PER_TOKEN} tokens")
+    return Refused(said)
+
+
+def refuses_schema(refusal: Refused) -> bool:
+    """Whether an endpoint's words say that it does not take the answer's schema."""
+    return bool(re.search(r"response_format|json_schema|invalid schema|grammar", str(refusal), re.IGNORECASE))
+
+
+def _error(data: bytes) -> Mapping[str, Any]:
+    try:
+        body = orjson.loads(data)
+    except ValueError:
+        return {}
+    error = body.get("error", body) if isinstance(body, dict) else body
+    return error if isinstance(error, dict) else {"message": error} if isinstance(error, str) else {}
+
+
+def _said(error: Mapping[str, Any], data: bytes) -> str:
+    if not error:
+        return data.decode("utf-8", "replace")
+    tokens = f" ({error['n_prompt_tokens']} prompt tokens)" if "n_prompt_tokens" in error else ""
+    kind = error.get("code") if isinstance(error.get("code"), str) else error.get("type")
+    return f"{error.get('message', dict(error))}{tokens}" + (f" [{kind}]" if kind else "")
+
+
+def _too_long(status: int, error: Mapping[str, Any], said: str) -> bool:
+    counted = "n_prompt_tokens" in error
+    return not counted and (status == 413 or "context_length" in said or "context length" in said)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds to wait by the Retry-After header (RFC 9110, 10.2.3): a number or a date; 0 where there is none."""
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
+    value = headers.get("retry-after", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
