@@ -6,7 +6,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-ENGINE ?= $(firstword $(shell command -v podman docker))
 # The locks' resolver; it needs no torch and lives apart from the environment that it locks.
 UV := .tidemill/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-package llm --no-emit-package llama-cpp-python
@@ -59,17 +58,25 @@ bench: $(READY) ## measure against named peers, write bench/results/: make bench
 bench-gpu: $(READY) ## measure what needs a GPU
 	$(BIN)/python bench/kcenter_gpu.py
 
-images: ## build the image of the CPU stages, with podman or docker
-	@[ -n "$(ENGINE)" ] || { echo "make images needs podman or docker"; exit 1; }
-	$(ENGINE) build --file containers/cpu.Containerfile --tag tidemill-cpu .
+images: $(READY) ## build the images: make images IMAGES="cpu score" (also gpu, teacher); BASE=… by digest
+	@$(BIN)/python -m containers.images build $(IMAGES) $(if $(BASE),--base $(BASE))
+
+images-lock: $(READY) ## lock the stages to the images of this machine: the stages of another one run again
+	@$(BIN)/python -m containers.images lock $(IMAGES)
+
+images-push: $(READY) ## push the images and lock them: make images-push REGISTRY=host/path
+	@$(BIN)/python -m containers.images push $(IMAGES) --registry "$(REGISTRY)"
 
 lock: ## resolve locks/*.in anew
 	@[ -x .tidemill/uv/bin/uv ] || { $(PYTHON) -m venv .tidemill/uv && .tidemill/uv/bin/pip install --quiet uv; }
 	$(UV) locks/cpu.in --no-emit-package torch --override locks/cpu-overrides.txt --output-file locks/cpu.txt
 	$(UV) locks/cpu.in locks/dev.in --no-emit-package torch --constraint locks/cpu.txt --override locks/cpu-overrides.txt --output-file locks/dev.txt
+	$(UV) locks/score.in --constraint locks/cpu.txt --output-file locks/score.txt
+	$(UV) locks/teacher-llama.in --constraint locks/cpu.txt --output-file locks/teacher-llama.txt
+	$(UV:--universal=--python-platform linux) locks/teacher-vllm.in --output-file locks/teacher-vllm.txt
 	$(UV) locks/cpu.in locks/cuda.in --constraint locks/cpu.txt --override locks/cuda-overrides.txt --output-file locks/cuda.txt
 
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify trace report score profile bench bench-gpu images lock clean
+.PHONY: help run setup test lint verify trace report score profile bench bench-gpu images images-lock images-push lock clean
