@@ -34,7 +34,8 @@ def main(key: str = "") -> None:
     if key == "crash":
         sys.exit(9)
     kinds = sorted(name for _, name in socket.if_nameindex())
-    print("sees", os.getuid(), "".join(kinds), os.access("/", os.W_OK), os.environ.get("SECRET_OF_THE_HOST"), flush=True)
+    secret = os.environ.get("SECRET_OF_THE_HOST")
+    print("sees", os.getuid(), "".join(kinds), secret, flush=True)
     try:
         Path("/usr/written").write_text("")
         print("writable root", flush=True)
@@ -135,7 +136,7 @@ def test_score_has_the_same_hash_in_its_image_and_no_network(clone: Path) -> Non
 def test_what_a_stage_sees_of_the_host(clone: Path) -> None:
     ran = run("wait@once", SECRET_OF_THE_HOST="seen")
     assert ran.returncode == 0, ran.stderr
-    assert f"sees {os.getuid()} lo False None" in ran.stdout or f"sees {os.getuid()} lo True None" in ran.stdout
+    assert f"sees {os.getuid()} lo None" in ran.stdout
     assert "root: Read-only file system" in ran.stdout or "root: Permission denied" in ran.stdout
     assert Path("made.txt").stat().st_uid == os.getuid()
 
