@@ -4,6 +4,7 @@ Errors in plain words: no cluster, no permission (which verb on which resource),
 """
 
 import logging
+import os
 import random
 import re
 import threading
@@ -54,7 +55,12 @@ class Cluster:
 
     def _connect(self) -> None:
         try:
-            config.load_config()
+            # Read at every connection: the client library looks at KUBECONFIG only when it is imported.
+            named = os.environ.get("KUBECONFIG")
+            if named is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+                config.load_incluster_config()
+            else:
+                config.load_kube_config(config_file=named)
         except config.ConfigException as error:
             raise BadInput(f"no cluster: {error}; set KUBECONFIG, or run here with EXECUTOR=local") from None
         self.batch, self.core, self.networking = client.BatchV1Api(), client.CoreV1Api(), client.NetworkingV1Api()
