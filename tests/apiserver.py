@@ -272,12 +272,14 @@ class ApiServer:
         while ("jobs", job["metadata"]["name"]) in self.objects and not self.closed:
             status, disrupted = self.run_pod(job)
             if ("jobs", job["metadata"]["name"]) not in self.objects:
-                return
+                return None
             action = self.action(job, status, disrupted)
             if status == 0:
                 return self.conclude(job, "Complete", "CompletionsReached", "")
             if action == "FailJob":
-                return self.conclude(job, "Failed", "PodFailurePolicy", f"container stage failed with exit code {status}")
+                return self.conclude(
+                    job, "Failed", "PodFailurePolicy", f"container stage failed with exit code {status}"
+                )
             failures += action != "Ignore"
             if failures > limit:
                 return self.conclude(job, "Failed", "BackoffLimitExceeded", "Job has reached the backoff limit")
@@ -333,9 +335,13 @@ class ApiServer:
         status = 128 - status if status < 0 else status
         disrupted = bool(pod.get("disrupted"))
         if disrupted:
-            pod["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
+            pod["status"]["conditions"] = [
+                {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+            ]
         if ("pods", name) in self.objects:
-            self.state(pod, "Failed" if status else "Succeeded", {"terminated": {"exitCode": status}}, container["image"])
+            self.state(
+                pod, "Failed" if status else "Succeeded", {"terminated": {"exitCode": status}}, container["image"]
+            )
         return status, disrupted
 
     def state(self, pod: Object, phase: str, state: Object, image: str) -> None:

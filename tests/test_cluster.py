@@ -1,5 +1,6 @@
 """The submitter's client against an API server over real HTTP, with the faults that API servers have."""
 
+import os
 import signal
 import threading
 import time
@@ -28,8 +29,8 @@ def cluster(server: ApiServer) -> Cluster:
 
 def job(script: str, name: str = "job", **spec: Any) -> dict:
     policy = [
-        {"action": "FailJob", "onExitCodes": {"values": [3]}},
-        {"action": "Ignore", "onExitCodes": {"values": [75]}},
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}},
+        {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [75]}},
     ]
     container = {"name": "stage", "image": "tidemill-cpu", "command": ["sh", "-c", script]}
     template = {"spec": {"containers": [container]}}
@@ -154,7 +155,9 @@ def test_no_such_image_ends_the_job(server: ApiServer, cluster: Cluster) -> None
 
 
 def test_a_pending_pod_says_why_and_runs_when_it_may(server: ApiServer, cluster: Cluster) -> None:
-    server.unschedulable = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. preemption: 0/3 nodes are available."
+    server.unschedulable = (
+        "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. preemption: 0/3 nodes are available."
+    )
     cluster.create(job("echo"))
     said: list[str] = []
     watcher = threading.Thread(target=cluster.follow, args=("job", said.append))
@@ -178,7 +181,7 @@ def test_a_killed_pod_is_replaced(server: ApiServer, cluster: Cluster, tmp_path:
     _, process = server.pod_of("job")
     while not mark.exists():
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)
     watcher.join(60)
     assert logged(said) == ["done"]
     assert len(server.started) == 2
@@ -188,7 +191,10 @@ def test_a_killed_pod_is_replaced(server: ApiServer, cluster: Cluster, tmp_path:
     ("message", "words"),
     [
         ("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", "0 of 3 nodes have a free nvidia.com/gpu"),
-        ("0/2 nodes are available: 1 Insufficient memory, 1 Insufficient cpu.", "too little free memory; too little free cpu"),
+        (
+            "0/2 nodes are available: 1 Insufficient memory, 1 Insufficient cpu.",
+            "too little free memory; too little free cpu",
+        ),
         (
             "0/5 nodes are available: 5 node(s) had untolerated taint {dedicated: ml}.",
             "5 of 5 nodes are kept for dedicated (cluster.tolerations in k8s/params.yaml)",
