@@ -175,8 +175,10 @@ class ApiServer:
             if (kind, name) not in self.objects:
                 return 404, {"reason": "NotFound", "message": f"{kind} {name} not found"}
             if method == "DELETE":
+                gone = self.objects[kind, name]
                 self.delete(kind, name)
-                return 200, {"kind": "Status", "status": "Success"}
+                status = {"kind": "Status", "status": "Success"}
+                return 200, gone if kind == "persistentvolumeclaims" else status  # as the real one does
             return 200, self.objects[kind, name]
 
     def select(self, kind: str, query: dict[str, str]) -> list[Object]:
@@ -283,6 +285,7 @@ class ApiServer:
             failures += action != "Ignore"
             if failures > limit:
                 return self.conclude(job, "Failed", "BackoffLimitExceeded", "Job has reached the backoff limit")
+        return None
 
     def action(self, job: Object, status: int, disrupted: bool) -> str:
         for rule in job["spec"].get("podFailurePolicy", {}).get("rules", []):

@@ -124,13 +124,13 @@ def test_an_expired_token_is_read_again(server: ApiServer, cluster: Cluster) -> 
 
 def test_a_token_that_stays_expired(server: ApiServer, cluster: Cluster) -> None:
     server.token = "second"
-    with pytest.raises(BadInput, match="does not know you .401.; log in to the cluster again"):
+    with pytest.raises(BadInput, match=r"does not know you .401.; log in to the cluster again"):
         cluster.create(job("echo"))
 
 
 def test_no_permission_names_verb_and_resource(server: ApiServer, cluster: Cluster) -> None:
     server.faults.append(Fault("POST .*jobs", 403))
-    with pytest.raises(BadInput, match="you may not create jobs in namespace tidemill"):
+    with pytest.raises(BadInput, match=r"you may not create jobs in namespace tidemill"):
         cluster.create(job("echo"))
 
 
@@ -138,10 +138,10 @@ def test_no_cluster(server: ApiServer, cluster: Cluster, monkeypatch: pytest.Mon
     cluster.patience = 0.5
     server.http.shutdown()
     server.http.server_close()
-    with pytest.raises(BadInput, match="no cluster: http://127.0.0.1:.* does not answer"):
+    with pytest.raises(BadInput, match=r"no cluster: http://127.0.0.1:.* does not answer"):
         cluster.create(job("echo"))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
-    with pytest.raises(BadInput, match="no cluster: .*; set KUBECONFIG, or run here with EXECUTOR=local"):
+    with pytest.raises(BadInput, match=r"no cluster: .*; set KUBECONFIG, or run here with EXECUTOR=local"):
         Cluster("tidemill")
 
 

@@ -162,7 +162,7 @@ def test_an_unknown_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     text = (REPOSITORY / "k8s/params.yaml").read_text().replace("  queue:", "  queu:")
     monkeypatch.setattr(jobs, "FILE", tmp_path / "params.yaml")
     jobs.FILE.write_text(text)
-    with pytest.raises(BadInput, match="cluster.queu: unknown key; did you mean 'queue'"):
+    with pytest.raises(BadInput, match=r"cluster.queu: unknown key; did you mean 'queue'"):
         jobs.load_settings()
 
 
@@ -172,5 +172,5 @@ def test_a_gpu_that_params_ask_for_and_no_pod_has(tmp_path: Path, monkeypatch: p
     read = jobs.params.read
     asked = {**read(REPOSITORY / "params.yaml"), "train": {"device": "cuda"}}
     monkeypatch.setattr(jobs.params, "read", lambda file=None: asked if file is None else read(file))
-    with pytest.raises(BadInput, match="train.device is cuda; k8s/params.yaml: give resources.train a line `gpus: 1`"):
+    with pytest.raises(BadInput, match=r"train.device is cuda; k8s/params.yaml: give resources.train a line `gpus: 1`"):
         jobs.image("train", settings)
