@@ -134,7 +134,11 @@ def _used(repo: Any, only: Collection[str]) -> dict[str, str]:
 def _check_objects(odb: Any, where: str, advice: str, oids: Iterable[str]) -> Iterator[Line]:
     for oid in sorted(oids):
         path = odb.oid_to_path(oid)
-        found = _hash(odb, path)
+        try:
+            found = _hash(odb, path)
+        except Exception as error:  # each kind of store has errors of its own
+            yield f"{where} {oid}", f"{where} object {path} cannot be read: {type(error).__name__}: {error}"
+            continue
         problem = f"{where} object {path} holds {found}, not {oid}; `make forget OBJECT={oid}` removes it, {advice}"
         yield f"{where} {oid}", None if found == oid.removesuffix(".dir") else problem
 
