@@ -3,7 +3,7 @@
 A small repository of real stages is brought from nothing to everything delivered, and its whole process group is
 killed at a random moment again and again, in one of four acts: a stage (`stages/run`), hashing and writing dvc.lock
 (`dvc repro`), a push, a submission to the stand-in cluster. After each kill the same command is given again until it
-ends; what it must reach is the undisturbed run's dvc.lock and root hashes, and no pod more than one for each Job. Prints
+ends; it must reach the undisturbed run's dvc.lock and root hashes, and no pod more than one for each Job. Prints
 the seed, and a line for each act; exit status 1 if anything differs. CI runs a small sample (tests/test_kills.py).
 """
 
