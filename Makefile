@@ -103,8 +103,5 @@ lock: ## resolve locks/*.in anew
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-# What is written in a rule's own shell is exported: stages/run reads it.
-export EXECUTOR
-
 .PHONY: k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop forget remote
 .PHONY: help run setup test lint verify trace report score profile bench bench-gpu images images-lock images-push lock clean

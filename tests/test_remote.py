@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import s3fs
 from clones import Street
 
 pytestmark = pytest.mark.timeout(600)
@@ -30,7 +31,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
         port = probe.getsockname()[1]
     words = [RCLONE, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "key,secret", str(folder)]
     log = (folder.parent / "rclone.log").open("w")
-    process = subprocess.Popen([*words, "--vfs-cache-mode", "off", "--dir-cache-time", "0s"], stdout=log, stderr=log)
+    process = subprocess.Popen([*words, "--vfs-cache-mode", "off"], stdout=log, stderr=log)
     give_up = time.monotonic() + 60
     while True:
         with socket.socket() as probe:
@@ -107,10 +108,11 @@ def test_a_flipped_byte_in_any_object_of_the_remote_is_named_and_healed(pushed: 
         assert healed.returncode == 0, healed.stdout
 
 
-def test_a_missing_object_of_the_remote_is_named_and_healed(pushed: tuple[Street, Path]) -> None:
+def test_a_missing_object_of_the_remote_is_named_and_healed(pushed: tuple[Street, Path], s3: tuple[str, Path]) -> None:
     street, store = pushed
     gone = min(path for path in store.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
-    gone.unlink()
+    server = s3fs.S3FileSystem(key="key", secret="secret", endpoint_url=s3[0])
+    server.rm(gone.relative_to(s3[1]).as_posix())
     oid = gone.parent.name + gone.name
     found = verify(street)
     assert found.returncode == 3

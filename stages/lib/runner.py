@@ -85,7 +85,7 @@ def executor() -> str:
     """
     if "TIDEMILL_IMAGE_KIND" in os.environ:
         return "local"
-    word = os.environ.get("EXECUTOR", "local")
+    word = os.environ.get("EXECUTOR") or "local"
     if word in ("local", "container"):
         return word
     if word == "kubernetes":
