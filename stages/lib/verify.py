@@ -97,25 +97,40 @@ def check_remote(only: Collection[str] = ()) -> Iterator[Line]:
 
 
 def forget(oid: str) -> int:
-    """Remove object `oid` from the cache and the default remote where its bytes are not what its name says, and what
-    DVC remembers of the remote: it would not push again what it believes to be there."""
+    """Remove object `oid` from the cache and the default remote where its bytes are not what its name says.
+
+    Of the remote the listings of folders that name it go too, and DVC's index: where a folder's listing is there, DVC
+    believes its files to be there, and pushes none of them again.
+    """
     from dvc_data.hashfile.db import get_index
 
     repo = _repo()
-    places = {"cache": repo.cache.local}
-    if repo.config["core"].get("remote"):
-        places["remote"] = repo.cloud.get_remote_odb()
-    for where, odb in places.items():
-        get_index(odb).clear()
+    remote = repo.cloud.get_remote_odb() if repo.config["core"].get("remote") else None
+    for where, odb in {"cache": repo.cache.local, "remote": remote}.items():
+        if odb is None:
+            continue
         path = odb.oid_to_path(oid)
         if not odb.fs.exists(path):
             print(f"{where}: no object {oid}")
         elif (found := _hash(odb, path)) == oid.removesuffix(".dir"):
             print(f"{where}: object {oid} is sound and stays")
+            continue
         else:
             odb.fs.remove(path)
             print(f"{where}: removed {path}, which held {found}")
+        get_index(odb).clear()
+        for listing in _listings(repo, oid) if odb is remote else []:
+            if odb.fs.exists(odb.oid_to_path(listing)):
+                odb.fs.remove(odb.oid_to_path(listing))
+                print(f"{where}: removed the listing {listing}, so that `dvc push` looks at its files again")
     return OK
+
+
+def _listings(repo: Any, oid: str) -> list[str]:
+    """The folders of dvc.lock that hold object `oid`."""
+    folders = [out for out in repo.index.outs if out.hash_info and out.hash_info.isdir]
+    listed = {out.hash_info.value: {entry.value for _, _, entry in out.get_obj() or ()} for out in folders}
+    return sorted(folder for folder, files in listed.items() if oid in files)
 
 
 def _used(repo: Any, only: Collection[str]) -> dict[str, str]:
