@@ -6,7 +6,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-ENGINE ?= $(firstword $(shell command -v podman docker))
 # The locks' resolver; it needs no torch and lives apart from the environment that it locks.
 UV := .tidemill/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-package llm --no-emit-package llama-cpp-python
@@ -15,7 +14,7 @@ help: ## list these targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
 
 run: $(READY) ## (the default) run what is stale of the pipeline, then print the summary
-	@$(BIN)/dvc repro
+	@$(if $(filter kubernetes,$(EXECUTOR)),$(BIN)/python -m k8s.submit run,$(BIN)/dvc repro)
 	@cat report/summary.txt
 
 setup: $(READY) ## make the virtual environment from the lock
@@ -39,6 +38,12 @@ lint: $(READY) ## check style, types and the rules of who may import whom
 
 verify: $(READY) ## re-hash every artifact here; REMOTE=1 walks the DVC cache and the remote too
 	@$(BIN)/python -m stages.lib.verify $(if $(REMOTE),--remote)
+
+forget: $(READY) ## remove a damaged object that verify named from cache and remote: make forget OBJECT=…
+	@$(BIN)/python -m stages.lib.verify --forget $(OBJECT)
+
+remote: $(READY) ## where `dvc push` and pods put artifacts: make remote URL=s3://bucket/path (ENDPOINT=…)
+	@$(BIN)/python -m stages.lib.remote $(URL) $(ENDPOINT)
 
 trace: $(READY) ## print a row's whole chain, back to the raw function: make trace ID=…
 	@$(BIN)/python -m stages.lib.trace $(ID)
@@ -79,17 +84,44 @@ bench-gpu: $(READY) ## measure what needs a GPU
 	$(BIN)/python bench/kcenter_gpu.py
 	$(BIN)/python bench/train_gpu.py
 
-images: ## build the image of the CPU stages, with podman or docker
-	@[ -n "$(ENGINE)" ] || { echo "make images needs podman or docker"; exit 1; }
-	$(ENGINE) build --file containers/cpu.Containerfile --tag tidemill-cpu .
+images: $(READY) ## build the images: make images IMAGES="cpu score" (also gpu, teacher); BASE=… by digest
+	@$(BIN)/python -m containers.images build $(IMAGES) $(if $(BASE),--base $(BASE))
+
+images-lock: $(READY) ## lock the stages to the images of this machine: the stages of another one run again
+	@$(BIN)/python -m containers.images lock $(IMAGES)
+
+images-push: $(READY) ## push the images and lock them: make images-push REGISTRY=host/path
+	@$(BIN)/python -m containers.images push $(IMAGES) --registry "$(REGISTRY)"
+
+k8s-setup: $(READY) ## make the namespace, the account and the network policies on the cluster
+	@$(BIN)/python -m k8s.submit setup
+
+k8s-render: $(READY) ## print the manifests of the stages, no cluster needed: make k8s-render STAGE=train
+	@$(BIN)/python -m k8s.submit render $(STAGE)
+
+k8s-run: $(READY) ## run a stage and what it needs on the cluster: make k8s-run STAGE=train
+	@$(BIN)/python -m k8s.submit run $(STAGE)
+
+k8s-status: $(READY) ## list the stages on the cluster
+	@$(BIN)/python -m k8s.submit status
+
+k8s-logs: $(READY) ## follow a stage's log: make k8s-logs STAGE=train
+	@$(BIN)/python -m k8s.submit logs $(STAGE)
+
+k8s-stop: $(READY) ## delete a stage's Job: make k8s-stop STAGE=train
+	@$(BIN)/python -m k8s.submit stop $(STAGE)
 
 lock: ## resolve locks/*.in anew
 	@[ -x .tidemill/uv/bin/uv ] || { $(PYTHON) -m venv .tidemill/uv && .tidemill/uv/bin/pip install --quiet uv; }
 	$(UV) locks/cpu.in --no-emit-package torch --override locks/cpu-overrides.txt --output-file locks/cpu.txt
 	$(UV) locks/cpu.in locks/dev.in --no-emit-package torch --constraint locks/cpu.txt --override locks/cpu-overrides.txt --output-file locks/dev.txt
+	$(UV) locks/score.in --constraint locks/cpu.txt --output-file locks/score.txt
+	$(UV) locks/teacher-llama.in --constraint locks/cpu.txt --output-file locks/teacher-llama.txt
+	$(UV:--universal=--python-platform linux) locks/teacher-vllm.in --output-file locks/teacher-vllm.txt
 	$(UV) locks/cpu.in locks/cuda.in --constraint locks/cpu.txt --override locks/cuda-overrides.txt --output-file locks/cuda.txt
 
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify trace report score show-example plan journal serve gguf profile soak bench bench-gpu images lock clean
+.PHONY: help run setup test lint verify forget remote trace report score show-example plan journal serve gguf profile soak
+.PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop lock clean

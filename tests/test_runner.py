@@ -37,7 +37,7 @@ def test_a_second_run_is_refused_naming_the_first(workspace: Workspace) -> None:
     state.mkdir(parents=True)
     with (state / "filter.lock").open("w+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.write("4242")
+        lock.write("process 4242")
         lock.flush()
         ran = workspace.run("filter")
     assert ran.returncode == 3

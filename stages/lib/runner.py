@@ -3,6 +3,9 @@
     stages/run STAGE[@KEY]       run it (dvc.yaml calls exactly this)
     stages/run STAGE --help      what it reads, writes and does
 
+EXECUTOR says where: local (the default), container (in its image, docs/containers.md); a stage that belongs on a
+cluster is submitted by `EXECUTOR=kubernetes make` (docs/kubernetes.md).
+
 Exit status: 0 done and sealed; 3 bad input or configuration (never retried); 75 preempted,
 progress saved (retried at no cost); anything else is a crash.
 """
@@ -19,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from stages.lib import container
 from stages.lib.checkpoint import Preempted, stop_on_sigterm
 from stages.lib.errors import BadInput
 
@@ -55,12 +59,16 @@ def _run(arguments: list[str]) -> int:
         print(__doc__)
         return DONE if arguments else BAD_INPUT
     name, _, key = arguments[0].partition("@")
-    module = _import(name)
+    _check_name(name)
     if {"-h", "--help"} & set(arguments[1:]):
-        print(module.__doc__)
+        print(importlib.import_module(f"stages.{name}").__doc__)
         return DONE
     if len(arguments) > 1:
         raise BadInput(f"stages/run takes one stage; {arguments[1]!r} is one word too many")
+    if executor() == "container":
+        container.execute(arguments[0])
+    container.check_image()
+    module = importlib.import_module(f"stages.{name}")
     stage: Callable[..., None] = module.main
     with _lock(_process(arguments[0])):
         (STATE / f"{_process(arguments[0])}.json").unlink(missing_ok=True)
@@ -76,11 +84,28 @@ def _process(stage: str) -> str:
     return stage if rank is None else f"{stage}.rank{rank}"
 
 
-def _import(name: str):  # type: ignore[no-untyped-def]
+def executor() -> str:
+    """Where this process is to run its stage: "local" or "container"; an image's own process is where it belongs.
+
+    Raises `BadInput` for "kubernetes", which no single stage can be asked for through `dvc`, and unknown words.
+    """
+    if "TIDEMILL_IMAGE_KIND" in os.environ:
+        return "local"
+    word = os.environ.get("EXECUTOR") or "local"
+    if word in ("local", "container"):
+        return word
+    if word == "kubernetes":
+        raise BadInput(
+            "EXECUTOR=kubernetes: the cluster's result is not in DVC's run cache, and this process would compute here; "
+            "`EXECUTOR=kubernetes make` submits what is stale and fetches it"
+        )
+    raise BadInput(f"EXECUTOR={word}: it takes local, container or kubernetes")
+
+
+def _check_name(name: str) -> None:
     known = sorted(path.stem for path in Path(__file__).parent.parent.glob("[a-z]*.py"))
     if name not in known:
         raise BadInput(f"no stage {name!r}; the stages are {', '.join(known)}")
-    return importlib.import_module(f"stages.{name}")
 
 
 def _lock(stage: str) -> IO[str]:
@@ -93,10 +118,10 @@ def _lock(stage: str) -> IO[str]:
     except BlockingIOError:
         lock.seek(0)
         raise BadInput(
-            f"{stage} is already running as process {lock.read().strip() or '?'}; wait for it or stop it"
+            f"{stage} is already running as {lock.read().strip() or 'process ?'}; wait for it or stop it"
         ) from None
     lock.truncate(0)
-    lock.write(str(os.getpid()))
+    lock.write(os.environ.get("TIDEMILL_PROCESS") or f"process {os.getpid()}")
     lock.flush()
     return lock
 

@@ -2,13 +2,14 @@
 
     make verify             every artifact against its seal, every output against dvc.lock
     make verify REMOTE=1    every object of the DVC cache and of the default remote as well
+    make forget OBJECT=…    remove an object that is damaged from the cache and the remote, so that it can be healed
 
 DVC trusts modification times and never re-hashes its cache (docs/architecture.md, section 4), so
 nothing here does: each byte is read. Exit status 0 when all is well, 3 otherwise.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -20,8 +21,12 @@ OK, BAD = 0, 3
 
 def main(arguments: list[str]) -> int:
     """Print a line for each thing checked and return the exit status."""
+    if arguments[:1] == ["--forget"] and len(arguments) == 2:
+        return forget(arguments[1])
     if unknown := set(arguments) - {"--remote"}:
-        print(f"verify: unknown argument {unknown.pop()}; it takes --remote or nothing", file=sys.stderr)
+        print(
+            f"verify: unknown argument {unknown.pop()}; it takes --remote, --forget OBJECT or nothing", file=sys.stderr
+        )
         return BAD
     console = Console(soft_wrap=True, highlight=False)
     checks = [check_artifacts(), check_outputs()]
@@ -70,33 +75,93 @@ def check_outputs() -> Iterator[Line]:
 
 def check_cache() -> Iterator[Line]:
     """Every object of the DVC cache against the hash that is its name."""
-    advice = "remove that file, then `dvc pull` or `dvc repro`"
-    yield from _check_objects(_repo().cache.local, "cache", advice)
+    cache = _repo().cache.local
+    yield from _check_objects(cache, "cache", "then `dvc pull` or `dvc repro` brings it again", cache.all())
 
 
-def check_remote() -> Iterator[Line]:
-    """Every object of the default remote against the hash that is its name, and that none is missing."""
+def check_remote(only: Collection[str] = ()) -> Iterator[Line]:
+    """Every object of the default remote (or the objects `only`, and what folders among them list) against the hash
+    that is its name, and that none is missing."""
     repo = _repo()
     if not repo.config["core"].get("remote"):
-        yield "remote", "no default remote; set one with `dvc remote add --default NAME URL`"
+        yield "remote", "no default remote; set one with `make remote URL=s3://bucket/path`"
         return
     odb = repo.cloud.get_remote_odb()
-    yield from _check_objects(odb, "remote", "remove that object, then `dvc push` from a workspace that verifies")
+    wanted = _used(repo, only)
     present = set(odb.all())
+    held = sorted(present & wanted.keys()) if only else present
+    yield from _check_objects(odb, "remote", "then `dvc push` from a workspace that verifies", held)
+    for oid, name in wanted.items():
+        if oid not in present:
+            yield name, f"{name}: object {oid} is not in the remote; `make forget OBJECT={oid}`, then `dvc push {name}`"
+
+
+def forget(oid: str) -> int:
+    """Remove object `oid` from the cache and the default remote where its bytes are not what its name says.
+
+    Of the remote the listings of folders that name it go too, and DVC's index: where a folder's listing is there, DVC
+    believes its files to be there, and pushes none of them again.
+    """
+    from dvc_data.hashfile.db import get_index
+
+    repo = _repo()
+    remote = repo.cloud.get_remote_odb() if repo.config["core"].get("remote") else None
+    for where, odb in {"cache": repo.cache.local, "remote": remote}.items():
+        if odb is None:
+            continue
+        path = odb.oid_to_path(oid)
+        if not odb.fs.exists(path):
+            print(f"{where}: no object {oid}")
+        elif (found := _hash(odb, path)) == oid.removesuffix(".dir"):
+            print(f"{where}: object {oid} is sound and stays")
+            continue
+        else:
+            odb.fs.remove(path)
+            print(f"{where}: removed {path}, which held {found}")
+        get_index(odb).clear()
+        for listing in _listings(repo, oid) if odb is remote else []:
+            if odb.fs.exists(odb.oid_to_path(listing)):
+                odb.fs.remove(odb.oid_to_path(listing))
+                print(f"{where}: removed the listing {listing}, so that `dvc push` looks at its files again")
+    return OK
+
+
+def _listings(repo: Any, oid: str) -> list[str]:
+    """The folders of dvc.lock that hold object `oid`."""
+    folders = [out for out in repo.index.outs if out.hash_info and out.hash_info.isdir]
+    listed = {out.hash_info.value: {entry.value for _, _, entry in out.get_obj() or ()} for out in folders}
+    return sorted(folder for folder, files in listed.items() if oid in files)
+
+
+def _used(repo: Any, only: Collection[str]) -> dict[str, str]:
+    """Every object that the outputs in dvc.lock are made of (or those `only`), and the output's name."""
+    found: dict[str, str] = {}
     for out in repo.index.outs:
-        if out.hash_info and out.hash_info.value not in present:
-            name = repo.fs.relpath(out.fs_path)
-            yield name, f"{name}: object {out.hash_info.value} is not in the remote; run `dvc push {name}`"
+        if not out.hash_info or (only and out.hash_info.value not in only):
+            continue
+        name = repo.fs.relpath(out.fs_path)
+        found[out.hash_info.value] = name
+        if out.hash_info.isdir and (listed := out.get_obj()):
+            found.update({entry.value: name for _, _, entry in listed})
+    return found
 
 
-def _check_objects(odb: Any, where: str, advice: str) -> Iterator[Line]:
+def _check_objects(odb: Any, where: str, advice: str, oids: Iterable[str]) -> Iterator[Line]:
+    for oid in sorted(oids):
+        path = odb.oid_to_path(oid)
+        try:
+            found = _hash(odb, path)
+        except Exception as error:  # each kind of store has errors of its own
+            yield f"{where} {oid}", f"{where} object {path} cannot be read: {type(error).__name__}: {error}"
+            continue
+        problem = f"{where} object {path} holds {found}, not {oid}; `make forget OBJECT={oid}` removes it, {advice}"
+        yield f"{where} {oid}", None if found == oid.removesuffix(".dir") else problem
+
+
+def _hash(odb: Any, path: str) -> str:
     from dvc_data.hashfile.hash import hash_file
 
-    for oid in sorted(odb.all()):
-        path = odb.oid_to_path(oid)
-        _, found = hash_file(path, odb.fs, "md5")
-        same = found.value == oid.removesuffix(".dir")
-        yield f"{where} {oid}", None if same else f"{where} object {path} holds {found.value}, not {oid}; {advice}"
+    return str(hash_file(path, odb.fs, "md5")[1].value)
 
 
 def _repo() -> Any:

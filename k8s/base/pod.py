@@ -1,0 +1,202 @@
+"""What a pod does for a stage: `pod.py fetch run deliver`, or one of the three (score runs without a network).
+
+fetch    checks out the exact commit and pulls the stage's inputs by hash
+run      runs the stage as everywhere, through `dvc repro --single-item`
+deliver  pushes outputs, then DVC's run cache, then the result record KEY.json
+
+Told by the environment (a ConfigMap): STAGE, KEY, COMMIT, REPOSITORY ("" for a bundle beside the data), LOCK (sha256
+of dvc.lock beside the data), REMOTE (its DVC configuration, JSON), WORKSPACE. It stands alone: the code that it
+checks out is not there yet when it starts. Exit status: the stage's own; 3 for what no further pod could do.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+BAD_INPUT, CRASHED = 3, 1
+STAGE = os.environ["STAGE"]
+COMMIT = os.environ["COMMIT"]
+WORKSPACE = Path(os.environ.get("WORKSPACE", "/workspace"))
+DVC = [sys.executable, "-m", "dvc"]
+
+
+def main(phases: list[str]) -> int:
+    """Run the phases in turn; the first status that is not 0 is the pod's."""
+    os.environ.update(DVC_NO_ANALYTICS="true", DVC_GLOBAL_CONFIG_DIR="/nonexistent", DVC_SITE_CACHE_DIR=_site())
+    WORKSPACE.mkdir(parents=True, exist_ok=True)
+    os.chdir(WORKSPACE)
+    _trust_workspace()
+    for phase in phases:
+        status = {"fetch": fetch, "run": run, "deliver": deliver}[phase]()
+        if status:
+            return status
+    return 0
+
+
+def fetch() -> int:
+    """The commit, the lock and the inputs, in WORKSPACE; what an earlier pod saved there stays."""
+    if not _checkout():
+        return BAD_INPUT
+    _add_remote(Path())
+    if wanted := os.environ.get("LOCK"):
+        _get(f"tidemill/locks/{wanted}", Path("dvc.lock"))
+        found = hashlib.sha256(Path("dvc.lock").read_bytes()).hexdigest()
+        if found != wanted:
+            return _refuse(f"dvc.lock on the remote holds {found}, not {wanted}; submit the stage again")
+    inputs = _inputs()
+    _say(f"pulling {', '.join(inputs) or 'nothing'}")
+    if inputs and _dvc("pull", "--quiet", *inputs):
+        _say("an input is missing or damaged on the remote; `make verify REMOTE=1` where you submitted names it")
+        return CRASHED
+    return 0
+
+
+def run() -> int:
+    """The stage by `dvc repro`, which turns every status into 255: the true one is in .tidemill/run."""
+    record = Path(f".tidemill/run/{STAGE}.json")
+    record.unlink(missing_ok=True)
+    process = subprocess.Popen([*DVC, "repro", "--single-item", STAGE], env={**os.environ, "EXECUTOR": "local"})
+
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        lock = Path(f".tidemill/run/{STAGE}.lock")  # DVC does not pass SIGTERM on to the stage
+        found = re.search(r"process (\d+)", lock.read_text()) if lock.is_file() else None
+        os.kill(int(found[1]) if found else process.pid, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
+    status = process.wait()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if status and record.is_file():
+        return int(json.loads(record.read_text())["status"]) or CRASHED
+    return CRASHED if status else 0
+
+
+def deliver() -> int:
+    """Objects before the run cache that names them: killed between the two, nobody is sent to what is not there."""
+    for words in (["push", "--quiet", STAGE], ["push", "--quiet", "--run-cache", STAGE]):
+        if _dvc(*words):
+            return CRASHED
+    record = json.dumps(_result(), indent=1, sort_keys=True)
+    Path(".tidemill/result.json").write_text(record + "\n")
+    _put(Path(".tidemill/result.json"), f"tidemill/results/{os.environ['KEY']}.json")
+    _say(f"delivered {record}")
+    return 0
+
+
+def _result() -> dict[str, Any]:
+    outs = _outs()
+    seals = {out: Path(out) / "artifact.json" for out in outs}
+    roots = {out: json.loads(seal.read_text())["root"] for out, seal in seals.items() if seal.is_file()}
+    return {"stage": STAGE, "key": os.environ["KEY"], "outs": outs, "roots": roots}
+
+
+def _checkout() -> bool:
+    """COMMIT in WORKSPACE, exactly; False, with the reason said, if it cannot be reached."""
+    shutil.rmtree(".dvc/tmp", ignore_errors=True)  # a killed pod's locks
+    _git("init", "--quiet")
+    if _git("cat-file", "-e", f"{COMMIT}^{{commit}}", quiet=True):
+        repository = os.environ.get("REPOSITORY")
+        if repository:
+            status = _git("fetch", "--quiet", "--depth", "1", repository, COMMIT)
+            where = f"{repository}: push it there (`git push`)"
+        else:
+            _get(f"tidemill/bundles/{COMMIT}.bundle", Path(".git/submitted.bundle"))
+            status = _git("fetch", "--quiet", ".git/submitted.bundle", "HEAD")
+            where = "the bundle beside the data: submit the stage again"
+        if status or _git("cat-file", "-e", f"{COMMIT}^{{commit}}", quiet=True):
+            _refuse(f"commit {COMMIT} cannot be fetched from {where}")
+            return False
+    return _git("checkout", "--quiet", "--force", "--detach", COMMIT) == 0
+
+
+def _inputs() -> list[str]:
+    """What the stage reads of what other stages make."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        made = {out.fs_path for out in repo.index.outs}
+        (stage,) = repo.stage.collect(STAGE)
+        return sorted(repo.fs.relpath(dep.fs_path) for dep in stage.deps if dep.fs_path in made)
+
+
+def _outs() -> dict[str, str]:
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        (stage,) = repo.stage.collect(STAGE)
+        return {repo.fs.relpath(out.fs_path): out.hash_info.value for out in stage.outs}
+
+
+def _add_remote(where: Path) -> None:
+    """Make REMOTE the default, checked on every read: a bad object must not arrive without a word."""
+    options = json.loads(os.environ["REMOTE"])
+    url = options.pop("url")
+    dvc = [*DVC, "remote"]
+    subprocess.run([*dvc, "add", "--local", "--quiet", "--force", "--default", "pod", url], cwd=where, check=True)
+    for key, value in {"verify": "true", **options}.items():
+        subprocess.run([*dvc, "modify", "--local", "--quiet", "pod", key, str(value)], cwd=where, check=True)
+
+
+def _remote() -> Any:
+    """(file system, path) of the remote, by way of an empty repository: the real one may not be there yet."""
+    from dvc.repo import Repo
+
+    folder = Path(tempfile.mkdtemp())
+    subprocess.run([*DVC, "init", "--quiet", "--no-scm"], cwd=folder, check=True)
+    _add_remote(folder)
+    with Repo(str(folder)) as repo:
+        remote = repo.cloud.get_remote()
+        return remote.fs, remote.path
+
+
+def _get(name: str, target: Path) -> None:
+    fs, root = _remote()
+    fs.get_file(fs.join(root, *name.split("/")), str(target))
+
+
+def _put(source: Path, name: str) -> None:
+    fs, root = _remote()
+    path = fs.join(root, *name.split("/"))
+    fs.makedirs(fs.parent(path), exist_ok=True)
+    fs.put_file(str(source), path)
+
+
+def _dvc(*words: str) -> int:
+    return subprocess.run([*DVC, *words], check=False).returncode
+
+
+def _git(*words: str, quiet: bool = False) -> int:
+    output = subprocess.DEVNULL if quiet else None
+    return subprocess.run(["git", *words], check=False, stdout=output, stderr=output).returncode
+
+
+def _trust_workspace() -> None:
+    """A volume belongs to its file system's owner, and git would not trust it."""
+    home = Path(tempfile.mkdtemp())
+    (home / "gitconfig").write_text("[safe]\n\tdirectory = *\n[user]\n\tname = pod\n\temail = pod@localhost\n")
+    os.environ["GIT_CONFIG_GLOBAL"] = str(home / "gitconfig")
+
+
+def _site() -> str:
+    return tempfile.mkdtemp()
+
+
+def _say(message: str) -> None:
+    print(f"pod: {message}", file=sys.stderr, flush=True)
+
+
+def _refuse(message: str) -> int:
+    _say(message)
+    return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,196 @@
+"""DVC's remote: a real S3 server (rclone), what is damaged or missing in it or in the cache found, named and healed."""
+
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import s3fs
+from clones import Street
+
+pytestmark = pytest.mark.timeout(600)
+RCLONE = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The endpoint of an S3 server that checks credentials, and the folder that it serves."""
+    if not RCLONE:
+        pytest.skip("rclone, which serves S3, is not here")
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "bucket").mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [RCLONE, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "key,secret", str(folder)]
+    log = (folder.parent / "rclone.log").open("w")
+    process = subprocess.Popen([*words, "--vfs-cache-mode", "off"], stdout=log, stderr=log)
+    give_up = time.monotonic() + 60
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert process.poll() is None and time.monotonic() < give_up
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}", folder
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Street:
+    """A repository whose two stages have run, with no remote yet."""
+    street = Street(tmp_path_factory.mktemp("made") / "host", "")
+    ran = street.dvc("repro")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    street.commit()
+    return street
+
+
+@pytest.fixture
+def pushed(made: Street, s3: tuple[str, Path], credentials: None) -> tuple[Street, Path]:
+    """The repository with everything pushed to S3, under a path of its own, and where its objects lie."""
+    name = f"store-{random.randrange(1 << 40)}"
+    ran = made.run("stages.lib.remote", f"s3://bucket/{name}", s3[0])
+    assert ran.returncode == 0, ran.stderr
+    assert f"s3://bucket/{name} is the default remote" in ran.stdout
+    made.commit()
+    ran = made.dvc("push", "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    return made, s3[1] / "bucket" / name / "files/md5"
+
+
+def verify(street: Street) -> subprocess.CompletedProcess[str]:
+    return street.run("stages.lib.verify", "--remote")
+
+
+def test_a_fresh_clone_pulls_by_tag_and_verifies(pushed: tuple[Street, Path], tmp_path: Path) -> None:
+    street, _ = pushed
+    street.git("tag", "--force", "v1")
+    other = street.clone(tmp_path / "clone")
+    assert other.dvc("pull", "--quiet").returncode == 0
+    ran = verify(other)
+    assert ran.returncode == 0, ran.stdout
+    assert ran.stdout.rstrip().endswith("0 damaged")
+    got = other.run("dvc", "get", str(street.path), "data/corpus", "--rev", "v1", "--out", "elsewhere")
+    assert got.returncode == 0, got.stderr
+    assert (other.path / "elsewhere/artifact.json").is_file()
+
+
+def test_a_flipped_byte_in_any_object_of_the_remote_is_named_and_healed(pushed: tuple[Street, Path]) -> None:
+    street, store = pushed
+    objects = sorted(path for path in store.rglob("*") if path.is_file())
+    assert len(objects) >= 6
+    for damaged in random.Random(6).sample(objects, 2):
+        oid = damaged.parent.name + damaged.name
+        flip(damaged)
+        found = verify(street)
+        assert found.returncode == 3
+        command = named(found.stdout, oid)
+        assert street.run(*command).returncode == 0
+        assert not damaged.exists()
+        assert street.dvc("push", "--quiet").returncode == 0
+        healed = verify(street)
+        assert healed.returncode == 0, healed.stdout
+
+
+def test_a_missing_object_of_the_remote_is_named_and_healed(pushed: tuple[Street, Path], s3: tuple[str, Path]) -> None:
+    street, store = pushed
+    gone = min(path for path in store.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
+    server = s3fs.S3FileSystem(key="key", secret="secret", endpoint_url=s3[0])
+    server.rm(gone.relative_to(s3[1]).as_posix())
+    oid = gone.parent.name + gone.name
+    found = verify(street)
+    assert found.returncode == 3
+    assert f"object {oid} is not in the remote" in " ".join(found.stdout.split())
+    assert street.run(*named(found.stdout, oid)).returncode == 0
+    assert street.dvc("push", "--quiet").returncode == 0
+    assert verify(street).returncode == 0
+
+
+def test_a_flipped_byte_in_the_cache_is_named_and_healed_and_not_spread(pushed: tuple[Street, Path]) -> None:
+    street, _ = pushed
+    cache = street.path / ".dvc/cache/files/md5"
+    damaged = min(path for path in cache.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
+    flip(damaged)
+    oid = damaged.parent.name + damaged.name
+    found = verify(street)
+    assert found.returncode == 3
+    assert street.run(*named(found.stdout, oid)).returncode == 0
+    assert street.dvc("pull", "--quiet").returncode == 0
+    healed = verify(street)
+    assert healed.returncode == 0, healed.stdout
+
+
+def test_a_damaged_object_is_never_pulled(pushed: tuple[Street, Path], tmp_path: Path) -> None:
+    street, store = pushed
+    damaged = min(path for path in store.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
+    good = damaged.read_bytes()
+    flip(damaged)
+    other = street.clone(tmp_path / "clone")
+    ran = other.dvc("pull")
+    assert ran.returncode != 0
+    bad = damaged.read_bytes()
+    everything = [path for path in other.path.rglob("*") if path.is_file()]
+    assert not [path for path in everything if path.stat().st_size == len(bad) and path.read_bytes() == bad]
+    damaged.write_bytes(good)
+
+
+def test_forgetting_leaves_what_is_sound(pushed: tuple[Street, Path]) -> None:
+    street, store = pushed
+    sound = min(path for path in store.rglob("*") if path.is_file())
+    ran = street.run("stages.lib.verify", "--forget", sound.parent.name + sound.name)
+    assert ran.returncode == 0 and "remote: object" in ran.stdout and "is sound and stays" in ran.stdout
+    assert sound.exists()
+
+
+def test_wrong_credentials_keep_the_old_remote(
+    pushed: tuple[Street, Path], s3: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    street, _ = pushed
+    before = (street.path / ".dvc/config").read_text()
+    ran = street.run("stages.lib.remote", "s3://bucket/other", s3[0], AWS_SECRET_ACCESS_KEY="wrong")
+    assert ran.returncode == 3
+    assert "s3://bucket/other cannot be written and read" in ran.stderr and "AWS_SECRET_ACCESS_KEY" in ran.stderr
+    assert (street.path / ".dvc/config").read_text() == before
+
+
+def test_a_url_with_a_password_is_not_committed(made: Street) -> None:
+    ran = made.run("stages.lib.remote", "ssh://me:secret@host/path")
+    assert ran.returncode == 3
+    assert "the URL holds a password" in ran.stderr
+
+
+def test_a_folder_is_a_remote(made: Street, tmp_path: Path) -> None:
+    ran = made.run("stages.lib.remote", str(tmp_path / "store"))
+    assert ran.returncode == 0, ran.stderr
+    assert made.dvc("push", "--quiet").returncode == 0
+    assert verify(made).returncode == 0
+
+
+def flip(path: Path) -> None:
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def named(output: str, oid: str) -> list[str]:
+    """The command that verify prints, as its words after `make` stand for."""
+    found = re.search(r"`make forget OBJECT=([0-9a-f.dir]+)`", output)
+    assert found and found[1] == oid, output
+    return ["stages.lib.verify", "--forget", oid]

@@ -1,0 +1,200 @@
+"""EXECUTOR=kubernetes from end to end: real stages through Jobs of a stand-in cluster, a real remote, real DVC."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from apiserver import ApiServer, Fault
+from clones import Street
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    with ApiServer(tmp_path / "cluster") as running:
+        monkeypatch.setenv("KUBECONFIG", str(running.kubeconfig))
+        yield running
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Street:
+    return make_street(tmp_path)
+
+
+def make_street(tmp_path: Path) -> Street:
+    remote = tmp_path / "remote"
+    street = Street(tmp_path / "host", str(remote))
+    street.edit("k8s/params.yaml", "k8s/params.yaml", lambda values: values["cluster"].update(remote=str(remote)))
+    street.commit()
+    return street
+
+
+def roots(street: Street) -> dict[str, str]:
+    seals = sorted((street.path / "data").rglob("artifact.json"))
+    return {str(seal.parent.relative_to(street.path)): json.loads(seal.read_text())["root"] for seal in seals}
+
+
+def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_nothing(
+    street: Street, server: ApiServer, tmp_path: Path
+) -> None:
+    street.git("clone", "--quiet", ".", str(tmp_path / "local"))
+    local = object.__new__(Street)
+    local.path = tmp_path / "local"
+    ran = local.dvc("repro")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+    ran = street.run("k8s.submit", "run")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert len(server.started) == 4, "collect's pod; filter, which needs no network, has three"
+    assert roots(street) == roots(local)
+    assert (street.path / "dvc.lock").read_text() == (local.path / "dvc.lock").read_text()
+    assert not [name for kind, name in server.objects if kind == "persistentvolumeclaims"], "no volume is left"
+
+    pods = len(server.started)
+    again = street.run("k8s.submit", "run")
+    assert again.returncode == 0 and "nothing is stale" in again.stdout
+    other = street.clone(tmp_path / "other")  # a colleague at the same commit, who has nothing yet
+    ran = other.run("k8s.submit", "run")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert roots(other) == roots(local)
+    assert len(server.started) == pods, "what is delivered is not run again"
+
+
+def test_a_killed_submitter_attaches_to_its_job(street: Street, server: ApiServer) -> None:
+    server.unschedulable = "0/1 nodes are available: 1 Insufficient cpu."
+    first = street.start("k8s.submit", "run", "collect")
+    assert first.stdout
+    assert any("pending: too little free cpu" in line for line in first.stdout)
+    first.send_signal(signal.SIGKILL)
+    first.wait(30)
+    second = street.start("k8s.submit", "run", "collect")
+    assert second.stdout
+    assert any("runs already; attached to it" in line for line in second.stdout)
+    server.unschedulable = ""
+    rest = second.stdout.read()
+    assert second.wait(120) == 0, rest
+    assert len(server.started) == 1
+    assert "data/functions" in roots(street)
+
+
+def test_two_users_and_an_api_server_with_faults_make_one_job(
+    street: Street, server: ApiServer, tmp_path: Path
+) -> None:
+    server.faults += [Fault("POST .*jobs", 500, after=True), Fault("watch", 410, times=2), Fault("log", 0, times=2)]
+    other = street.clone(tmp_path / "other")
+    ended: list[int] = []
+    users = [
+        threading.Thread(target=lambda who=who: ended.append(who.run("k8s.submit", "run", "collect").returncode))
+        for who in (street, other)
+    ]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    assert ended == [0, 0]
+    assert len(server.started) == 1
+    assert roots(street) == roots(other)
+
+
+@pytest.mark.parametrize("how", ["evicted", "killed"])
+def test_a_pod_that_is_lost_is_replaced_and_the_result_is_the_same(street: Street, server: ApiServer, how: str) -> None:
+    process = street.start("k8s.submit", "run", "collect")
+    assert process.stdout
+    for line in process.stdout:
+        if "pod: pulling" in line:
+            if how == "evicted":
+                server.evict("tidemill-collect")
+            else:
+                os.killpg(server.pod_of("tidemill-collect")[1].pid, signal.SIGKILL)
+            break
+    rest = process.stdout.read()
+    assert process.wait(240) == 0, rest
+    assert len(server.started) == 2
+    assert "data/functions" in roots(street)
+
+
+def test_bad_input_fails_once_with_its_own_status(street: Street, server: ApiServer) -> None:
+    change = {"sources": [{"kind": "tree", "name": "ours", "path": "absent", "license": "MIT"}]}
+    street.edit("params.yaml", "params.yaml", lambda values: values["collect"].update(change))
+    street.commit()
+    ran = street.run("k8s.submit", "run", "collect")
+    assert ran.returncode == 3
+    assert "absent" in ran.stdout and "exit code 3" in ran.stdout
+    assert len(server.started) == 1
+
+
+def test_a_damaged_result_is_named_and_never_computed_here(street: Street, server: ApiServer, tmp_path: Path) -> None:
+    assert street.run("k8s.submit", "run", "collect").returncode == 0
+    other = street.clone(tmp_path / "other")
+    damaged = max((tmp_path / "remote/files/md5").rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
+    damaged.chmod(0o644)
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\0")
+    ran = other.run("k8s.submit", "run", "collect")
+    assert ran.returncode == 3
+    oid = damaged.parent.name + damaged.name
+    assert oid in ran.stdout and f"make forget OBJECT={oid}" in ran.stdout
+    assert "stages.lib.corpus" not in ran.stdout + ran.stderr, "no stage ran here"
+    assert len(server.started) == 1
+
+
+def test_a_dirty_tree_is_refused(street: Street, server: ApiServer) -> None:
+    (street.path / "stages/collect.py").open("a").write("# changed\n")
+    ran = street.run("k8s.submit", "run")
+    assert ran.returncode == 3
+    assert "the working tree is not a commit" in ran.stderr
+    assert " M stages/collect.py" in ran.stderr and "git commit --all" in ran.stderr
+    assert not server.started
+
+
+def test_a_commit_that_the_pod_cannot_reach(street: Street, server: ApiServer, tmp_path: Path) -> None:
+    street.git("clone", "--quiet", "--bare", ".", str(tmp_path / "published.git"))
+    settings = {"repository": str(tmp_path / "published.git")}
+    street.edit("k8s/params.yaml", "k8s/params.yaml", lambda values: values["cluster"].update(settings))
+    street.commit()  # and not pushed there
+    ran = street.run("k8s.submit", "run", "collect")
+    assert ran.returncode == 3
+    assert "cannot be fetched from" in ran.stdout and "push it there (`git push`)" in ran.stdout
+    street.git("push", "--quiet", str(tmp_path / "published.git"), "HEAD")
+    ran = street.run("k8s.submit", "run", "collect")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_remotes_that_cannot_serve(tmp_path: Path, server: ApiServer) -> None:
+    street = Street(tmp_path / "host", "")
+    assert "there is none: `make remote URL=" in street.run("k8s.submit", "run").stderr
+    street.dvc("remote", "add", "one", str(tmp_path / "one"))
+    street.dvc("remote", "add", "two", str(tmp_path / "two"))
+    street.commit()
+    ran = street.run("k8s.submit", "run")
+    assert ran.returncode == 3
+    assert "2 remotes (one, two) and none is the default: `dvc remote default NAME`" in ran.stderr
+    street.dvc("remote", "default", "one")
+    street.commit()
+    assert "the folder" in (ran := street.run("k8s.submit", "run")).stderr and "pods do not see" in ran.stderr
+
+
+def test_status_logs_and_stop(street: Street, server: ApiServer) -> None:
+    assert "no Jobs" in street.run("k8s.submit", "status").stdout
+    assert "there is no Job of collect" in street.run("k8s.submit", "stop", "collect").stderr
+    server.unschedulable = "0/1 nodes are available: 1 Insufficient cpu."
+    process = street.start("k8s.submit", "run", "collect")
+    assert process.stdout
+    assert any("pending" in line for line in process.stdout)
+    assert "active" in (ran := street.run("k8s.submit", "status")).stdout and "too little free cpu" in ran.stdout
+    process.send_signal(signal.SIGINT)
+    assert "left running: collect" in process.stdout.read()
+    assert process.wait(30) == 130
+    assert "deleted" in street.run("k8s.submit", "stop", "collect").stdout
+    assert not [name for kind, name in server.objects if kind in ("jobs", "pods")]
+    assert "no Jobs" in street.run("k8s.submit", "status").stdout
+
+
+def test_an_unknown_stage(street: Street) -> None:
+    ran = street.run("k8s.submit", "run", "colect")
+    assert ran.returncode == 3
+    assert "dvc.yaml has no stage colect; it has collect, filter" in ran.stderr
