@@ -12,6 +12,7 @@ Verdict = Literal[
     "wrong answer",
     "exception",
     "early exit",
+    "compile error",
     "crash",
     "timed out",
     "out of memory",
@@ -53,8 +54,10 @@ class Limits(params.Section):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened: `detail` is one line for a person, `seconds` the time on the clock."""
+    """What happened: `detail` is one line for a person, `seconds` the time on the clock, `output` the end of what the
+    program printed on standard output and standard error (500 bytes at most)."""
 
     verdict: Verdict
     detail: str
     seconds: float
+    output: str = ""

@@ -15,8 +15,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from . import candidate as limits
-from . import wire
+from . import cell, wire
 
 
 class Gone(BaseException):
@@ -105,7 +104,7 @@ def main(cpu_s: int, memory_mb: int, processes: int, file_mb: int, *packages: st
         if pid == 0:
             os.close(reader)
             control.close()
-            limits.limit(cpu_s, memory_mb, processes, file_mb)
+            cell.limit(cpu_s, memory_mb, processes, file_mb)
             _report(writer, fds[0], *job)
         os.close(writer)
         os.close(fds[0])
