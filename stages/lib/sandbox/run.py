@@ -39,9 +39,12 @@ def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_wea
 
     Raises BadInput for a language without an entry, and where there is no isolation and none was allowed.
     """
-    with walls.find(allow_weak) as found, ThreadPoolExecutor(workers) as pool:
+    programs = list(programs)
+    tools = [languages.toolchain(language) for language in sorted({program.language for program in programs})]
+    with walls.find(allow_weak, tools) as found, ThreadPoolExecutor(workers) as pool:
         slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
-        made = [_Slot(found, limits) for _ in range(workers)]
+        spare = languages.SPARE_PROCESSES if languages.NATIVE.keys() & {one.language for one in programs} else 0
+        made = [_Slot(found, limits, spare) for _ in range(workers)]
         for slot in made:
             slots.put(slot)
         pending: deque[Future[Outcome]] = deque()
@@ -60,16 +63,21 @@ def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_wea
                 slot.close()
 
 
-class _Slot:
-    """What a worker keeps from one run to the next: its referee and its cgroup."""
+from stages.lib.sandbox import jobs  # noqa: E402
 
-    def __init__(self, found: Isolation, limits: Limits) -> None:
+
+class _Slot:
+    """What a worker keeps from one run to the next: its referee, its Java compiler and its cgroup."""
+
+    def __init__(self, found: Isolation, limits: Limits, spare_processes: int) -> None:
         self.isolation, self.limits = found, limits
         self.referee = Referee(found, limits)
-        self.group = cgroup.create(limits)
+        self.javac = jobs.Javac(found)
+        self.group = cgroup.create(limits.model_copy(update={"processes": limits.processes + spare_processes}))
 
     def close(self) -> None:
         self.referee.stop()
+        self.javac.stop()
         if self.group is not None:
             self.group.clear()
             self.group.close()
@@ -94,7 +102,7 @@ class _Run:
 def _run(slots: "queue.SimpleQueue[_Slot]", program: Program) -> Outcome:
     slot = slots.get()
     try:
-        return _judge(slot, program)
+        return _judge(slot, program) if program.language == "python" else jobs.judge(slot, program)
     finally:
         slots.put(slot)
 
