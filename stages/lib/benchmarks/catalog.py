@@ -17,13 +17,21 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Problem:
-    """One function to be written: `prompt` is its head, `test` defines check(candidate)."""
+    """One function to be written: `prompt` is its head, `test` defines check(candidate).
+
+    HumanEvalPack has more: the head without its docstring, a body with a bug, the docstring's text, and what stands
+    before a Go test. MBPP's `setup` is its test_setup_code.
+    """
 
     task_id: str
     prompt: str
     entry_point: str
     canonical_solution: str
     test: str
+    declaration: str = ""
+    buggy_solution: str = ""
+    docstring: str = ""
+    setup: str = ""
 
 
 @dataclass(frozen=True)

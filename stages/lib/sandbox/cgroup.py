@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stages.lib.sandbox.program import Limits
 
+JOIN = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"'
 MOUNT = Path("/sys/fs/cgroup")
 _number = count()
 
@@ -21,6 +22,10 @@ class Cgroup:
 
     def __init__(self, folders: list[Path]) -> None:
         self.folders = folders
+
+    def prefix(self) -> list[str]:
+        """Words that make a command join the group before it starts."""
+        return ["sh", "-c", JOIN, "sh", *(str(folder / "cgroup.procs") for folder in self.folders), "--"]
 
     def join(self, pid: int) -> None:
         """Put a process in; what it starts from then on is in too. OSError if it is gone."""

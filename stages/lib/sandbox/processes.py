@@ -47,7 +47,7 @@ def waited_s(pid: int) -> float:
     if len(found) != 1:
         return 0.0
     with suppress(OSError, ValueError, IndexError):
-        if len(os.listdir(f"/proc/{found[0]}/task")) == 1:
+        if len(list(Path(f"/proc/{found[0]}/task").iterdir())) == 1:
             return int(Path(f"/proc/{found[0]}/schedstat").read_text().split()[1]) / 1e9
     return 0.0
 

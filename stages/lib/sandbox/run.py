@@ -43,9 +43,12 @@ def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_wea
 
     Raises BadInput for a language without an entry, and where there is no isolation and none was allowed.
     """
-    with walls.find(allow_weak) as found, ThreadPoolExecutor(workers) as pool:
+    programs = list(programs)
+    tools = [languages.toolchain(language) for language in sorted({program.language for program in programs})]
+    with walls.find(allow_weak, tools) as found, ThreadPoolExecutor(workers) as pool:
         slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
-        made, crowd = [_Slot(found, limits) for _ in range(workers)], _Crowd()
+        spare = languages.SPARE_PROCESSES if languages.NATIVE.keys() & {one.language for one in programs} else 0
+        made, crowd = [_Slot(found, limits, spare) for _ in range(workers)], _Crowd()
         for slot in made:
             slots.put(slot)
         pending: deque[Future[Outcome]] = deque()
@@ -64,25 +67,23 @@ def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_wea
                 slot.close()
 
 
-class _Slot:
-    """What a worker keeps from one run to the next: its referee, its fork servers and its cgroup."""
+from stages.lib.sandbox import jobs  # noqa: E402
 
-    def __init__(self, found: Isolation, limits: Limits) -> None:
+
+class _Slot:
+    """What a worker keeps from one run to the next: its referee, fork server, Java compiler and cgroup."""
+
+    def __init__(self, found: Isolation, limits: Limits, spare_processes: int) -> None:
         self.isolation, self.limits = found, limits
         self.referee = Referee(found, limits)
-        self.servers: dict[str, ForkServer] = {}
-        self.group = cgroup.create(limits)
-
-    def server(self, language: str) -> ForkServer:
-        """The language's fork server. BadInput for a language without an entry."""
-        if language not in self.servers:
-            self.servers[language] = ForkServer(self.isolation, languages.toolchain(language), self.limits)
-        return self.servers[language]
+        self.server = ForkServer(found, languages.PYTHON, limits)
+        self.javac = jobs.Javac(found)
+        self.group = cgroup.create(limits.model_copy(update={"processes": limits.processes + spare_processes}))
 
     def close(self) -> None:
         self.referee.stop()
-        for server in self.servers.values():
-            server.stop()
+        self.server.stop()
+        self.javac.stop()
         if self.group is not None:
             self.group.clear()
             self.group.close()
@@ -151,6 +152,8 @@ def _run(slots: "queue.SimpleQueue[_Slot]", crowd: _Crowd, program: Program) -> 
     slot = slots.get()
     try:
         with crowd.among():
+            if program.language != "python":
+                return jobs.judge(slot, program)
             outcome, starved = _judge(slot, program, patient=False)
         if starved:
             with crowd.alone():
@@ -163,7 +166,7 @@ def _run(slots: "queue.SimpleQueue[_Slot]", crowd: _Crowd, program: Program) -> 
 def _judge(slot: _Slot, program: Program, patient: bool) -> tuple[Outcome, bool]:
     """Run once: the outcome, and whether it is a time-out of a program that others kept from running."""
     kills = slot.group.kills() if slot.group else 0
-    server = slot.server(program.language)
+    server = slot.server
     run, control = _begin(slot, server, program, patient)
     ended = None
     try:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,9 +96,12 @@ def _unshare(
 
 
 @contextmanager
-def find(allow_weak: bool) -> Iterator[Isolation]:
-    """The strongest isolation that works here, tried out; BadInput where there is none and none was allowed."""
-    with _staged() as (prefix, staged):
+def find(allow_weak: bool, tools: Sequence[Toolchain] = ()) -> Iterator[Isolation]:
+    """The strongest isolation that works here, tried out; BadInput where there is none and none was allowed.
+
+    `tools`: what will run behind it, the candidate's and the referee's Python aside.
+    """
+    with _staged((languages.REFEREE, languages.PYTHON, *tools)) as (prefix, staged):
         candidates = (Isolation("bubblewrap", prefix, staged), Isolation("unshare", prefix, staged))
         isolation = next(filter(works, candidates), Isolation("none"))
         if isolation.kind == "none" and not allow_weak:
@@ -128,7 +131,7 @@ def works(isolation: Isolation) -> bool:
 
 
 @contextmanager
-def _staged() -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
+def _staged(tools: Sequence[Toolchain]) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
     """What goes before a wall, and where our files are for it: nothing and as they are, unless we are root.
 
     As root RLIMIT_NPROC does nothing and root's files can be read, so the wall is built by nobody. Nobody may not
@@ -139,7 +142,7 @@ def _staged() -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
         yield (), {}
         return
     drop = ("setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--inh-caps=-all")
-    sources = {source for tools in languages.ALL for source, _ in tools.binds} | {str(NAMESPACES)}
+    sources = {source for one in tools for source, _ in one.binds} | {str(NAMESPACES)}
     staged = {source: f"/sys/{number}" for number, source in enumerate(sorted(sources))}
     words = [word for pair in staged.items() for word in pair]
     holder = subprocess.Popen(

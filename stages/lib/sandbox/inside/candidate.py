@@ -83,7 +83,7 @@ def _first_process(
     if pid == 0:
         try:
             os.close(writer)
-            _candidate(*fds, limits)
+            _candidate(fds[0], fds[1], limits)
         finally:
             os._exit(1)
     for fd in fds:
