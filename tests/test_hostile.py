@@ -41,7 +41,9 @@ def test_no_hostile_program_passes_or_leaves_anything(language: str, secret: Pat
         outcomes = list(sandbox.run_all(programs, LIMITS, 2))
     except BadInput as error:
         pytest.skip(str(error))
-    expected = {file.stem: text.splitlines()[0].partition("expect: ")[2] for file, text in zip(files, texts, strict=True)}
+    expected = {
+        file.stem: text.splitlines()[0].partition("expect: ")[2] for file, text in zip(files, texts, strict=True)
+    }
     results = {file.stem: outcome for file, outcome in zip(files, outcomes, strict=True)}
     odd = {name: (expected[name], o) for name, o in results.items() if o.verdict not in expected[name].split("|")}
     assert odd == {}

@@ -17,6 +17,8 @@ from typing import Any
 
 from . import cell, wire
 
+UNPARSED = ("SyntaxError:", "IndentationError:", "TabError:")
+
 
 class Gone(BaseException):
     """The candidate answers no more, or not as it should; no `except Exception` in a test may swallow it."""
@@ -140,7 +142,9 @@ def judge(channel: int, token: str, program: str, helpers: str, tests: str, entr
         exec(code, space)
         space["check"](space[entry_point])
     except BaseException as error:
-        return (*_verdict(calls, error, tests), "")
+        verdict, detail = _verdict(calls, error, tests)
+        parsed = not (calls.number == 1 and detail.startswith(UNPARSED) and error in calls.raised)
+        return (verdict if parsed else "compile error"), detail, ""
     if calls.gone is not None:
         return calls.gone.verdict, calls.gone.detail, ""
     return "passed", "", token
