@@ -113,7 +113,8 @@ def test_what_happened_is_told_apart_and_in_time() -> None:
 WRONG = "def f(x):\n    return 0\n"
 FORGERIES = {
     "kills its process group and all it can": (
-        "import os, signal\ndef f(x):\n signal.signal(15, signal.SIG_IGN)\n os.kill(0, 15)\n os.kill(-1, 9)\n return 0\n"
+        "import os, signal\ndef f(x):\n signal.signal(15, signal.SIG_IGN)\n os.kill(0, 15)\n"
+        " os.kill(-1, 9)\n return 0\n"
     ),
     "kills the cell's first process": "import os\ndef f(x):\n os.kill(1, 9)\n os.kill(os.getppid(), 9)\n return 0\n",
     "closes every file": "import os\nos.closerange(0, 100)\n" + WRONG,
@@ -200,7 +201,9 @@ ESCAPES = {
         "c = ctypes.CDLL(None)\n p = c.syscall(56, 0x10000000 | 17, 0, 0, 0, 0)\n"
         " if p == 0: os._exit(0)\n return 'leak' if p > 0 else 'held'"
     ),
-    "capabilities": "c = ctypes.CDLL(None)\n return 'leak' if any(c.prctl(23, n, 0, 0, 0) == 1 for n in range(40)) else 'held'",
+    "capabilities": (
+        "c = ctypes.CDLL(None)\n return 'leak' if any(c.prctl(23, n, 0, 0, 0) == 1 for n in range(40)) else 'held'"
+    ),
     "chroot": "try: os.chroot('/tmp')\n except OSError: return 'held'\n return 'leak'",
     "environment": "return 'leak' if SECRET in str(dict(os.environ)) else 'held'",
     "a file": "return read(FILE)",
