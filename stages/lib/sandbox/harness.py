@@ -47,7 +47,12 @@ func main() {{
 	t, done := new(testing.T), make(chan bool)
 	go func() {{
 		returned := false
-		defer func() {{ done <- returned }}()
+		defer func() {{
+			if reason := recover(); reason != nil {{
+				panic(reason)
+			}}
+			done <- returned
+		}}()
 		{name}(t)
 		returned = true
 	}}()

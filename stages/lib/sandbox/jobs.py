@@ -24,7 +24,7 @@ COMPILE_S = 30.0  # on the clock, before a program's own limits begin
 NOT_BUILT = 96  # jobs/job.sh's exit status
 # How the languages' own words tell the tests' failure from the candidate's; a program can lie about it and fails.
 WRONG = re.compile(r"Assertion `|Assertion failed|AssertionError|an assertion of the tests|assertion (?:`left|failed)")
-RAISED = re.compile(r"terminate called|\bat .*\.java:\d|Exception in|panic: |panicked at|Error\b")
+RAISED = re.compile(r"terminate called|\bat .*(?:\.java:\d|Unknown Source)|Exception in|panic: |panicked at|Error\b")
 
 
 def judge(slot: "run._Slot", program: Program) -> Outcome:

@@ -1,4 +1,4 @@
-// expect: out of memory|exception|crash
+// expect: out of memory|exception|crash|timed out
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-// expect: exception|crash|out of memory
+// expect: exception|crash|out of memory|timed out
 package main
 
 import (

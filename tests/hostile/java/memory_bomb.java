@@ -1,4 +1,4 @@
-// expect: out of memory|exception|crash
+// expect: out of memory|exception|crash|timed out
 import java.util.*;
 import java.io.*;
 class Solution {
