@@ -18,7 +18,7 @@ import warnings
 from typing import Literal
 
 from stages.lib.benchmarks import packs
-from stages.lib.benchmarks.catalog import Benchmark, Problem
+from stages.lib.benchmarks.catalog import CHECK_ALIAS, Benchmark, Problem
 
 PACKS = ("humanevalfix", "humanevalexplain")
 GOES_ON = ("completion", "docs")  # forms whose answers go on from the function's head
@@ -47,6 +47,11 @@ def tests(benchmark: Benchmark, problem: Problem, mode: Mode) -> str:
     return packs.tests(benchmark.language, problem, mode) if benchmark.family in PACKS else problem.test
 
 
+def line_break(problem: Problem) -> str:
+    """The white space at the end of the head, which a model that goes on from the stripped head writes itself."""
+    return problem.declaration[len(problem.declaration.rstrip()) :]
+
+
 def _python(problem: Problem, answer: str, form: str, stop: tuple[str, ...]) -> str:
     code = answer if form in GOES_ON else _unwrap(answer, problem)
     if _defines(code, problem):
@@ -63,18 +68,29 @@ def _pack_program(benchmark: Benchmark, problem: Problem, answer: str, form: str
         code = _python(problem, answer, form, tuple(re.escape(text) for text in rule["stop"]))
         return rule["imports"] + (rule["numpy"] if re.search(r"\b(?:np|numpy)\b", code) else "") + code
     blocks = [block[1] for block in _FENCED.finditer(answer)] if form not in GOES_ON else []
-    whole = next((block for block in blocks if packs.defines(language, problem.entry_point, textwrap.dedent(block))), "")
+    whole = next(
+        (block for block in blocks if packs.defines(language, problem.entry_point, textwrap.dedent(block))), ""
+    )
     return packs.repaired(language, problem, textwrap.dedent(whole) or (blocks or [answer])[0])
 
 
 def _mbpp_program(benchmark: Benchmark, problem: Problem, answer: str, mode: Mode) -> str:
-    """compat: the answer cut, nothing else, and no test_setup_code. repaired: MBPP/367's tests build objects of the
-    candidate's class, which test_setup_code makes beside it."""
     if mode == "compat":
-        return cut(answer, benchmark.forms["completion"].stop)
+        return finish(benchmark, problem, cut(answer, benchmark.forms["completion"].stop), mode)
     code = _unwrap(answer, problem)
-    code = code if _compiles(code) else _trim(_from_first_code(code), problem)
-    return f"{code}\n{problem.setup}\n{_cases(problem)[0]}" if problem.setup else code
+    return finish(benchmark, problem, code if _compiles(code) else _trim(_from_first_code(code), problem), mode)
+
+
+def finish(benchmark: Benchmark, problem: Problem, code: str, mode: Mode) -> str:
+    """A whole program with what its tests need beside it.
+
+    MBPP/367's tests pass objects of the candidate's class: test_setup_code makes them, in `repaired` only.
+    """
+    if benchmark.family != "mbpp":
+        return code
+    if problem.entry_point == CHECK_ALIAS:
+        code = f"{code}\n{CHECK_ALIAS} = check\n"
+    return f"{code}\n{problem.setup}\n{_cases(problem)[0]}" if problem.setup and mode == "repaired" else code
 
 
 def _cases(problem: Problem) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from stages.lib.errors import BadInput
 
 FOLDER = Path(__file__).parent
 TABLE = "languages"  # languages.yaml is the table of post-processing
+CHECK_ALIAS = "tidemill_checked"
 DATA = Path("shared/data")
 
 
@@ -159,12 +160,14 @@ def _mbpp(row: dict[str, Any]) -> Problem:
     tests = [test.replace("\r\n", "\n") for test in row["test_list"]]
     names = re.findall(r"^def\s+(\w+)", code, re.MULTILINE)
     entry = next((name for name in names if re.search(rf"\b{name}\s*\(", tests[0])), names[-1])
-    # The first line lets a function be named check itself (MBPP/56 and 349).
-    check = "\n".join(["def check(candidate):", f"    {entry} = candidate", *(textwrap.indent(test, "    ") for test in tests), ""])
+    # The first line lets a function be named check itself (MBPP/56 and 349): its entry point is then CHECK_ALIAS.
+    check = "\n".join(
+        ["def check(candidate):", f"    {entry} = candidate", *(textwrap.indent(test, "    ") for test in tests), ""]
+    )
     return Problem(
         task_id=f"MBPP/{row['task_id']}",
         prompt=f'"""\n{row["text"]}\n{tests[0]}\n"""\n',
-        entry_point=entry,
+        entry_point=CHECK_ALIAS if entry == "check" else entry,
         canonical_solution=code,
         test=check,
         setup=row["test_setup_code"].replace("\r\n", "\n"),
