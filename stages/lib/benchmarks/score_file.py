@@ -109,7 +109,8 @@ def _known(file: Path) -> dict[str, sandbox.Outcome]:
         if not line.endswith(b"\n"):
             break
         row = json.loads(line)
-        known[row.pop("key")] = sandbox.Outcome(**row)
+        key = row.pop("key")
+        known[key] = sandbox.Outcome(**row)
         whole += line
     if file.exists():
         file.write_bytes(whole)
