@@ -78,7 +78,9 @@ def _javascript(program: Program, word: str) -> dict[str, str]:
 
 def _rust(program: Program, word: str) -> dict[str, str]:
     """The tests are called one by one: libtest's own harness would exit before the secret could be written."""
-    names = re.findall(r"#\[test\]\s*(?:pub\s+)?fn\s+(\w+)", program.tests)
+    names = re.findall(r"#\[test\]\s*(?://[^\n]*\s*)*(?:pub\s+)?fn\s+(\w+)", program.tests)
+    if len(names) != program.tests.count("#[test]") or not names:
+        raise ValueError(f"the tests of {program.entry_point} hold a #[test] that is no function")
     tests = re.sub(r"#\[cfg\(test\)\]|#\[test\]", "", program.tests)
     tests = re.sub(r"(?<![:\w])(assert(?:_eq|_ne)?!)", r"::std::\1", tests)
     head, brace, tail = tests.rpartition("}")
@@ -96,7 +98,8 @@ fn main() {{
     std::process::exit(0);
 }}
 """
-    return {"p.rs": f"{program.candidate}\n{head}\npub fn all_{word}() {{ {calls} }}\n{brace}{tail}\n{main}"}
+    candidate = re.sub(r"\bfn\s+main\s*\(\s*\)\s*\{\s*\}", "", program.candidate)  # main() is the harness's
+    return {"p.rs": f"{candidate}\n{head}\npub fn all_{word}() {{ {calls} }}\n{brace}{tail}\n{main}"}
 
 
 _FILES = {"cpp": _cpp, "go": _go, "java": _java, "javascript": _javascript, "rust": _rust}

@@ -161,7 +161,7 @@ def _rust(folder: Path) -> None:
         _run([rustc, "--crate-name", name, "--edition", edition, *flags, *cfg, *extern, str(source)], folder)
 
 
-_UNICODE = ("unicode", *(f"unicode-{part}" for part in ["age", "bool", "case", "gencat", "perl", "script", "segment"]))
+_UNICODE = ("unicode", *(f"unicode-{part}" for part in ("age", "bool", "case", "gencat", "perl", "script", "segment")))
 _PERF = ("perf", "perf-cache", "perf-dfa", "perf-inline", "perf-literal", "aho-corasick", "memchr")
 
 

@@ -89,14 +89,8 @@ def native(language: str) -> Toolchain:
             (str(kits.JOBS), "/harness/jobs"),
             (str(kit), "/kit"),
         ),
-        environment={
-            "HOME": "/tmp",
-            "TMPDIR": "/tmp",
-            "LANG": "C.UTF-8",
-            "PATH": "/usr/bin",
-            "KIT": "/kit",
-            **environment,
-        },
+        environment={"HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/bin", "KIT": "/kit"}
+        | environment,
         command=("/usr/bin/sh", "/harness/jobs/job.sh", language),
         packages=(),
     )

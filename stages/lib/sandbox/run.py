@@ -23,6 +23,7 @@ from stages.lib.sandbox.walls import Isolation
 TICK_S = 0.05  # between two looks at a run without a cgroup
 GRACE_S = 1.0  # for the last words of a process whose other side is gone
 STARVED = 0.1  # part of the clock limit that a program waited for a CPU: more, and it is run again alone
+JOB_ALONE = 3  # clock limits that a job in another language has when it is run alone: other work may go on beside
 LONGEST = 10  # clock limits that a program which is run alone may take while it waits for a CPU
 
 
@@ -48,7 +49,7 @@ def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_wea
     with walls.find(allow_weak, tools) as found, ThreadPoolExecutor(workers) as pool:
         slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         spare = languages.SPARE_PROCESSES if languages.NATIVE.keys() & {one.language for one in programs} else 0
-        made, crowd = [_Slot(found, limits, spare) for _ in range(workers)], _Crowd()
+        made, crowd = [_Slot(found, limits, spare) for _ in range(workers)], _Crowd(workers)
         for slot in made:
             slots.put(slot)
         pending: deque[Future[Outcome]] = deque()
@@ -92,7 +93,8 @@ class _Slot:
 class _Crowd:
     """Runs go on together, but for one that has to be alone: it waits for the others, and they for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int) -> None:
+        self.several = workers > 1
         self.changed, self.running, self.solo = threading.Condition(), 0, False
 
     @contextmanager
@@ -151,9 +153,9 @@ class _Run:
 def _run(slots: "queue.SimpleQueue[_Slot]", crowd: _Crowd, program: Program) -> Outcome:
     slot = slots.get()
     try:
+        if program.language != "python":
+            return _run_job(slot, crowd, program)
         with crowd.among():
-            if program.language != "python":
-                return jobs.judge(slot, program)
             outcome, starved = _judge(slot, program, patient=False)
         if starved:
             with crowd.alone():
@@ -161,6 +163,21 @@ def _run(slots: "queue.SimpleQueue[_Slot]", crowd: _Crowd, program: Program) -> 
         return outcome
     finally:
         slots.put(slot)
+
+
+def _run_job(slot: _Slot, crowd: _Crowd, program: Program) -> Outcome:
+    """Built and run beside others; what was out of time on the clock is run again alone, and only that counts."""
+    with crowd.among():
+        outcome = jobs.judge(slot, program)
+    if outcome.verdict != "timed out" or not outcome.detail.endswith("on the clock") or not crowd.several:
+        return outcome
+    limits = slot.limits
+    slot.limits = limits.model_copy(update={"wall_s": JOB_ALONE * limits.wall_s})
+    try:
+        with crowd.alone():
+            return jobs.judge(slot, program)
+    finally:
+        slot.limits = limits
 
 
 def _judge(slot: _Slot, program: Program, patient: bool) -> tuple[Outcome, bool]:
