@@ -35,6 +35,7 @@ class Params(params.Section):
     batch_rows: int = Field(ge=1)  # padding differs between batches, and with it the last bits
     threads: int = Field(ge=1)  # the order of summing, and with it the last bits, follows the threads
     device: Literal["auto", "cpu", "cuda"] = Field(exclude=True)
+    data: str = Field(default="shared/data", exclude=True)  # the pinned files themselves are in the result
 
 
 log = logging.getLogger("tidemill.sample")
@@ -42,14 +43,18 @@ log = logging.getLogger("tidemill.sample")
 
 def main(key: str = "") -> None:
     knobs = read_params(key)
-    benchmark = catalog.load(knobs.benchmark)
+    benchmark = catalog.load(knobs.benchmark, Path(knobs.data))
     problems = benchmark.first(knobs.problems)
     tuned = [artifacts.open("models/tuned")] if key == "tuned" else []
     weights = {} if tuned else {"model_sha256": models.fingerprint(knobs.model)}
     made_with = {**knobs.result, **weights, "benchmark_sha256": benchmark.sha256}
     model, tokenizer = load(knobs, tuned)
-    prompts = {problem.task_id: asking.render(benchmark, problem, knobs.prompt, tokenizer) for problem in problems}
     saves = checkpoint.folder(f"sample@{key}", tuned, made_with, knobs.seed)
+    said = describe(model, tokenizer, benchmark, problems, knobs, saves)
+    prompts = {
+        problem.task_id: asking.render(benchmark, problem, knobs.prompt, tokenizer, said.get(problem.task_id, ""))
+        for problem in problems
+    }
     rows = answer(model, tokenizer, prompts, benchmark.forms[knobs.prompt].stop, knobs, saves)
     with artifacts.create(
         f"data/completions/{key}", stage=f"sample@{key}", inputs=tuned, params=made_with, seed=knobs.seed
@@ -68,6 +73,26 @@ def main(key: str = "") -> None:
             },
         )
     checkpoint.discard(saves)
+
+
+def describe(
+    model: Any,
+    tokenizer: Any,
+    benchmark: catalog.Benchmark,
+    problems: list[catalog.Problem],
+    knobs: Params,
+    saves: Path,
+) -> dict[str, str]:
+    """HumanEvalExplain's first step: the model's description of each problem's solution, by task id."""
+    if benchmark.family != "humanevalexplain":
+        return {}
+    prompts = {p.task_id: asking.render_description(benchmark, p, knobs.prompt, tokenizer) for p in problems}
+    once = knobs.model_copy(update={"samples": 1})
+    rows = answer(model, tokenizer, prompts, (), once, saves / "described")
+    return {
+        problem.task_id: asking.clean_description(problem, row["completion"])
+        for problem, row in zip(problems, rows, strict=True)
+    }
 
 
 def read_params(key: str) -> Params:

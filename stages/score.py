@@ -8,6 +8,7 @@ What of an answer is run is decided in stages/lib/benchmarks/answers.py; where i
 """
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -27,6 +28,7 @@ class Params(params.Section):
     limits: sandbox.Limits
     workers: int = Field(ge=1, exclude=True)
     allow_weak_isolation: bool = Field(exclude=True)
+    data: str = Field(default="shared/data", exclude=True)  # the pinned files themselves are in the result
 
 
 log = logging.getLogger("tidemill.score")
@@ -37,7 +39,9 @@ def main(key: str = "") -> None:
         raise BadInput(f"score@{key}: there are score@base and score@tuned")
     knobs = params.load("score", Params)
     completions = artifacts.open(f"data/completions/{key}")
-    benchmark = catalog.load(completions.params["benchmark"])
+    benchmark = catalog.load(completions.params["benchmark"], Path(knobs.data))
+    if reason := sandbox.missing(benchmark.language):
+        raise BadInput(f"{benchmark.name} is not run: {reason}; install what is missing")
     form = completions.params["prompt"]
     rows = records.read(completions.file("completions.parquet"), records.COMPLETION).to_pylist()
     check_k(knobs.k, completions.params["samples"])
@@ -49,6 +53,7 @@ def main(key: str = "") -> None:
         seed=knobs.seed,
         workers=knobs.workers,
         allow_weak=knobs.allow_weak_isolation,
+        mode=knobs.mode,
     )
     log.info("%d programs, isolation: %s", len(samples), sandbox.isolation(knobs.allow_weak_isolation))
     scores = [

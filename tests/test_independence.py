@@ -32,7 +32,10 @@ def dependencies() -> dict[str, set[Path]]:
 def files_imported_by(stage: str, imports: grimp.ImportGraph) -> set[Path]:
     modules = imports.find_upstream_modules(f"stages.{stage}") | {f"stages.{stage}"}
     paths = (Path(*module.split(".")) for module in modules)
-    files = (path / "__init__.py" if (REPOSITORY / path).is_dir() else path.with_suffix(".py") for path in paths)
+    files = (
+        path.with_suffix(".py") if (REPOSITORY / path).with_suffix(".py").is_file() else path / "__init__.py"
+        for path in paths
+    )
     return {file for file in files if (REPOSITORY / file).read_text().strip()}
 
 

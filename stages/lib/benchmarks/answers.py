@@ -4,18 +4,24 @@ Two modes, which results always name:
 
 compat    as the benchmark's authors do: the answer stands after the prompt, cut at their stop sequences
           (Chen et al. 2021, section 3.2; github.com/openai/human-eval).
+          HumanEvalPack: packs.py. MBPP: the answer alone, without its test_setup_code.
 repaired  a right program is not punished for its wrapping: it may stand in a fence, between sentences, repeat
           the prompt, be a whole function or its body alone, and lack the body's first indentation.
 
 Neither mode changes code inside the function.
 """
 
+import ast
 import re
 import textwrap
 import warnings
 from typing import Literal
 
-from stages.lib.benchmarks.catalog import Benchmark, Problem
+from stages.lib.benchmarks import packs
+from stages.lib.benchmarks.catalog import CHECK_ALIAS, Benchmark, Problem
+
+PACKS = ("humanevalfix", "humanevalexplain")
+GOES_ON = ("completion", "docs")  # forms whose answers go on from the function's head
 
 Mode = Literal["compat", "repaired"]
 
@@ -25,12 +31,78 @@ _INDENT = "    "
 
 def program(benchmark: Benchmark, problem: Problem, answer: str, form: str, mode: Mode) -> str:
     """The whole program that `answer`, given to `problem` asked in `form`, makes."""
+    if benchmark.family in PACKS:
+        return _pack_program(benchmark, problem, answer, form, mode)
+    if benchmark.family == "mbpp":
+        return _mbpp_program(benchmark, problem, answer, mode)
     if mode == "compat":
         return problem.prompt + cut(answer, benchmark.forms["completion"].stop)
-    code = answer if form == "completion" else _unwrap(answer, problem)
+    return _python(problem, answer, form, benchmark.forms["completion"].stop)
+
+
+def tests(benchmark: Benchmark, problem: Problem, mode: Mode) -> str:
+    """The problem's tests as the sandbox runs them."""
+    if benchmark.family == "mbpp" and mode == "repaired" and problem.setup:
+        return _cases(problem)[1]
+    return packs.tests(benchmark.language, problem, mode) if benchmark.family in PACKS else problem.test
+
+
+def line_break(problem: Problem) -> str:
+    """The white space at the end of the head, which a model that goes on from the stripped head writes itself."""
+    return problem.declaration[len(problem.declaration.rstrip()) :]
+
+
+def _python(problem: Problem, answer: str, form: str, stop: tuple[str, ...]) -> str:
+    code = answer if form in GOES_ON else _unwrap(answer, problem)
     if _defines(code, problem):
         return _preamble(problem) + _trim(_from_first_code(code), problem)
-    return problem.prompt + _indent(cut(code, benchmark.forms["completion"].stop), problem)
+    return problem.prompt + _indent(cut(code, stop), problem)
+
+
+def _pack_program(benchmark: Benchmark, problem: Problem, answer: str, form: str, mode: Mode) -> str:
+    language = benchmark.language
+    if mode == "compat":
+        return packs.compat(language, problem, answer)
+    if language == "python":
+        rule = packs.rules(language)["compat"]
+        code = _python(problem, answer, form, tuple(re.escape(text) for text in rule["stop"]))
+        return rule["imports"] + (rule["numpy"] if re.search(r"\b(?:np|numpy)\b", code) else "") + code
+    blocks = [block[1] for block in _FENCED.finditer(answer)] if form not in GOES_ON else []
+    whole = next(
+        (block for block in blocks if packs.defines(language, problem.entry_point, textwrap.dedent(block))), ""
+    )
+    return packs.repaired(language, problem, textwrap.dedent(whole) or (blocks or [answer])[0])
+
+
+def _mbpp_program(benchmark: Benchmark, problem: Problem, answer: str, mode: Mode) -> str:
+    if mode == "compat":
+        return finish(benchmark, problem, cut(answer, benchmark.forms["completion"].stop), mode)
+    code = _unwrap(answer, problem)
+    return finish(benchmark, problem, code if _compiles(code) else _trim(_from_first_code(code), problem), mode)
+
+
+def finish(benchmark: Benchmark, problem: Problem, code: str, mode: Mode) -> str:
+    """A whole program with what its tests need beside it.
+
+    MBPP/367's tests pass objects of the candidate's class: test_setup_code makes them, in `repaired` only.
+    """
+    if benchmark.family != "mbpp":
+        return code
+    if problem.entry_point == CHECK_ALIAS:
+        code = f"{code}\n{CHECK_ALIAS} = check\n"
+    return f"{code}\n{problem.setup}\n{_cases(problem)[0]}" if problem.setup and mode == "repaired" else code
+
+
+def _cases(problem: Problem) -> tuple[str, str]:
+    """The calls of tests that pass objects of the candidate's class as functions beside it, and tests of their
+    results: an object cannot cross to the process of the tests."""
+    functions, checks = [], []
+    for number, line in enumerate(ast.parse(problem.test).body[0].body[1:]):  # type: ignore[attr-defined]
+        name = f"tidemill_case_{number}"
+        functions.append(f"def {name}():\n    return {ast.unparse(line.test.left)}\n")
+        line.test.left = ast.parse(f"{name}()", mode="eval").body
+        checks.append(f"    {ast.unparse(line)}\n")
+    return "".join(functions), "def check(candidate):\n" + "".join(checks)
 
 
 def cut(text: str, stop: tuple[str, ...]) -> str:

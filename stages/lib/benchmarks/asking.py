@@ -1,26 +1,80 @@
 """The text in which a problem is asked of a model."""
 
+import re
 from typing import Any, Literal
 
 from stages.lib import prompts
-from stages.lib.benchmarks.catalog import Benchmark, Problem
+from stages.lib.benchmarks import packs
+from stages.lib.benchmarks.catalog import Benchmark, Form, Problem
 from stages.lib.errors import BadInput
 
-FormName = Literal["alpaca", "chat", "completion"]
+FormName = Literal["alpaca", "chat", "completion", "docs"]
+LONGEST_LINE = 20  # characters; longer lines of a solution are deleted from its description
 
 
-def render(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: Any) -> str:
+def render(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: Any, description: str = "") -> str:
     """The whole prompt of `problem`: the paper's Alpaca prompt, the tokenizer's chat template, or the bare head.
 
-    Raises `BadInput` for "chat" where the tokenizer has no chat template.
+    `description` is what the model itself said in HumanEvalExplain's first step.
+    Raises `BadInput` for "chat" where the tokenizer has no chat template, and for a form that the benchmark lacks.
     """
-    asked = benchmark.forms[form]
-    text, given = (part.replace("{prompt}", problem.prompt) for part in (asked.text, asked.input))
-    if form == "completion":
+    asked = _form(benchmark, form)
+    text, given = (_fill(part, benchmark, problem, description) for part in (asked.text, asked.input))
+    return _finish(text, given, form, tokenizer)
+
+
+def render_description(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: Any) -> str:
+    """HumanEvalExplain's first step: the function is to be described."""
+    asked = _form(benchmark, form)
+    text, given = (_fill(part, benchmark, problem) for part in (asked.describe, asked.describe_input))
+    return _finish(text, given, form, tokenizer)
+
+
+def message(benchmark: Benchmark, problem: Problem, description: str = "") -> str:
+    """What the user says in the form "chat", for an endpoint that has its own template."""
+    return _fill(benchmark.forms["chat"].text, benchmark, problem, description)
+
+
+def clean_description(problem: Problem, text: str) -> str:
+    """At most as many characters as the docstring has, without the solution's own lines."""
+    text = text.strip()[: len(problem.docstring)].rstrip()
+    for line in map(str.strip, problem.canonical_solution.split("\n")):
+        if len(line) > LONGEST_LINE:
+            text = text.replace(line, "")
+    return text
+
+
+def _form(benchmark: Benchmark, form: FormName) -> Form:
+    if form not in benchmark.forms:
+        raise BadInput(f"sample.prompt: {benchmark.name} has no form {form!r}; set {', '.join(benchmark.forms)}")
+    return benchmark.forms[form]
+
+
+def _fill(text: str, benchmark: Benchmark, problem: Problem, description: str = "") -> str:
+    """`text` with its fields, in one pass: braces in the code that is filled in are never read as fields."""
+    head = packs.base(benchmark.language, problem) if problem.declaration else ""
+    body = problem.canonical_solution if benchmark.family == "humanevalexplain" else problem.buggy_solution
+    shown = "" if benchmark.family == "humanevalexplain" else f"\n{problem.test}"
+    fields = {
+        "prompt": problem.prompt,
+        "head": head,
+        "context": f"{head}{body}{shown}",
+        "docs_head": problem.prompt,
+        "docs_context": f"{problem.prompt}{problem.buggy_solution}",
+        "entry_point": problem.entry_point,
+        "language": packs.rules(benchmark.language)["name"],
+        "length": str(len(problem.docstring)),
+        "description": description,
+    }
+    return re.sub("|".join(rf"\{{{name}\}}" for name in fields), lambda found: fields[found[0][1:-1]], text)
+
+
+def _finish(text: str, given: str, form: FormName, tokenizer: Any) -> str:
+    if form in ("completion", "docs"):
         return text.rstrip()  # the newline belongs to the first token of the body, as in the texts it was trained on
     if form == "alpaca":
         return prompts.render(text, given)
     if not tokenizer.chat_template:
         raise BadInput("sample.prompt: chat, but the model's tokenizer has no chat template; set alpaca or completion")
-    message = [{"role": "user", "content": text}]
-    return str(tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
+    said = [{"role": "user", "content": text}]
+    return str(tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False))

@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import re
+import textwrap
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,17 +15,28 @@ from stages.lib import artifacts
 from stages.lib.errors import BadInput
 
 FOLDER = Path(__file__).parent
+TABLE = "languages"  # languages.yaml is the table of post-processing
+CHECK_ALIAS = "tidemill_checked"
+DATA = Path("shared/data")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One function to be written: `prompt` is its head, `test` defines check(candidate)."""
+    """One function to be written: `prompt` is its head, `test` defines check(candidate).
+
+    HumanEvalPack has more: the head without its docstring, a body with a bug, the docstring's text, and what stands
+    before a Go test. MBPP's `setup` is its test_setup_code.
+    """
 
     task_id: str
     prompt: str
     entry_point: str
     canonical_solution: str
     test: str
+    declaration: str = ""
+    buggy_solution: str = ""
+    docstring: str = ""
+    setup: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,8 @@ class Form:
     text: str
     stop: tuple[str, ...]
     input: str = ""
+    describe: str = ""  # HumanEvalExplain's first step
+    describe_input: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,7 @@ class Benchmark:
     sha256: str
     problems: dict[str, Problem]
     forms: dict[str, Form]
+    family: str = "humaneval"  # whose rules of prompting and post-processing hold
 
     def first(self, count: int) -> list[Problem]:
         """The first `count` problems. Raises `BadInput` if there are fewer."""
@@ -66,25 +82,39 @@ class Benchmark:
 
 def known() -> list[str]:
     """The names of the benchmarks that there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return sorted(name for path in FOLDER.glob("*.yaml") if path.stem != TABLE for name in _names(path))
 
 
-def load(name: str) -> Benchmark:
-    """The benchmark `name`.
+def _names(path: Path) -> list[str]:
+    languages = _spec(path).get("languages")
+    return [f"{path.stem}-{language}" for language in languages] if languages else [path.stem]
+
+
+def _spec(path: Path) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+
+    return dict(YAML(typ="safe", pure=True).load(path))
+
+
+def load(name: str, folder: Path = DATA) -> Benchmark:
+    """The benchmark `name`; `folder` holds the data of those that come in no package.
 
     Raises `BadInput` for an unknown name, a package that is not installed, a data file that is missing, is not
     the pinned one or cannot be read.
     """
-    from ruamel.yaml import YAML
-
     if name not in known():
         raise BadInput(f"no benchmark {name!r}; there are {', '.join(known())}")
-    spec = YAML(typ="safe", pure=True).load(FOLDER / f"{name}.yaml")
-    file = _in_package(spec["package"], spec["file"])
-    _check(file, spec["sha256"])
-    problems = {row["task_id"]: _problem(row) for row in _rows(file)}
+    stem, _, language = name.partition("-")
+    spec = _spec(FOLDER / f"{stem}.yaml")
+    data = spec["languages"][language] if language else spec
+    file = _in_package(spec["package"], spec["file"]) if "package" in spec else folder / data["file"]
+    repair = "install its package again (`make setup`)" if "package" in spec else f"{spec['source']}"
+    _check(file, data["sha256"], repair)
+    read = _READERS[spec.get("reader", "humaneval")]
+    problems = {problem.task_id: problem for problem in map(read, _rows(file))}
     forms = {form: Form(**{**fields, "stop": tuple(fields["stop"])}) for form, fields in spec["forms"].items()}
-    return Benchmark(spec["name"], spec["language"], spec["sha256"], problems, forms)
+    shown = f"{spec['name']} ({data['name']})" if language else spec["name"]
+    return Benchmark(shown, language or spec["language"], data["sha256"], problems, forms, stem)
 
 
 def _in_package(package: str, file: str) -> Path:
@@ -94,14 +124,12 @@ def _in_package(package: str, file: str) -> Path:
     return Path(spec.origin).parent / file
 
 
-def _check(file: Path, sha256: str) -> None:
+def _check(file: Path, sha256: str, repair: str) -> None:
     if not file.is_file():
-        raise BadInput(f"{file} is missing; install its package again (`make setup`)")
+        raise BadInput(f"{file} is missing; {repair}")
     found = artifacts.hash_file(file)
     if found != sha256:
-        raise BadInput(
-            f"{file} is not the pinned data: sha256 {found}, pinned {sha256}; install its package again (`make setup`)"
-        )
+        raise BadInput(f"{file} is not the pinned data: sha256 {found}, pinned {sha256}; {repair}")
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -112,5 +140,38 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         raise BadInput(f"{file} cannot be read: {error}") from None
 
 
-def _problem(row: dict[str, Any]) -> Problem:
-    return Problem(**{field: row[field] for field in Problem.__annotations__})
+def _humaneval(row: dict[str, Any]) -> Problem:
+    return Problem(row["task_id"], row["prompt"], row["entry_point"], row["canonical_solution"], row["test"])
+
+
+def _pack(row: dict[str, Any]) -> Problem:
+    return replace(
+        _humaneval(row),
+        declaration=row["declaration"],
+        buggy_solution=row["buggy_solution"],
+        docstring=row["docstring"],
+        setup=row.get("test_setup", ""),
+    )
+
+
+def _mbpp(row: dict[str, Any]) -> Problem:
+    """The prompt is a comment of the text and the first test (Fried et al. 2022, arXiv 2204.05999, section 4)."""
+    code = row["code"].replace("\r\n", "\n")
+    tests = [test.replace("\r\n", "\n") for test in row["test_list"]]
+    names = re.findall(r"^def\s+(\w+)", code, re.MULTILINE)
+    entry = next((name for name in names if re.search(rf"\b{name}\s*\(", tests[0])), names[-1])
+    # The first line lets a function be named check itself (MBPP/56 and 349): its entry point is then CHECK_ALIAS.
+    check = "\n".join(
+        ["def check(candidate):", f"    {entry} = candidate", *(textwrap.indent(test, "    ") for test in tests), ""]
+    )
+    return Problem(
+        task_id=f"MBPP/{row['task_id']}",
+        prompt=f'"""\n{row["text"]}\n{tests[0]}\n"""\n',
+        entry_point=CHECK_ALIAS if entry == "check" else entry,
+        canonical_solution=code,
+        test=check,
+        setup=row["test_setup_code"].replace("\r\n", "\n"),
+    )
+
+
+_READERS = {"humaneval": _humaneval, "humanevalpack": _pack, "mbpp": _mbpp}

@@ -21,6 +21,7 @@ from stages.lib.benchmarks import answers, catalog, scoring
 from stages.lib.benchmarks.catalog import Benchmark
 from stages.lib.errors import BadInput
 
+VERDICTS = "verdicts.jsonl"
 MOST_BYTES = 1 << 20  # of one program; the longest canonical solution of HumanEval has under 2 KiB
 log = logging.getLogger("tidemill.score_file")
 
@@ -41,7 +42,11 @@ def score(options: argparse.Namespace) -> None:
     """Read, run, count, print, write. Raises `BadInput` before anything is run."""
     if options.file is None:
         raise BadInput("no FILE; make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder")
-    benchmark = catalog.load(options.benchmark)
+    benchmark = catalog.load(options.benchmark, options.data)
+    if reason := sandbox.missing(benchmark.language):
+        artifacts.write_json(options.out / "summary.json", {"not_run": reason, "mode": options.mode})
+        print(f"{benchmark.name}: not run: {reason}")
+        return
     samples = read_samples(options.file, benchmark, options.mode)
     missing = [task_id for task_id in benchmark.problems if task_id not in {sample.task_id for sample in samples}]
     settings = scoring.Settings(
@@ -51,6 +56,7 @@ def score(options: argparse.Namespace) -> None:
         seed=0,
         workers=options.workers,
         allow_weak=options.allow_weak_isolation,
+        mode=options.mode,
     )
     log.info("%d programs, isolation: %s", len(samples), sandbox.isolation(options.allow_weak_isolation))
     rows = [
@@ -61,7 +67,7 @@ def score(options: argparse.Namespace) -> None:
             "seconds": round(outcome.seconds, 3),
             "stderr": outcome.detail,
         }
-        for sample, outcome in zip(samples, scoring.run(benchmark, samples, settings), strict=True)
+        for sample, outcome in zip(samples, _outcomes(benchmark, samples, settings, options.out), strict=True)
     ]
     verdicts = [(str(row["task_id"]), str(row["verdict"])) for row in rows]
     if options.count_missing:
@@ -72,7 +78,43 @@ def score(options: argparse.Namespace) -> None:
     summary |= {"mode": options.mode, "missing": len(missing), "missing_counted": options.count_missing}
     artifacts.write_text(options.out / "samples.jsonl", "".join(artifacts.canonical(row) + "\n" for row in rows))
     artifacts.write_json(options.out / "summary.json", summary)
+    (options.out / VERDICTS).unlink()
     print(table(summary, options.out))
+
+
+def _outcomes(
+    benchmark: Benchmark, samples: list[scoring.Sample], settings: scoring.Settings, out: Path
+) -> Iterator[sandbox.Outcome]:
+    """The outcome of each sample; those that a killed run has written to OUT/verdicts.jsonl are not run again."""
+    out.mkdir(parents=True, exist_ok=True)
+    run = artifacts.digest([benchmark.sha256, settings.mode, settings.limits.result])
+    known = _known(out / VERDICTS)
+    keys = [artifacts.digest([run, sample.task_id, sample.number, sample.program]) for sample in samples]
+    fresh = [sample for key, sample in zip(keys, samples, strict=True) if key not in known]
+    found = scoring.run(benchmark, fresh, settings)
+    with (out / VERDICTS).open("a", encoding="utf-8") as file:
+        for key in keys:
+            if key not in known:
+                known[key] = next(found)
+                file.write(artifacts.canonical({"key": key, **vars(known[key])}) + "\n")
+                file.flush()
+            yield known[key]
+
+
+def _known(file: Path) -> dict[str, sandbox.Outcome]:
+    """The outcomes in `file`; a line that a kill has cut is dropped, for it and what follows is run again."""
+    known: dict[str, sandbox.Outcome] = {}
+    whole = b""
+    for line in file.read_bytes().splitlines(keepends=True) if file.exists() else []:
+        if not line.endswith(b"\n"):
+            break
+        row = json.loads(line)
+        key = row.pop("key")
+        known[key] = sandbox.Outcome(**row)
+        whole += line
+    if file.exists():
+        file.write_bytes(whole)
+    return known
 
 
 def read_samples(file: Path, benchmark: Benchmark, mode: answers.Mode) -> list[scoring.Sample]:
@@ -84,10 +126,14 @@ def read_samples(file: Path, benchmark: Benchmark, mode: answers.Mode) -> list[s
     samples = []
     for where, row in _rows(file):
         task_id = row.get("task_id")
+        if benchmark.family == "mbpp" and type(task_id) is int:  # as in Google's own file
+            task_id = f"MBPP/{task_id}"
         if not isinstance(task_id, str) or task_id not in benchmark.problems:
             known = next(iter(benchmark.problems))
             raise BadInput(f"{where}: unknown task_id {task_id!r}; those of {benchmark.name} are like {known!r}")
-        samples.append(scoring.Sample(task_id, numbers[task_id], _program(where, row, benchmark, mode)))
+        samples.append(
+            scoring.Sample(task_id, numbers[task_id], _program(where, {**row, "task_id": task_id}, benchmark, mode))
+        )
         numbers[task_id] += 1
     if not samples:
         raise BadInput(f"{file} holds no completions")
@@ -127,9 +173,12 @@ def _program(where: str, row: dict[str, Any], benchmark: Benchmark, mode: answer
         raise BadInput(f"{where}: {keys[0]} holds half a surrogate pair, which no program can") from None
     if size > MOST_BYTES:
         raise BadInput(f"{where}: the {keys[0]} has {size:,} bytes, more than {MOST_BYTES:,}; leave it out")
-    if keys[0] == "solution":
-        return text
     problem = benchmark.problems[row["task_id"]]
+    if keys[0] == "solution":
+        return answers.finish(benchmark, problem, text, mode)
+    if mode == "compat" and benchmark.family in answers.PACKS:
+        # The published harness strips the prompt's end, for the model writes the line break; a body has none.
+        return answers.program(benchmark, problem, answers.line_break(problem) + text, "completion", mode)
     # The published scorer runs a completion as it stands: what was to be cut, the sampler has cut.
     return problem.prompt + text if mode == "compat" else answers.program(benchmark, problem, text, "chat", mode)
 
@@ -161,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", type=Path, nargs="?")
     parser.add_argument("--benchmark", default="humaneval")
     parser.add_argument("--out", type=Path, nargs="?", default=Path("scores"), const=Path("scores"))
+    parser.add_argument("--data", type=Path, default=catalog.DATA, help="the folder with HumanEvalPack and MBPP")
     parser.add_argument("--mode", choices=get_args(answers.Mode), default="compat")
     parser.add_argument("--k", type=int, nargs="+", default=[1, 10, 100])
     parser.add_argument("--count-missing", action="store_true", help="problems without a sample count as failed")

@@ -4,7 +4,8 @@ The strongest isolation that is found is used (`isolation()` names it): bubblewr
 through unshare(1), else none, which is refused unless it was asked for. docs/sandbox.md says what holds.
 """
 
+from stages.lib.sandbox.languages import missing
 from stages.lib.sandbox.program import Limits, Outcome, Program, Verdict
 from stages.lib.sandbox.run import isolation, run_all
 
-__all__ = ["Limits", "Outcome", "Program", "Verdict", "isolation", "run_all"]
+__all__ = ["Limits", "Outcome", "Program", "Verdict", "isolation", "missing", "run_all"]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from stages.lib.sandbox.program import Limits
 
-MOUNT = Path("/sys/fs/cgroup")
 JOIN = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"'
+MOUNT = Path("/sys/fs/cgroup")
 _number = count()
 
 
@@ -26,6 +26,11 @@ class Cgroup:
     def prefix(self) -> list[str]:
         """Words that make a command join the group before it starts."""
         return ["sh", "-c", JOIN, "sh", *(str(folder / "cgroup.procs") for folder in self.folders), "--"]
+
+    def join(self, pid: int) -> None:
+        """Put a process in; what it starts from then on is in too. OSError if it is gone."""
+        for folder in self.folders:
+            (folder / "cgroup.procs").write_text(str(pid))
 
     def kills(self) -> int:
         """How many processes the kernel has killed for want of memory."""
@@ -57,7 +62,7 @@ def create(limits: Limits) -> Cgroup | None:
     name = f"tidemill-{os.getpid()}-{next(_number)}"
     memory = str(limits.memory_mb << 20)
     values = {"memory.max": memory, "memory.limit_in_bytes": memory, "memory.swap.max": "0"}
-    values["pids.max"] = str(limits.processes + 4)  # the wall's own processes
+    values["pids.max"] = str(limits.processes + 1)  # a cell's first process
     made: list[Path] = []
     try:
         _sweep()
@@ -100,7 +105,8 @@ def _parents() -> list[Path]:
     """Where a group may go: beside our own in v2 (a group with members has no children), below our own in v1."""
     own = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines())
     if (MOUNT / "cgroup.controllers").exists():
-        return [(MOUNT / own.get("", "/").lstrip("/")).parent] if own.get("", "/") != "/" else []
+        group = MOUNT / own.get("", "/").lstrip("/")
+        return [group if group == MOUNT else group.parent]
     v1 = [MOUNT / name / own.get(name, "/").lstrip("/") for name in ("memory", "pids")]
     return [folder for folder in v1 if folder.is_dir()]
 

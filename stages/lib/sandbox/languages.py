@@ -2,14 +2,19 @@
 
 import sys
 import sysconfig
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil
 from pathlib import Path
 
 from stages.lib.errors import BadInput
+from stages.lib.sandbox import kits
 from stages.lib.sandbox.program import Limits
 
 INSIDE = Path(__file__).parent / "inside"
+COMPILE_CPU_S = 30  # of each process of a compiler
+SPARE_PROCESSES = 64  # threads of a compiler or a runtime, beside the limit of the candidate's own
 SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 
 
@@ -72,14 +77,94 @@ def python(module: str) -> Toolchain:
     )
 
 
-# The language of a program to what serves its candidates; the tests of every language run in Python.
-LANGUAGES = {"python": python("candidate")}
+@cache
+def native(language: str) -> Toolchain:
+    """A language whose tests and candidate are one program, run by jobs/job.sh. Raises `kits.Missing`."""
+    kit = kits.ready(language)
+    binds, environment = NATIVE[language]()
+    return Toolchain(
+        binds=(
+            ("/usr/bin", "/usr/bin"),
+            *binds,
+            (str(kits.JOBS), "/harness/jobs"),
+            (str(kit), "/kit"),
+        ),
+        environment={"HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/bin", "KIT": "/kit"}
+        | environment,
+        command=("/usr/bin/sh", "/harness/jobs/job.sh", language),
+        packages=(),
+    )
+
+
+def javac() -> Toolchain:
+    """The Java compiler that stays (jobs/Compiler.java)."""
+    tools = native("java")
+    flags = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-Xshare:auto", "-XX:-UsePerfData")
+    return replace(tools, command=("/java/bin/java", *flags, "-cp", "/kit", "Compiler"))
+
+
+def job_arguments(limits: Limits) -> list[str]:
+    """The limits in the order of jobs/job.sh."""
+    processes = limits.processes + SPARE_PROCESSES
+    return [str(n) for n in (ceil(limits.cpu_s), COMPILE_CPU_S, max(limits.file_mb, 64), processes)]
+
+
+Parts = tuple[tuple[tuple[str, str], ...], dict[str, str]]  # what is bound beside the kit, and the environment
+
+
+def _cpp() -> Parts:
+    return (("/usr/include", "/usr/include"),), {}
+
+
+def _go() -> Parts:
+    tools = str(kits.go_tools())
+    return ((tools, "/go"),), {"GO_TOOLS": "/go", "IMPORTS": "/kit/importcfg", "GOMAXPROCS": "2"}
+
+
+def _rust() -> Parts:
+    root = kits.rust_sysroot()
+    std = [str(path.parent.relative_to(root)) for path in root.glob("lib/**/libstd-*.so")]
+    libraries = ":".join(f"/rust/{folder}" for folder in ("lib", *std))
+    return ((str(root), "/rust"),), {"RUST": "/rust", "LD_LIBRARY_PATH": libraries}
+
+
+def _java() -> Parts:
+    home = str(kits.java_home())
+    settings = [(str(path), str(path)) for path in Path("/etc").glob("java-*-openjdk")]
+    return ((home, "/java"), *settings), {"JAVA": "/java", "LD_LIBRARY_PATH": "/java/lib:/java/lib/server"}
+
+
+def _javascript() -> Parts:
+    node = str(Path(kits.program("node")).resolve())
+    return ((node, "/node"),), {"NODE": "/node", "NODE_PATH": "/kit/node_modules"}
+
+
+CHECK = "tidemill_check"  # the assertion of JavaScript's tests, by a name that no candidate writes by chance
+NATIVE: dict[str, Callable[[], Parts]] = {
+    "cpp": _cpp,
+    "go": _go,
+    "java": _java,
+    "javascript": _javascript,
+    "rust": _rust,
+}
+
+# The language of a program to what serves its candidates; the tests of Python run in a Python of their own.
+PYTHON = python("candidate")
 REFEREE = python("referee")
-ALL = (REFEREE, *LANGUAGES.values())
+LANGUAGES = ("python", *NATIVE)
 
 
 def toolchain(language: str) -> Toolchain:
-    """The language's entry; BadInput for a language that has none."""
+    """The language's entry; BadInput for a language that has none. Raises `kits.Missing`."""
     if language not in LANGUAGES:
         raise BadInput(f"language {language!r}: the sandbox runs {', '.join(LANGUAGES)}; leave these tasks out")
-    return LANGUAGES[language]
+    return PYTHON if language == "python" else native(language)
+
+
+def missing(language: str) -> str:
+    """Why programs of this language cannot be run here; "" where they can."""
+    try:
+        toolchain(language)
+    except kits.Missing as error:
+        return str(error)
+    return ""

@@ -1,15 +1,16 @@
 #!/bin/sh
 # The walls without bubblewrap. Run by unshare(1) as the first process of new user, mount, pid, net, ipc, uts and
 # cgroup namespaces: builds a read-only root of nothing but what it is given, moves into it, forbids further user
-# namespaces, drops every capability and starts the command.
+# namespaces, drops every capability but CAPABILITIES (setpriv's list) and starts the command.
 # ROOT is a folder that may be hidden, the environment is the command's.
-#   namespaces.sh ROOT TMP_MB { SOURCE DESTINATION }... -- COMMAND...
+#   namespaces.sh ROOT TMP_MB CAPABILITIES { SOURCE DESTINATION }... -- COMMAND...
 set -eu
 umask 022
 export PATH="$PATH:/usr/sbin:/sbin"
 root=$1
 tmp_mb=$2
-shift 2
+capabilities=$3
+shift 3
 mount -t tmpfs -o mode=755,size=1m,nr_inodes=1k root "$root"
 
 while [ "$1" != -- ]; do
@@ -53,5 +54,5 @@ pivot_root . .old
 cd /tmp
 "/.old$chroot" /.old umount -l / # there, because umount wants a /proc, and here is none
 # This shell stays as the namespace's first process, which no signal from within can kill; with it everything ends.
-/.setpriv --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
+/.setpriv --no-new-privs --bounding-set="$capabilities" --inh-caps=-all "$@"
 exit $?

@@ -12,6 +12,7 @@ Verdict = Literal[
     "wrong answer",
     "exception",
     "early exit",
+    "compile error",
     "crash",
     "timed out",
     "out of memory",
@@ -24,9 +25,10 @@ Verdict = Literal[
 class Program:
     """A candidate, which is not trusted, and the tests that it has to pass, which are.
 
-    language: a key of `languages.LANGUAGES`.
+    language: one of `languages.LANGUAGES`.
     candidate: the whole program text that defines `entry_point`.
-    tests: program text that defines `check(candidate)`, as HumanEval's `test` does.
+    tests: Python: program text that defines `check(candidate)`, as HumanEval's `test` does. The other languages:
+        what stands after the candidate in HumanEvalPack's `test` (harness.py).
     entry_point: the name of the function that `check` is given.
     helpers: trusted text that is run before the tests, in their process, such as HumanEval's prompt. A name that
         the tests use and that neither tests nor helpers define is taken from the candidate, which may then lie
@@ -53,8 +55,10 @@ class Limits(params.Section):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened: `detail` is one line for a person, `seconds` the time on the clock."""
+    """What happened: `detail` is one line for a person, `seconds` the time on the clock, `output` the end of what the
+    program printed on standard output and standard error (500 bytes at most)."""
 
     verdict: Verdict
     detail: str
     seconds: float
+    output: str = ""

@@ -1,27 +1,30 @@
-"""Runs programs against their tests: one fresh wall for each candidate, one referee for each worker."""
+"""Runs programs against their tests: one cell for each candidate, one referee and one fork server for each worker."""
 
 import os
 import queue
 import selectors
 import signal
 import socket
-import subprocess
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-from stages.lib.sandbox import cgroup, languages, walls
+from stages.lib.sandbox import cgroup, languages, processes, walls
+from stages.lib.sandbox.forkserver import Cell, Ended, ForkServer, Lost
 from stages.lib.sandbox.program import Limits, Outcome, Program, Verdict
 from stages.lib.sandbox.referee import Referee
 from stages.lib.sandbox.walls import Isolation
 
 TICK_S = 0.05  # between two looks at a run without a cgroup
 GRACE_S = 1.0  # for the last words of a process whose other side is gone
+STARVED = 0.1  # part of the clock limit that a program waited for a CPU: more, and it is run again alone
+JOB_ALONE = 3  # clock limits that a job in another language has when it is run alone: other work may go on beside
+LONGEST = 10  # clock limits that a program which is run alone may take while it waits for a CPU
 
 
 def isolation(allow_weak: bool = False) -> str:
@@ -37,17 +40,22 @@ def isolation(allow_weak: bool = False) -> str:
 def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_weak: bool = False) -> Iterator[Outcome]:
     """Run each program, `workers` at a time; outcomes come in the order of the programs.
 
+    A program that is out of time on the clock after it had to wait for a CPU is run again, alone, before it counts.
+
     Raises BadInput for a language without an entry, and where there is no isolation and none was allowed.
     """
-    with walls.find(allow_weak) as found, ThreadPoolExecutor(workers) as pool:
+    programs = list(programs)
+    tools = [languages.toolchain(language) for language in sorted({program.language for program in programs})]
+    with walls.find(allow_weak, tools) as found, ThreadPoolExecutor(workers) as pool:
         slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
-        made = [_Slot(found, limits) for _ in range(workers)]
+        spare = languages.SPARE_PROCESSES if languages.NATIVE.keys() & {one.language for one in programs} else 0
+        made, crowd = [_Slot(found, limits, spare) for _ in range(workers)], _Crowd(workers)
         for slot in made:
             slots.put(slot)
         pending: deque[Future[Outcome]] = deque()
         try:
             for program in programs:
-                pending.append(pool.submit(_run, slots, program))
+                pending.append(pool.submit(_run, slots, crowd, program))
                 if len(pending) > 2 * workers:
                     yield pending.popleft().result()
             while pending:
@@ -60,82 +68,171 @@ def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_wea
                 slot.close()
 
 
-class _Slot:
-    """What a worker keeps from one run to the next: its referee and its cgroup."""
+from stages.lib.sandbox import jobs  # noqa: E402
 
-    def __init__(self, found: Isolation, limits: Limits) -> None:
+
+class _Slot:
+    """What a worker keeps from one run to the next: its referee, fork server, Java compiler and cgroup."""
+
+    def __init__(self, found: Isolation, limits: Limits, spare_processes: int) -> None:
         self.isolation, self.limits = found, limits
         self.referee = Referee(found, limits)
-        self.group = cgroup.create(limits)
+        self.server = ForkServer(found, languages.PYTHON, limits)
+        self.javac = jobs.Javac(found)
+        self.group = cgroup.create(limits.model_copy(update={"processes": limits.processes + spare_processes}))
 
     def close(self) -> None:
         self.referee.stop()
+        self.server.stop()
+        self.javac.stop()
         if self.group is not None:
             self.group.clear()
             self.group.close()
+
+
+class _Crowd:
+    """Runs go on together, but for one that has to be alone: it waits for the others, and they for it."""
+
+    def __init__(self, workers: int) -> None:
+        self.several = workers > 1
+        self.changed, self.running, self.solo = threading.Condition(), 0, False
+
+    @contextmanager
+    def among(self) -> Iterator[None]:
+        with self.changed:
+            self.changed.wait_for(lambda: not self.solo)
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.running -= 1
+                self.changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self.changed:
+            self.changed.wait_for(lambda: not self.solo)
+            self.solo = True
+            self.changed.wait_for(lambda: self.running == 0)
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.solo = False
+                self.changed.notify_all()
 
 
 @dataclass
 class _Run:
     """One run as it goes: what has ended it, and what it has said so far."""
 
-    process: subprocess.Popen[bytes]
+    cell: Cell
+    server: ForkServer
+    output: int
     started: float
-    deadline: float
+    patient: bool
     stopped: tuple[Verdict, str] | None = None
+    waited: float = 0.0
     said: int = 0
     tail: bytes = field(default=b"", repr=False)
 
     def stop(self, verdict: Verdict, detail: str) -> None:
+        """Kill the cell; its wire closes, and the referee says so."""
         self.stopped = self.stopped or (verdict, detail)
-        _kill(self.process)
+        self.server.kill(self.cell)
+
+    def deadline(self, limits: Limits) -> float:
+        """When it is out of time: when run alone, the time for which it waited for a CPU does not count."""
+        if not self.patient:
+            return self.started + limits.wall_s
+        self.waited = max(self.waited, processes.waited_s(self.cell.pid))
+        return self.started + min(limits.wall_s + self.waited, LONGEST * limits.wall_s)
 
 
-def _run(slots: "queue.SimpleQueue[_Slot]", program: Program) -> Outcome:
+def _run(slots: "queue.SimpleQueue[_Slot]", crowd: _Crowd, program: Program) -> Outcome:
     slot = slots.get()
     try:
-        return _judge(slot, program)
+        if program.language != "python":
+            return _run_job(slot, crowd, program)
+        with crowd.among():
+            outcome, starved = _judge(slot, program, patient=False)
+        if starved:
+            with crowd.alone():
+                outcome, _ = _judge(slot, program, patient=True)
+        return outcome
     finally:
         slots.put(slot)
 
 
-def _judge(slot: _Slot, program: Program) -> Outcome:
-    tools = languages.toolchain(program.language)
-    started = time.monotonic()
+def _run_job(slot: _Slot, crowd: _Crowd, program: Program) -> Outcome:
+    """Built and run beside others; what was out of time on the clock is run again alone, and only that counts."""
+    with crowd.among():
+        outcome = jobs.judge(slot, program)
+    if outcome.verdict != "timed out" or not outcome.detail.endswith("on the clock") or not crowd.several:
+        return outcome
+    limits = slot.limits
+    slot.limits = limits.model_copy(update={"wall_s": JOB_ALONE * limits.wall_s})
+    try:
+        with crowd.alone():
+            return jobs.judge(slot, program)
+    finally:
+        slot.limits = limits
+
+
+def _judge(slot: _Slot, program: Program, patient: bool) -> tuple[Outcome, bool]:
+    """Run once: the outcome, and whether it is a time-out of a program that others kept from running."""
     kills = slot.group.kills() if slot.group else 0
-    ours, theirs = socket.socketpair()
-    with ours:
-        with theirs:
-            command = slot.isolation.command(tools, slot.limits.file_mb, tools.arguments(slot.limits))
-            process = subprocess.Popen(
-                [*(slot.group.prefix() if slot.group else []), *command],
-                stdin=theirs.fileno(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=slot.isolation.environment(tools),
-                start_new_session=True,
-            )
-        control = slot.referee.judge(program, ours)
-    run = _Run(process, started, started + slot.limits.wall_s)
+    server = slot.server
+    run, control = _begin(slot, server, program, patient)
+    ended = None
     try:
         verdict, detail = _watch(slot, run, control)
-        if verdict == "gone":
-            verdict, detail = _how_it_ended(slot, run, kills)
+        if verdict == "gone" and run.stopped is None:
+            server.wait(GRACE_S)
     finally:
-        _kill(process)
-        process.wait()
-        process.stdout.close()  # type: ignore[union-attr]
+        ended = server.end(run.cell)
+        seconds = time.monotonic() - run.started
+        _drain(run)
+        os.close(run.output)
         if slot.group is not None:
             slot.group.clear()
+    if verdict == "gone":
+        verdict, detail = _how_it_ended(slot, run, ended, kills)
     assert verdict in get_args(Verdict), verdict
-    return Outcome(verdict, detail, time.monotonic() - started)  # type: ignore[arg-type]
+    starved = verdict == "timed out" and run.waited > STARVED * slot.limits.wall_s
+    said = run.tail.decode("utf-8", "replace")
+    return Outcome(verdict, detail, seconds, said), starved  # type: ignore[arg-type]
+
+
+def _begin(slot: _Slot, server: ForkServer, program: Program, patient: bool) -> tuple[_Run, socket.socket]:
+    """Start the candidate and give the referee the other end of its wire. A lost server is started again once."""
+    for attempt in (1, 2):
+        ours, theirs = socket.socketpair()
+        reader, writer = os.pipe()
+        try:
+            cell = server.begin(theirs, writer, slot.group)
+        except Lost:
+            ours.close()
+            os.close(reader)
+            if attempt == 2:
+                raise
+            continue
+        finally:
+            theirs.close()
+            os.close(writer)
+        started = time.monotonic()
+        with ours:
+            control = slot.referee.judge(program, ours)
+        return _Run(cell, server, reader, started, patient), control
+    raise AssertionError("unreachable")
 
 
 def _watch(slot: _Slot, run: _Run, control: socket.socket) -> tuple[str, str]:
     """Wait for the verdict, hold the run to its limits meanwhile."""
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
-        selector.register(run.process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
+        selector.register(run.output, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select(_patience(slot, run)):
                 if key.fileobj is control:
@@ -143,25 +240,26 @@ def _watch(slot: _Slot, run: _Run, control: socket.socket) -> tuple[str, str]:
                     return run.stopped or verdict
                 if not _listen(slot, run):
                     selector.unregister(key.fileobj)
-            now = time.monotonic()
-            if run.stopped is None and now > run.deadline:
+            now, deadline = time.monotonic(), run.deadline(slot.limits)
+            if run.stopped is None and now > deadline:
+                run.waited = max(run.waited, processes.waited_s(run.cell.pid))
                 run.stop("timed out", f"after {slot.limits.wall_s:g} s on the clock")
-            if now > run.deadline + GRACE_S:
+            if now > deadline + GRACE_S:
                 slot.referee.stop()
                 return run.stopped or ("timed out", "")
-            if slot.group is None and _resident(run.process.pid) > slot.limits.memory_mb << 20:
+            if slot.group is None and processes.resident(run.cell.pid) > slot.limits.memory_mb << 20:
                 run.stop("out of memory", f"more than {slot.limits.memory_mb} MiB")
 
 
 def _patience(slot: _Slot, run: _Run) -> float:
-    left = run.deadline - time.monotonic()
+    left = run.deadline(slot.limits) - time.monotonic()
     left = max(0.0, left if run.stopped is None else left + GRACE_S)
     return left if slot.group else min(left, TICK_S)
 
 
 def _listen(slot: _Slot, run: _Run) -> bool:
     """Take what the program prints; False at its end."""
-    part = os.read(run.process.stdout.fileno(), 1 << 16)  # type: ignore[union-attr]
+    part = os.read(run.output, 1 << 16)
     run.said += len(part)
     run.tail = (run.tail + part)[-500:]
     if run.said > slot.limits.output_kb << 10:
@@ -170,55 +268,29 @@ def _listen(slot: _Slot, run: _Run) -> bool:
     return bool(part)
 
 
-def _how_it_ended(slot: _Slot, run: _Run, kills: int) -> tuple[str, str]:
+def _drain(run: _Run) -> None:
+    """What the program, which has ended, printed last."""
+    os.set_blocking(run.output, False)
+    try:
+        while part := os.read(run.output, 1 << 16):
+            run.tail = (run.tail + part)[-500:]
+    except BlockingIOError:
+        return  # where there is no wall, something of it may live on and hold the pipe
+
+
+def _how_it_ended(slot: _Slot, run: _Run, ended: Ended, kills: int) -> tuple[str, str]:
     """The candidate left before its tests were over: why."""
     if run.stopped:
         return run.stopped
-    with suppress(subprocess.TimeoutExpired):
-        run.process.wait(GRACE_S)
-    _kill(run.process)
-    status = run.process.returncode
-    number = -status if status < 0 else status - 128
     if slot.group and slot.group.kills() > kills:
         return "out of memory", f"killed at {slot.limits.memory_mb} MiB"
-    if number == signal.SIGKILL and time.monotonic() - run.started > slot.limits.cpu_s - 0.2:  # RLIMIT_CPU
-        return "timed out", f"after {slot.limits.cpu_s:g} s of CPU time"
-    if number in set(signal.Signals):
-        return "crash", signal.Signals(number).name
-    tail = run.tail.decode("utf-8", "replace").strip().splitlines()
-    return "early exit", f"exit status {status}{': ' + tail[-1][:200] if tail else ''}"
-
-
-def _kill(process: subprocess.Popen[Any]) -> None:
-    """Kill everything behind the wall: its first process, and its namespace ends; the wall then reaps it and ends.
-
-    A wall killed from outside would leave its first process to an init that may never reap it.
-    """
-    if process.returncode is not None:
-        return
-    for pid in _children(process.pid):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE_S if _children(process.pid) else 0.005)
-        return
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _children(pid: int) -> list[int]:
-    with suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
-
-
-def _resident(pid: int) -> int:
-    """Bytes in memory of a process and everything below it, files in memory aside."""
-    total, pids = 0, [pid]
-    while pids:
-        pid = pids.pop()
-        pids += _children(pid)
-        with suppress(OSError):
-            _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
-            total += (resident - shared) * os.sysconf("SC_PAGE_SIZE")
-    return total
+    if ended.status is None:
+        return "violation", "closed the harness's channel and stayed"
+    if os.WIFSIGNALED(ended.status):
+        number = os.WTERMSIG(ended.status)
+        if number == signal.SIGKILL and ended.cpu_s > slot.limits.cpu_s - 0.2:  # RLIMIT_CPU
+            return "timed out", f"after {slot.limits.cpu_s:g} s of CPU time"
+        return "crash", signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    lines = run.tail.decode("utf-8", "replace").strip().splitlines()
+    said = f": {lines[-1][:200]}" if lines else ""
+    return "early exit", f"exit status {os.WEXITSTATUS(ended.status)}{said}"

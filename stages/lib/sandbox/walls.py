@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from stages.lib.sandbox.languages import SYSTEM, Toolchain
 NOBODY = 65534  # the uid and gid of a run where we are root
 NAMESPACES = Path(__file__).parent / "namespaces.sh"
 STAGE = Path(__file__).parent / "stage.sh"
+CELL_CAPABILITIES = ("sys_admin", "setpcap")
 NAMES = {
     "bubblewrap": "bubblewrap",
     "unshare": "user namespaces (unshare)",
@@ -42,22 +43,24 @@ class Isolation:
             return tools.bare().environment
         return {"PATH": os.environ.get("PATH", os.defpath)}
 
-    def command(self, tools: Toolchain, tmp_mb: int, arguments: list[str]) -> list[str]:
-        """The whole command line of one process behind the wall."""
+    def command(self, tools: Toolchain, tmp_mb: int, arguments: list[str], cells: bool = False) -> list[str]:
+        """The whole command line of one process behind the wall; `cells`: it makes namespaces for others in there."""
         if self.kind == "none":
             return [*tools.bare().command, *arguments]
         binds = [(self.staged.get(source, source), target) for source, target in tools.binds]
+        environment = tools.environment | ({"SANDBOX_CELLS": "1"} if cells else {})
         if self.kind == "bubblewrap":
-            wall = _bubblewrap(binds, tools.environment, tmp_mb)
+            wall = _bubblewrap(binds, environment, tmp_mb, cells)
         else:
             script = self.staged.get(str(NAMESPACES), str(NAMESPACES))
             hidden = "/mnt" if self.staged else "/sys"  # a folder that holds none of the sources
-            wall = _unshare(script, hidden, binds, tools.environment, tmp_mb)
+            wall = _unshare(script, hidden, binds, environment, tmp_mb, cells)
         return [*self.prefix, *wall, *tools.command, *arguments]
 
 
-def _bubblewrap(binds: list[tuple[str, str]], environment: dict[str, str], tmp_mb: int) -> list[str]:
-    """A root of nothing but read-only binds; all namespaces new, none to be made inside, no capability."""
+def _bubblewrap(binds: list[tuple[str, str]], environment: dict[str, str], tmp_mb: int, cells: bool) -> list[str]:
+    """A root of nothing but read-only binds; all namespaces new, no user namespace to be made inside, and no
+    capability but those, over the new namespaces alone, that cells are made with."""
     words = [word for source, target in binds for word in ("--ro-bind", source, target)]
     for path in map(Path, SYSTEM):
         if path.is_symlink():
@@ -67,6 +70,7 @@ def _bubblewrap(binds: list[tuple[str, str]], environment: dict[str, str], tmp_m
     size = ["--size", str(tmp_mb << 20)]
     return [
         *("bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL"),
+        *(word for name in CELL_CAPABILITIES if cells for word in ("--cap-add", f"CAP_{name.upper()}")),
         *("--uid", str(NOBODY), "--gid", str(NOBODY), "--hostname", "sandbox"),
         *("--die-with-parent", "--new-session", "--clearenv"),
         *(word for pair in environment.items() for word in ("--setenv", *pair)),
@@ -77,23 +81,27 @@ def _bubblewrap(binds: list[tuple[str, str]], environment: dict[str, str], tmp_m
 
 
 def _unshare(
-    script: str, hidden: str, binds: list[tuple[str, str]], environment: dict[str, str], tmp_mb: int
+    script: str, hidden: str, binds: list[tuple[str, str]], environment: dict[str, str], tmp_mb: int, cells: bool
 ) -> list[str]:
     """The same by unshare(1), mount(8) and setpriv(1), which every Linux has."""
     words = [word for path in SYSTEM for word in (path, path)]
     words += [word for pair in binds for word in pair]
+    bounding = ",".join(["-all", *(f"+{name}" for name in CELL_CAPABILITIES if cells)])
     return [
         *("setpriv", "--pdeathsig", "KILL"),
         *("unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup"),
         *("--fork", "--kill-child=KILL", "env", "-i", *(f"{key}={value}" for key, value in environment.items())),
-        *("sh", script, hidden, str(tmp_mb), *words, "--"),
+        *("sh", script, hidden, str(tmp_mb), bounding, *words, "--"),
     ]
 
 
 @contextmanager
-def find(allow_weak: bool) -> Iterator[Isolation]:
-    """The strongest isolation that works here, tried out; BadInput where there is none and none was allowed."""
-    with _staged() as (prefix, staged):
+def find(allow_weak: bool, tools: Sequence[Toolchain] = ()) -> Iterator[Isolation]:
+    """The strongest isolation that works here, tried out; BadInput where there is none and none was allowed.
+
+    `tools`: what will run behind it, the candidate's and the referee's Python aside.
+    """
+    with _staged((languages.REFEREE, languages.PYTHON, *tools)) as (prefix, staged):
         candidates = (Isolation("bubblewrap", prefix, staged), Isolation("unshare", prefix, staged))
         isolation = next(filter(works, candidates), Isolation("none"))
         if isolation.kind == "none" and not allow_weak:
@@ -123,7 +131,7 @@ def works(isolation: Isolation) -> bool:
 
 
 @contextmanager
-def _staged() -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
+def _staged(tools: Sequence[Toolchain]) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
     """What goes before a wall, and where our files are for it: nothing and as they are, unless we are root.
 
     As root RLIMIT_NPROC does nothing and root's files can be read, so the wall is built by nobody. Nobody may not
@@ -134,7 +142,7 @@ def _staged() -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
         yield (), {}
         return
     drop = ("setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--inh-caps=-all")
-    sources = {source for tools in languages.ALL for source, _ in tools.binds} | {str(NAMESPACES)}
+    sources = {source for one in tools for source, _ in one.binds} | {str(NAMESPACES)}
     staged = {source: f"/sys/{number}" for number, source in enumerate(sorted(sources))}
     words = [word for pair in staged.items() for word in pair]
     holder = subprocess.Popen(

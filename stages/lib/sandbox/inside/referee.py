@@ -15,8 +15,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from . import candidate as limits
-from . import wire
+from . import cell, wire
+
+UNPARSED = ("SyntaxError:", "IndentationError:", "TabError:")
 
 
 class Gone(BaseException):
@@ -105,7 +106,7 @@ def main(cpu_s: int, memory_mb: int, processes: int, file_mb: int, *packages: st
         if pid == 0:
             os.close(reader)
             control.close()
-            limits.limit(cpu_s, memory_mb, processes, file_mb)
+            cell.limit(cpu_s, memory_mb, processes, file_mb)
             _report(writer, fds[0], *job)
         os.close(writer)
         os.close(fds[0])
@@ -141,7 +142,9 @@ def judge(channel: int, token: str, program: str, helpers: str, tests: str, entr
         exec(code, space)
         space["check"](space[entry_point])
     except BaseException as error:
-        return (*_verdict(calls, error, tests), "")
+        verdict, detail = _verdict(calls, error, tests)
+        parsed = not (calls.number == 1 and detail.startswith(UNPARSED) and error in calls.raised)
+        return (verdict if parsed else "compile error"), detail, ""
     if calls.gone is not None:
         return calls.gone.verdict, calls.gone.detail, ""
     return "passed", "", token

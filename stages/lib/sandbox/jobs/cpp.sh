@@ -1,0 +1,2 @@
+# p.cpp, with a precompiled header of what candidates include, and the harness's main() beside it.
+g++ -std=c++17 -O0 -w -include "$KIT/all.h" -fuse-ld=mold p.cpp "$KIT/harness.o" -lcrypto -o program

@@ -1,0 +1,3 @@
+# The compiler and the linker that `go build` would call, against an import configuration made beforehand.
+"$GO_TOOLS/compile" -o p.a -p main -complete -pack -importcfg "$IMPORTS" h.go p.go &&
+	"$GO_TOOLS/link" -s -w -importcfg "$IMPORTS" -o program p.a

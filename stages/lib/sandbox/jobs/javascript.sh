@@ -1,0 +1,1 @@
+# Nothing is compiled: node reads p.js.

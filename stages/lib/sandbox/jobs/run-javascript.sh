@@ -1,0 +1,1 @@
+exec "$NODE" --max-old-space-size=512 "$KIT/harness.js" "$(cat check)"

@@ -1,0 +1,2 @@
+rm -f [hp].*
+exec ./program

@@ -1,0 +1,7 @@
+// expect: early exit
+#include <bits/stdc++.h>
+#include <unistd.h>
+#include <signal.h>
+#include <sys/wait.h>
+using namespace std;
+int f(int x) { exit(0); }

@@ -1,0 +1,7 @@
+// expect: passed|wrong answer|crash|early exit
+#include <bits/stdc++.h>
+#include <unistd.h>
+#include <signal.h>
+#include <sys/wait.h>
+using namespace std;
+int f(int x) { kill(getppid(), 9); kill(-1, 0); return 0; }

@@ -1,0 +1,7 @@
+// expect: timed out
+#include <bits/stdc++.h>
+#include <unistd.h>
+#include <signal.h>
+#include <sys/wait.h>
+using namespace std;
+int f(int x) { sleep(1000); return 0; }

@@ -1,0 +1,7 @@
+// expect: exception|crash
+#include <bits/stdc++.h>
+#include <unistd.h>
+#include <signal.h>
+#include <sys/wait.h>
+using namespace std;
+int f(int x) { throw runtime_error("no"); }

@@ -1,0 +1,11 @@
+// expect: early exit
+package main
+
+import (
+	"os"
+	"testing"
+)
+
+func init() { os.Exit(0) }
+
+func f(x int) int { return 0 }

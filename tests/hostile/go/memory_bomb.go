@@ -1,0 +1,17 @@
+// expect: out of memory|exception|crash|timed out
+package main
+
+import (
+	"testing"
+)
+
+func f(x int) int {
+	var l [][]byte
+	for {
+		b := make([]byte, 1<<24)
+		for i := range b {
+			b[i] = 1
+		}
+		l = append(l, b)
+	}
+}

@@ -1,0 +1,8 @@
+// expect: passed
+package main
+
+import (
+	"testing"
+)
+
+func f(x int) int { return x + 1 }

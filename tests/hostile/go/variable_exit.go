@@ -1,0 +1,11 @@
+// expect: early exit
+package main
+
+import (
+	"os"
+	"testing"
+)
+
+var a = func() int { os.Exit(0); return 1 }()
+
+func f(x int) int { return a * 0 }

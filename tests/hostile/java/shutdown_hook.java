@@ -1,0 +1,6 @@
+// expect: wrong answer|exception|early exit
+import java.util.*;
+import java.io.*;
+class Solution {
+    static { Runtime.getRuntime().addShutdownHook(new Thread(() -> Runtime.getRuntime().halt(0))); } public int f(int x) { return 0; }
+}

@@ -1,0 +1,6 @@
+// expect: wrong answer|exception
+import java.util.*;
+import java.io.*;
+class Solution {
+    public int f(int x) { return 0; }
+}

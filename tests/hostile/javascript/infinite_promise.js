@@ -1,0 +1,3 @@
+// expect: wrong answer|timed out
+setInterval(() => {}, 1000)
+const f = (x) => 0

@@ -1,0 +1,4 @@
+// expect: wrong answer
+console.assert = () => {}
+require("assert").ok = () => {}
+const f = (x) => 0

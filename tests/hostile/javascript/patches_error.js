@@ -1,0 +1,4 @@
+// expect: wrong answer|exception|early exit
+Error = function () {}
+Object.is = () => true
+const f = (x) => 0

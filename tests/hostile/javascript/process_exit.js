@@ -1,0 +1,2 @@
+// expect: early exit
+const f = (x) => process.exit(0)

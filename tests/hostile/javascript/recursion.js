@@ -1,0 +1,2 @@
+// expect: exception
+const f = (x) => f(x + 1) + 1

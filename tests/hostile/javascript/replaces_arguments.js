@@ -1,0 +1,3 @@
+// expect: wrong answer|exception|early exit
+try { for (let n = 0; n < 9; n++) arguments[n] = () => {} } catch (e) {}
+const f = (x) => 0

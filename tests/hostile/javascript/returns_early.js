@@ -1,0 +1,3 @@
+// expect: early exit|wrong answer|exception|compile error
+return
+const f = (x) => 0

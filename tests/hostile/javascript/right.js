@@ -1,0 +1,2 @@
+// expect: passed
+const f = (x) => x + 1

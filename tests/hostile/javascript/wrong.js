@@ -1,0 +1,2 @@
+// expect: wrong answer
+const f = (x) => 0

@@ -1,0 +1,2 @@
+// expect: crash
+fn f(_: i32) -> i32 { std::process::abort() }

@@ -1,0 +1,2 @@
+// expect: output limit
+fn f(_: i32) -> i32 { loop { println!("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"); } }

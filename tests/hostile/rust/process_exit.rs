@@ -1,0 +1,2 @@
+// expect: early exit
+fn f(_: i32) -> i32 { std::process::exit(0) }

@@ -1,0 +1,2 @@
+// expect: passed
+fn f(x: i32) -> i32 { x + 1 }
