@@ -141,11 +141,12 @@ def ask_all(
             if answer.value is not None:
                 wrote = answer.value, answer.request
                 candidates.append(row.candidate(*wrote, number, pool_hash, knobs.teacher.model))
-        ledger.check(knobs.max_dead_share)
-        if not knobs.tests.languages:
-            return candidates, ledger.metrics()
+    ledger.check(knobs.max_dead_share)
+    if not knobs.tests.languages:
+        return candidates, ledger.metrics()
+    with teacher.connect(knobs.teacher, label=label, seed=knobs.seed) as model:
         candidates, spent = add_tests(model, candidates, knobs.tests, out)
-        return candidates, {**ledger.metrics(), "tests": spent}
+    return candidates, {**ledger.metrics(), "tests": spent}
 
 
 def list_asks(rows: list[tasks.Assignment], documentation: str) -> Iterator[teacher.Ask]:

@@ -22,6 +22,7 @@ pass. A dead letter is no verdict: the row is left out, and counted.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -119,28 +120,29 @@ def ask_panel(
         name = f"judge@{number}" if i == 0 else f"judge@{number}, judge {i + 1}"
         folder = out if i == 0 else out / f"judge-{i + 1}"
         with teacher.connect(settings, label=name, seed=knobs.seed + i) as model:
-            said, took = ask(model, sent, folder, knobs.examples, knobs.max_dead_share)
-            known, audit_took = ask(model, planted, folder / "audit", knobs.examples, 1.0) if planted else ({}, {})
-        ballots.append(said | known)
-        spent.append({**took, "model": settings.model, **({"audit": audit_took} if planted else {})})
+            said, took = ask(model, sent, planted, folder, knobs)
+        ballots.append(said)
+        spent.append({**took, "model": settings.model})
     return ballots, {**spent[0], **({"panel": spent[1:]} if knobs.panel else {})}
 
 
 def ask(
-    model: teacher.Teacher, rows: list[Row], folder: Path, examples: int, max_dead_share: float
+    model: teacher.Teacher, sent: list[Row], planted: list[Row], folder: Path, knobs: Params
 ) -> tuple[dict[str, Ballot], dict[str, Any]]:
-    """A judge's ballot for each row but the dead letters, by id; and what it took."""
-    folder.mkdir(exist_ok=True)
-    ballots = {}
-    with model.ledger(folder) as ledger:
-        for row, answer in zip(rows, model.answers(list_asks(rows, examples), total=len(rows)), strict=True):
-            ledger.add(answer)
+    """A judge's ballot for each row and plant but the dead letters, by id; and what they took."""
+    (folder / "audit" if planted else folder).mkdir(parents=True, exist_ok=True)
+    rows, plants, ballots = [*sent, *planted], {row["id"] for row in planted}, {}
+    with ExitStack() as stack:
+        ledger = stack.enter_context(model.ledger(folder))
+        aside = stack.enter_context(model.ledger(folder / "audit")) if planted else None
+        for row, answer in zip(rows, model.answers(list_asks(rows, knobs.examples), total=len(rows)), strict=True):
+            (aside if aside and row["id"] in plants else ledger).add(answer)
             if answer.value is not None:
                 said = answer.value.items()
                 rulings = [rule(name, "judge", one["verdict"] == "pass", one["reason"]) for name, one in said]
                 ballots[row["id"]] = Ballot(answer.request, rulings)
-    ledger.check(max_dead_share)
-    return ballots, ledger.metrics()
+    ledger.check(knobs.max_dead_share)
+    return ballots, {**ledger.metrics(), **({"audit": aside.metrics()} if aside else {})}
 
 
 def list_asks(rows: list[Row], examples: int) -> Iterator[teacher.Ask]:

@@ -75,6 +75,7 @@ def verdict(number: int, of: Row, round: int, **fields: Any) -> Row:
         "rulings": rulings,
         "passed": checked and judged,
         "judge_request": sha("judge", number, round) if checked else "",
+        "execution": "",
         **fields,
     }
 

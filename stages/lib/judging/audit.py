@@ -17,9 +17,9 @@ from stages.lib import params, records, tasks
 from stages.lib.artifacts import digest
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
+from stages.lib.judging.measures import GOOD
 
 Row = dict[str, Any]  # of records.PLANT, the rulings aside
-GOOD = "good"
 
 
 class Audit(params.Section):
