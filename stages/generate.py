@@ -6,6 +6,7 @@ Writes  data/candidates/ROUND/candidates.parquet    task_name, instruction, info
         data/candidates/ROUND/pool.jsonl            the round's example pool, frozen
         data/candidates/ROUND/exchanges.parquet     every request and response that was used
         data/candidates/ROUND/dead_letters.jsonl    rows that got no usable answer, with every attempt
+        data/candidates/ROUND/tests/                where tests are asked for: the exchanges about them
         data/candidates/ROUND/set_aside.jsonl       functions that were not asked about: why, token count
         metrics/generate-ROUND.json                 rows, tokens, spend, task and language mix
 
@@ -15,12 +16,10 @@ Round R takes the R-th slice of the coreset's functions that fit the prompt. A r
 language, examples and sampling seed are drawn by its function's id alone (docs/tasks.md).
 """
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +27,7 @@ from pydantic import Field
 
 from stages.lib import artifacts, params, records, tasks, teacher
 from stages.lib.errors import BadInput
+from stages.lib.tasks import unit_tests
 
 Function = dict[str, Any]  # a row of records.FUNCTION
 
@@ -48,6 +48,13 @@ class Pool(params.Section):
     max_characters: int = Field(gt=0)
 
 
+class Tests(params.Section):
+    """Languages in which the teacher writes tests for a solution, and the most tests of one."""
+
+    languages: list[str]
+    count: int = Field(ge=unit_tests.LEAST)
+
+
 class Params(params.Section):
     """The section `generate` of params.yaml."""
 
@@ -60,17 +67,8 @@ class Params(params.Section):
     documentation: Literal["required", "shown", "hidden"]
     max_code_tokens: int = Field(gt=0)
     max_dead_share: float = Field(ge=0, le=1)
+    tests: Tests
     teacher: teacher.Settings
-
-
-@dataclass(frozen=True)
-class Row:
-    """One function with what was drawn for it."""
-
-    function: Function
-    task: tasks.Task
-    target_language: str
-    examples: tuple[tasks.Case, ...]
 
 
 def main(key: str) -> None:
@@ -80,6 +78,7 @@ def main(key: str) -> None:
         raise BadInput(f"generate@{number}: params.yaml says generate.rounds: {knobs.rounds}; raise it to {number}")
     for task in knobs.mix:
         tasks.load(task)
+    unit_tests.check_languages(knobs.tests.languages)
     inputs = [artifacts.open("data/corpus"), artifacts.open("data/coreset")]
     if number > 1:
         inputs.append(artifacts.open(f"data/verdicts/{number - 1}"))
@@ -87,7 +86,10 @@ def main(key: str) -> None:
     by_id = {row["id"]: row for row in corpus}
     functions, set_aside = take_slice(list_chosen(inputs[1], by_id), number, knobs)
     pool, pool_hash = tasks.frozen(list_cases(inputs[2:], by_id), knobs.pool.cases, knobs.pool.max_characters)
-    rows = [draw(function, pool, knobs) for function in functions]
+    shown = knobs.examples
+    rows = [
+        tasks.Assignment.draw(function, pool, knobs.seed, knobs.mix, shown.good, shown.bad) for function in functions
+    ]
     with artifacts.create(
         f"data/candidates/{number}", stage=f"generate@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
     ) as out:
@@ -123,17 +125,8 @@ def list_cases(verdicts: list[artifacts.Artifact], by_id: dict[str, Function]) -
     return tasks.from_verdicts(rows, by_id)
 
 
-def draw(function: Function, pool: list[tasks.Case], knobs: Params) -> Row:
-    """Task, target language and examples of a function: by its id alone."""
-    row, language = function["id"], function["language"]
-    task = tasks.load(tasks.draw_task(row, knobs.seed, knobs.mix))
-    target = tasks.draw_target(row, knobs.seed, task.target_languages, language) if task.target_languages else language
-    good, bad = knobs.examples.good, knobs.examples.bad
-    return Row(function, task, target, tasks.draw_examples(pool, row, knobs.seed, task.name, language, good, bad))
-
-
 def ask_all(
-    rows: list[Row], number: int, pool_hash: str, knobs: Params, out: Path
+    rows: list[tasks.Assignment], number: int, pool_hash: str, knobs: Params, out: Path
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """A candidate for each row that the teacher answered, in order; and what it took."""
     label = f"generate@{number}"
@@ -142,40 +135,43 @@ def ask_all(
         model.ledger(out) as ledger,
     ):
         candidates = []
-        for row, answer in zip(rows, model.answers(list_asks(rows, knobs), total=len(rows)), strict=True):
+        asks = list_asks(rows, knobs.documentation)
+        for row, answer in zip(rows, model.answers(asks, total=len(rows)), strict=True):
             ledger.add(answer)
             if answer.value is not None:
-                candidates.append(make_candidate(row, answer, number, pool_hash, knobs))
+                wrote = answer.value, answer.request
+                candidates.append(row.candidate(*wrote, number, pool_hash, knobs.teacher.model))
     ledger.check(knobs.max_dead_share)
-    return candidates, ledger.metrics()
+    if not knobs.tests.languages:
+        return candidates, ledger.metrics()
+    with teacher.connect(knobs.teacher, label=label, seed=knobs.seed) as model:
+        candidates, spent = add_tests(model, candidates, knobs.tests, out)
+    return candidates, {**ledger.metrics(), "tests": spent}
 
 
-def list_asks(rows: list[Row], knobs: Params) -> Iterator[teacher.Ask]:
+def list_asks(rows: list[tasks.Assignment], documentation: str) -> Iterator[teacher.Ask]:
     for row in rows:
-        code, language = row.function["code"], row.function["language"]
-        documentation = "" if knobs.documentation == "hidden" else row.function["docstring"]
-        messages = tasks.generation_messages(row.task, code, documentation, language, row.target_language, row.examples)
-        schema = tasks.answer_schema(row.task, code, language, row.target_language)
-        object_to = partial(tasks.objection, row.task, row.function, row.target_language, row.examples)
-        yield teacher.Ask(row.function["id"], messages, schema, object_to)
+        shown = "" if documentation == "hidden" else row.function["docstring"]
+        yield teacher.Ask(row.function["id"], row.messages(shown), row.schema, row.objection)
 
 
-def make_candidate(row: Row, answer: teacher.Answer, number: int, pool_hash: str, knobs: Params) -> dict[str, Any]:
-    lineage = {"function": row.function["id"], "task": row.task.name, "target": row.target_language}
-    made_by = {"pool": pool_hash, "templates": tasks.templates_hash(), "model": knobs.teacher.model}
-    written = answer.value or {}
-    return {
-        "id": artifacts.digest({**lineage, **made_by}),
-        "round": number,
-        "function_id": row.function["id"],
-        "task": row.task.name,
-        "language": row.function["language"],
-        "target_language": row.target_language,
-        **tasks.fill(row.task, row.function["code"], written),
-        "answer": json.dumps(written, ensure_ascii=False),
-        "examples": [case.id for case in row.examples],
-        "request": answer.request,
-    }
+def add_tests(
+    model: teacher.Teacher, candidates: list[dict[str, Any]], knobs: Tests, out: Path
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The candidates, with tests where their solution can be run; and what that took."""
+    wanted = [row for row in candidates if unit_tests.wanted(row, knobs.languages)]
+    schema = unit_tests.schema(knobs.count)
+    asks = (
+        teacher.Ask(row["id"], unit_tests.messages(row, knobs.count), schema, unit_tests.objection) for row in wanted
+    )
+    (out / "tests").mkdir()
+    tests = {}
+    with model.ledger(out / "tests") as ledger:
+        for row, answer in zip(wanted, model.answers(asks, total=len(wanted)), strict=True):
+            ledger.add(answer)
+            tests[row["id"]] = unit_tests.usable(answer.value)
+    rows = [{**row, "tests": tests.get(row["id"], [])} for row in candidates]
+    return rows, {**ledger.metrics(), "rows_with_tests": sum(bool(row["tests"]) for row in rows)}
 
 
 def describe(

@@ -1,29 +1,39 @@
 """judge: every candidate against its task's rules, one by one with a reason, then overall.
 
 Reads   data/candidates/ROUND
-Writes  data/verdicts/ROUND/verdicts.parquet     the candidates, their rulings (rule, kind, passed, reason), passed
+Writes  data/verdicts/ROUND/verdicts.parquet     the candidates, their rulings (rule, kind, passed, reason), passed,
+                                                 and what came of their tests
         data/verdicts/ROUND/exchanges.parquet    every request and response that was used
         data/verdicts/ROUND/dead_letters.jsonl   rows that the judge gave no usable answer for, with every attempt
-        metrics/judge-ROUND.json                 pass rate by task and language, failures by rule, tokens, spend
+        data/verdicts/ROUND/judge-N/             the same two files of the panel's further judges
+        data/verdicts/ROUND/ballots.parquet      with a panel: what each judge said, before the vote
+        data/verdicts/ROUND/audit/               with an audit: plants.parquet, the planted instances with their
+                                                 rulings, and the exchanges about them; none is ever a verdict
+        metrics/judge-ROUND.json                 pass rate by task and language, failures by rule, tokens, spend,
+                                                 the audit's recall and false alarms, the judges' agreement
+        plots/judge-ROUND.csv                    failure rate, recall and false alarms of each task's rules
 
     stages/run judge@1
 
-Checks need no model and come first (kind "check"); the judge's rules (kind "judge") are asked in one
-request a row. A row passes when every check, every rule and the judge's overall answer say so. A dead
-letter is no verdict: the row is left out, and counted.
+Checks need no model and come first (kind "check"), then the teacher's tests where they gate (kind "execution");
+the judges' rules (kind "judge") are asked in one request a row and judge. A row passes when every ruling is a
+pass. A dead letter is no verdict: the row is left out, and counted.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.lib import artifacts, params, records, tasks, teacher
+from stages.lib.judging import audit, execution, measures, panel
+from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
+from stages.lib.teacher import Settings
 
-Candidate = dict[str, Any]
-Ruling = dict[str, Any]
+Row = dict[str, Any]  # of records.CANDIDATE or records.PLANT
 
 
 class Params(params.Section):
@@ -33,7 +43,26 @@ class Params(params.Section):
     skip_failed_checks: bool
     examples: int = Field(ge=0)
     max_dead_share: float = Field(ge=0, le=1)
-    teacher: teacher.Settings
+    panel: list[Settings]
+    vote: Vote
+    audit: audit.Audit
+    require_execution: bool
+    execution: execution.Execution
+    teacher: Settings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_panel(cls, values: Any) -> Any:
+        """A further judge has the keys of `judge.teacher` that it does not name."""
+        if not isinstance(values, dict) or not isinstance(values.get("panel"), list):
+            return values
+        first = values.get("teacher") or {}
+        return {**values, "panel": [{**first, **one} if isinstance(one, dict) else one for one in values["panel"]]}
+
+    @property
+    def judges(self) -> list[Settings]:
+        """The first judge and the rest of the panel."""
+        return [self.teacher, *self.panel]
 
 
 def main(key: str) -> None:
@@ -41,13 +70,31 @@ def main(key: str) -> None:
     number = tasks.read_round("judge", key)
     inputs = [artifacts.open(f"data/candidates/{number}")]
     candidates = records.read(inputs[0].file("candidates.parquet"), records.CANDIDATE).to_pylist()
-    rulings = check_all(candidates, read_pool(inputs[0]))
+    pool = read_pool(inputs[0])
+    ran = execution.run_all(candidates, knobs.execution)
+    rulings = {row["id"]: check(row, [pool[case] for case in row["examples"]]) for row in candidates}
+    if knobs.require_execution:
+        for row_id, outcome in ran.items():
+            passed = outcome == execution.PASSED
+            rulings[row_id].append(rule("passes_tests", "execution", passed, "" if passed else outcome))
+    planted = audit.plants([row for row in candidates if stands(rulings[row["id"]])], knobs.audit)
     with artifacts.create(
         f"data/verdicts/{number}", stage=f"judge@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
     ) as out:
-        verdicts, spent = judge_all(candidates, rulings, number, knobs, out)
+        sent = [row for row in candidates if not knobs.skip_failed_checks or stands(rulings[row["id"]])]
+        ballots, spent = ask_panel(sent, planted, number, knobs, out)
+        verdicts = conclude(candidates, {row["id"] for row in sent}, rulings, ballots, ran, knobs)
         records.write(out / "verdicts.parquet", verdicts, records.VERDICT)
-        artifacts.write_metrics(f"judge@{number}", describe(candidates, verdicts, spent, knobs))
+        if knobs.panel:
+            models = [settings.model for settings in knobs.judges]
+            records.write(out / "ballots.parquet", panel.list_ballots(ballots, models), records.BALLOT)
+        audited = conclude_audit(planted, ballots, knobs.vote)
+        if audited:
+            records.write(out / "audit" / "plants.parquet", audited, records.PLANT)
+        metrics = {**spent, "candidates": len(candidates), **measures.count(verdicts)}
+        artifacts.write_metrics(f"judge@{number}", metrics | describe(audited, ballots, ran, sent, knobs))
+        measured = measures.recall_and_alarms(audited)
+        artifacts.write_series(f"judge@{number}", measures.series(verdicts, measured))
 
 
 def read_pool(candidates: artifacts.Artifact) -> dict[str, tasks.Case]:
@@ -56,94 +103,96 @@ def read_pool(candidates: artifacts.Artifact) -> dict[str, tasks.Case]:
     return {case.id: case for case in cases}
 
 
-def check_all(candidates: list[Candidate], pool: dict[str, tasks.Case]) -> dict[str, list[Ruling]]:
-    """The rulings of the checks, by the candidate's id."""
-    return {row["id"]: check(row, [pool[case] for case in row["examples"]]) for row in candidates}
-
-
-def check(row: Candidate, examples: list[tasks.Case]) -> list[Ruling]:
+def check(row: Row, examples: Sequence[tasks.Case] = ()) -> list[Ruling]:
+    """The rulings of the task's checks."""
     task = tasks.load(row["task"])
     subject = tasks.Row.of(task, row, tasks.texts_of(examples))
     return [rule(name, "check", not fault, fault) for name, fault in tasks.run(task.checks, subject)]
 
 
-def rule(name: str, kind: str, passed: bool, reason: str) -> Ruling:
-    return {"rule": name, "kind": kind, "passed": passed, "reason": reason}
+def ask_panel(
+    sent: list[Row], planted: list[Row], number: int, knobs: Params, out: Path
+) -> tuple[list[dict[str, Ballot]], dict[str, Any]]:
+    """Each judge's ballots by the row's id, and what they took."""
+    ballots: list[dict[str, Ballot]] = []
+    spent: list[dict[str, Any]] = []
+    for i, settings in enumerate(knobs.judges):
+        name = f"judge@{number}" if i == 0 else f"judge@{number}, judge {i + 1}"
+        folder = out if i == 0 else out / f"judge-{i + 1}"
+        with teacher.connect(settings, label=name, seed=knobs.seed + i) as model:
+            said, took = ask(model, sent, planted, folder, knobs)
+        ballots.append(said)
+        spent.append({**took, "model": settings.model})
+    return ballots, {**spent[0], **({"panel": spent[1:]} if knobs.panel else {})}
 
 
-def judge_all(
-    candidates: list[Candidate], rulings: dict[str, list[Ruling]], number: int, knobs: Params, out: Path
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """A verdict for each candidate but the dead letters, in order; and what it took."""
-    sent = [row for row in candidates if not knobs.skip_failed_checks or stands(rulings[row["id"]])]
-    requests: dict[str, str] = {}
-    dead: set[str] = set()
-    with (
-        teacher.connect(knobs.teacher, label=f"judge@{number}", seed=knobs.seed) as model,
-        model.ledger(out) as ledger,
-    ):
-        for row, answer in zip(sent, model.answers(list_asks(sent, knobs.examples), total=len(sent)), strict=True):
-            ledger.add(answer)
-            if answer.value is None:
-                dead.add(row["id"])
-                continue
-            requests[row["id"]] = answer.request
-            rulings[row["id"]] += [
-                rule(name, "judge", said["verdict"] == "pass", said["reason"]) for name, said in answer.value.items()
-            ]
+def ask(
+    model: teacher.Teacher, sent: list[Row], planted: list[Row], folder: Path, knobs: Params
+) -> tuple[dict[str, Ballot], dict[str, Any]]:
+    """A judge's ballot for each row and plant but the dead letters, by id; and what they took."""
+    (folder / "audit" if planted else folder).mkdir(parents=True, exist_ok=True)
+    rows, plants, ballots = [*sent, *planted], {row["id"] for row in planted}, {}
+    with ExitStack() as stack:
+        ledger = stack.enter_context(model.ledger(folder))
+        aside = stack.enter_context(model.ledger(folder / "audit")) if planted else None
+        for row, answer in zip(rows, model.answers(list_asks(rows, knobs.examples), total=len(rows)), strict=True):
+            (aside if aside and row["id"] in plants else ledger).add(answer)
+            if answer.value is not None:
+                said = answer.value.items()
+                rulings = [rule(name, "judge", one["verdict"] == "pass", one["reason"]) for name, one in said]
+                ballots[row["id"]] = Ballot(answer.request, rulings)
     ledger.check(knobs.max_dead_share)
-    verdicts = [
-        {
-            **row,
-            "rulings": rulings[row["id"]],
-            "passed": stands(rulings[row["id"]]),
-            "judge_request": requests.get(row["id"], ""),
-        }
-        for row in candidates
-        if row["id"] not in dead
-    ]
-    return verdicts, ledger.metrics()
+    return ballots, {**ledger.metrics(), **({"audit": aside.metrics()} if aside else {})}
 
 
-def list_asks(rows: list[Candidate], examples: int) -> Iterator[teacher.Ask]:
+def list_asks(rows: list[Row], examples: int) -> Iterator[teacher.Ask]:
     for row in rows:
         task = tasks.load(row["task"])
         yield teacher.Ask(row["id"], tasks.judge_messages(task, row, examples), tasks.judge_schema(task))
 
 
-def stands(rulings: list[Ruling]) -> bool:
-    return all(ruling["passed"] for ruling in rulings)
+def conclude(
+    candidates: list[Row],
+    sent: set[str],
+    rulings: dict[str, list[Ruling]],
+    ballots: list[dict[str, Ballot]],
+    ran: dict[str, str],
+    knobs: Params,
+) -> list[Row]:
+    """A verdict for each candidate but those for which a judge has no ballot, in order."""
+    verdicts = []
+    for row in candidates:
+        own = [said[row["id"]] for said in ballots if row["id"] in said]
+        if row["id"] in sent and len(own) < len(ballots):
+            continue
+        every = [*rulings[row["id"]], *panel.count_votes(own, knobs.vote)]
+        request = own[0].request if own else ""
+        executed = ran.get(row["id"], "")
+        verdicts.append(
+            {**row, "rulings": every, "passed": stands(every), "judge_request": request, "execution": executed}
+        )
+    return verdicts
+
+
+def conclude_audit(planted: list[Row], ballots: list[dict[str, Ballot]], vote: Vote) -> list[Row]:
+    """The plants that every judge ruled on, with what their checks and the vote say."""
+    ruled = [row for row in planted if all(row["id"] in said for said in ballots)]
+    votes = [panel.count_votes([said[row["id"]] for said in ballots], vote) for row in ruled]
+    return [{**row, "rulings": [*check(row), *said]} for row, said in zip(ruled, votes, strict=True)]
 
 
 def describe(
-    candidates: list[Candidate], verdicts: list[dict[str, Any]], spent: dict[str, Any], knobs: Params
+    audited: list[Row], ballots: list[dict[str, Ballot]], ran: dict[str, str], sent: list[Row], knobs: Params
 ) -> dict[str, Any]:
-    failures = Counter(
-        f"{ruling['kind']}: {ruling['rule']}" for row in verdicts for ruling in row["rulings"] if not ruling["passed"]
-    )
-    return {
-        **spent,
-        "model": knobs.teacher.model,
-        "candidates": len(candidates),
-        "failed_checks": sum(not stands([one for one in row["rulings"] if one["kind"] == "check"]) for row in verdicts),
-        "passed": sum(row["passed"] for row in verdicts),
-        "pass_rate": share_passed(verdicts),
-        "by_task": by(verdicts, "task"),
-        "by_language": by(verdicts, "language"),
-        "failures_by_rule": dict(sorted(failures.items())),
-    }
-
-
-def by(verdicts: list[dict[str, Any]], column: str) -> dict[str, dict[str, Any]]:
-    """Rows, rows passed and pass rate for each value of `column`."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in verdicts:
-        groups.setdefault(row[column], []).append(row)
-    return {
-        name: {"rows": len(rows), "passed": sum(row["passed"] for row in rows), "pass_rate": share_passed(rows)}
-        for name, rows in sorted(groups.items())
-    }
-
-
-def share_passed(verdicts: list[dict[str, Any]]) -> float | None:
-    return round(sum(row["passed"] for row in verdicts) / len(verdicts), 4) if verdicts else None
+    """The parts of the metrics that are there only where they were asked for."""
+    found: dict[str, Any] = {}
+    if ran:
+        found["execution"] = dict(sorted(Counter(ran.values()).items()))
+    if audited:
+        rules, kinds = measures.recall_and_alarms(audited), measures.recall_by_kind(audited)
+        found["audit_by_rule"], found["audit_by_plant"] = rules, kinds
+    if knobs.panel:
+        own = {row["id"] for row in sent}
+        said = [{row_id: one for row_id, one in judge.items() if row_id in own} for judge in ballots]
+        found["agreement"] = panel.agreement(said)
+    return found

@@ -58,6 +58,7 @@ def gather(found: run.Run, knobs: Params) -> dict[str, Any]:
         "tasks": mix.tasks(found),
         "coverage": coverage.read(found),
         "judging": judging.summarize(found.verdicts),
+        "audit": judging.audit(found),
         "reading": judging.to_read(found, knobs.rows_to_read),
         "training": training.read(found["models/tuned"]),
         "evaluation": evaluation.read(found),

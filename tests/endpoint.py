@@ -138,6 +138,8 @@ def identity(body: dict[str, Any]) -> str:
 def _value(schema: dict[str, Any], seed: str) -> Any:
     if schema["type"] == "object":
         return {key: _value(value, seed + key) for key, value in schema["properties"].items()}
+    if schema["type"] == "array":
+        return [_value(schema["items"], f"{seed}{number}") for number in range(3)]
     drawn = hashlib.sha256(seed.encode()).hexdigest()
     if "enum" in schema:
         return schema["enum"][int(drawn, 16) % len(schema["enum"])]

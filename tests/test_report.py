@@ -75,6 +75,7 @@ def verdict(number: int, of: Row, round: int, **fields: Any) -> Row:
         "rulings": rulings,
         "passed": checked and judged,
         "judge_request": sha("judge", number, round) if checked else "",
+        "execution": "",
         **fields,
     }
 
@@ -90,7 +91,9 @@ class Built:
         validation: bool = True,
         passing: bool = True,
         samples: int = 1,
+        planted: tuple[Row, ...] = (),
     ) -> None:
+        self.planted = planted
         self.functions = [function(number) for number in range(60)]
         self.dropped = [
             {**row, "rule": rule, "reason": f"{rule} {nasty}"}
@@ -191,6 +194,9 @@ class Built:
         inputs = self.open(f"data/candidates/{key}", "data/corpus")
         with artifacts.create(f"data/verdicts/{key}", stage=f"judge@{key}", inputs=inputs, params=knobs) as out:
             records.write(out / "verdicts.parquet", self.verdicts[key], records.VERDICT)
+            if self.planted:
+                (out / "audit").mkdir()
+                records.write(out / "audit" / "plants.parquet", self.planted, records.PLANT)
             (out / "dead_letters.jsonl").write_text("")
 
     def write_dataset(self, drops: bool, validation: bool) -> None:
@@ -322,6 +328,19 @@ def test_the_page_holds_the_numbers_of_its_artifacts(report: Callable[..., tuple
     for artifact in artifacts.find_all():
         if artifact.name != "report":
             assert artifacts.open(artifact).root in page.text
+
+
+def test_the_judge_on_trial(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report()
+    assert "The judge was not audited in this run" in page.text
+    said = [{"rule": "overall", "kind": "judge", "passed": False, "reason": ""}]
+    rows = [
+        {"id": kind, "task": "code repair", "kind": kind, "breaks": broken, "rulings": said}
+        for kind, broken in (("good", []), ("leaked answer", ["overall"]))
+    ]
+    _, page = report(planted=tuple(rows))
+    assert "2 instances that had been spoiled and 2 that a person had found good" in page.text
+    assert "100.0% [34.2%, 100.0%] 2/2" in page.text
 
 
 def test_the_summary_holds_the_same_numbers(report: Callable[..., tuple[Built, Page]]) -> None:

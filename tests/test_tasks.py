@@ -187,6 +187,7 @@ def copy_of_tasks(folder: Path) -> Path:
             "an answer has the keys",
         ),
         ("judge:\n", "judge: [\n", "is not valid YAML"),
+        ("[code_only, overall]", "[code_alone, overall]", "plants.prose in code: no rule 'code_alone'; known: fields"),
     ],
 )
 def test_a_bad_task_file_is_named(old: str, new: str, message: str, tmp_path: Path) -> None:

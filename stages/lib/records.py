@@ -45,10 +45,11 @@ CANDIDATE = pa.schema(
         ("answer", pa.string()),  # what the teacher wrote of these, JSON; the task fills the rest from the raw code
         ("examples", pa.list_(pa.string())),  # ids of the pool's examples in the prompt
         ("request", pa.string()),  # the journal's key of the request that made it
+        ("tests", pa.list_(pa.string())),  # Python asserts that the teacher wrote for the solution, none by default
     ]
 )
 
-# One rule applied to one candidate. `kind` is "check" (no model asked) or "judge".
+# One rule applied to one candidate. `kind` is "check" (no model asked), "execution" (its tests were run) or "judge".
 RULING = pa.struct([("rule", pa.string()), ("kind", pa.string()), ("passed", pa.bool_()), ("reason", pa.string())])
 
 # A candidate with what was said of it. `request` "" means that checks alone decided.
@@ -57,7 +58,37 @@ VERDICT = pa.schema(
         *CANDIDATE,
         ("rulings", pa.list_(RULING)),
         ("passed", pa.bool_()),
-        ("judge_request", pa.string()),
+        ("judge_request", pa.string()),  # the first judge's
+        ("execution", pa.string()),  # "passed" or what went wrong when the tests were run, "" if they were not
+    ]
+)
+
+# What one judge of a panel said of one candidate.
+BALLOT = pa.schema(
+    [
+        ("id", pa.string()),  # the candidate's
+        ("judge", pa.int32()),  # from 1, in the order of the panel
+        ("model", pa.string()),
+        ("request", pa.string()),
+        ("rulings", pa.list_(RULING)),
+    ]
+)
+
+# An instance of the judge's audit, whose worth is known, with what was said of it. Never a row of the dataset.
+PLANT = pa.schema(
+    [
+        ("id", pa.string()),
+        ("of", pa.string()),  # the id of the seed or candidate that it was made from
+        ("origin", pa.string()),  # "seed" or "candidate"
+        ("kind", pa.string()),  # "good", or what was done to it
+        ("breaks", pa.list_(pa.string())),  # the rules that should fail it
+        ("task", pa.string()),
+        ("language", pa.string()),
+        ("target_language", pa.string()),
+        ("instruction", pa.string()),
+        ("information", pa.string()),
+        ("solution", pa.string()),
+        ("rulings", pa.list_(RULING)),  # the panel's vote
     ]
 )
 

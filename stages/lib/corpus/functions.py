@@ -77,6 +77,25 @@ def parses(code: str, language: str) -> bool:
     return any(not parser.parse(shell.encode()).root_node.has_error for shell in shells)
 
 
+def signs(code: str, language: str) -> Iterator[tuple[int, int, str]]:
+    """Start, end (byte offsets in `code`) and text of every keyword and sign of `code`, one function, in its order.
+
+    Names, numbers, strings and comments are none. Nothing comes of code that does not parse.
+    """
+    definition = _definitions()[language]
+    parser = _parser(definition.get("snippet_grammar", definition["grammar"]))
+    for shell in definition["shells"]:
+        root = parser.parse(shell.replace("CODE", code).encode()).root_node
+        if root.has_error:
+            continue
+        offset, length = len(shell.partition("CODE")[0].encode()), len(code.encode())
+        for node in _leaves(root):
+            start, end = node.start_byte - offset, node.end_byte - offset
+            if start >= 0 and end <= length and (not node.is_named or node.type in ("true", "false")):
+                yield start, end, _text(node)
+        return
+
+
 @cache
 def _definitions() -> dict[str, Any]:
     from ruamel.yaml import YAML
@@ -118,6 +137,15 @@ def _matches(language: str, root: "Node") -> list[tuple["Node", "Node"]]:
     matches = QueryCursor(_query(language)).matches(root)
     pairs = [(captures["function"][0], captures["name"][0]) for _, captures in matches]
     return sorted(pairs, key=lambda pair: (pair[0].start_byte, -pair[0].end_byte))
+
+
+def _leaves(node: "Node") -> Iterator["Node"]:
+    """The nodes without children below `node`, those inside strings and comments aside."""
+    if node.child_count == 0:
+        yield node
+    elif "string" not in node.type and "comment" not in node.type:
+        for child in node.children:
+            yield from _leaves(child)
 
 
 def _with_surroundings(node: "Node", around: list[str]) -> "Node":

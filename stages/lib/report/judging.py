@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from typing import Any
 
+from stages.lib.judging import measures
 from stages.lib.report import tables
-from stages.lib.report.run import Run
+from stages.lib.report.run import VERDICTS, Run
 from stages.lib.report.tables import Row
 
+PLANTS = "audit/plants.parquet"
 PASSED, BY_CHECKS, BY_JUDGE = "passed", "failed the checks", "failed the judge"
 
 
@@ -71,7 +73,7 @@ def outcome(verdict: Row) -> str:
     """What became of a candidate: a row that a check stops counts there, whatever the judge says of it."""
     if verdict["passed"]:
         return PASSED
-    checks = (ruling for ruling in verdict["rulings"] if ruling["kind"] == "check")
+    checks = (ruling for ruling in verdict["rulings"] if ruling["kind"] != "judge")
     return BY_JUDGE if all(ruling["passed"] for ruling in checks) else BY_CHECKS
 
 
@@ -87,6 +89,7 @@ def summarize(verdicts: Sequence[Row]) -> dict[str, Any]:
         "judged": sum(bool(row["judge_request"]) for row in verdicts),
         "by_task": by_task,
         "checks": rules(verdicts, "check"),
+        "executions": executions(verdicts).most_common(),
         "judge": rules(verdicts, "judge"),
     }
 
@@ -103,6 +106,30 @@ def rules(verdicts: Sequence[Row], kind: str) -> list[tuple[str, Rate]]:
                     rate.failed += 1
                     rate.reasons[ruling["reason"]] += 1
     return sorted(rates.items(), key=lambda entry: (-entry[1].share, entry[0]))
+
+
+def audit(run: Run) -> dict[str, Any] | None:
+    """The judge's audit over all rounds: how many instances were planted, recall and false alarms by task and rule,
+    and what became of each kind of plant; None where no round was audited."""
+    planted: dict[str, Row] = {}
+    for key in run.rounds:
+        artifact = run[VERDICTS + key]
+        if any(entry["path"] == PLANTS for entry in artifact.files):
+            planted |= {f"{key} {row['id']}": row for row in tables.read(artifact, PLANTS)}
+    if not planted:
+        return None
+    rows = list(planted.values())
+    return {
+        "good": sum(row["kind"] == measures.GOOD for row in rows),
+        "bad": sum(row["kind"] != measures.GOOD for row in rows),
+        "rules": [row for row in measures.recall_and_alarms(rows) if row["bad"]],
+        "plants": measures.recall_by_kind(rows),
+    }
+
+
+def executions(verdicts: Sequence[Row]) -> Counter[str]:
+    """What came of the teacher's tests, in words, where they were run."""
+    return Counter(row["execution"] for row in verdicts if row["execution"])
 
 
 def choose(verdicts: Sequence[Row], most: int) -> list[Row]:

@@ -3,6 +3,7 @@
 One YAML file a task in this folder, Jinja templates beside them; docs/tasks.md says how to add one.
 """
 
+from stages.lib.tasks.assignment import Assignment
 from stages.lib.tasks.catalog import Rule, Task, load, load_all
 from stages.lib.tasks.checks import Row, objection, run
 from stages.lib.tasks.draws import draw_target, draw_task, nearest
@@ -19,6 +20,7 @@ from stages.lib.tasks.prompts import (
 from stages.lib.tasks.slices import estimate_tokens, read_round, take_slice
 
 __all__ = [
+    "Assignment",
     "Case",
     "Row",
     "Rule",

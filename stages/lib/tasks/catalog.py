@@ -56,7 +56,8 @@ class Seeds(params.Section):
 class Task(params.Section):
     """A task. `writes` is the JSON schema of each key that the teacher writes, in its order; `fills` is a
     Jinja template for each further key of the instance, from the raw code and what the teacher wrote.
-    `reask_on` are the checks whose fault is named to the teacher at once."""
+    `reask_on` are the checks whose fault is named to the teacher at once. `plants` are the ways in which the
+    judge's audit spoils an instance (stages/lib/judging/audit.py), each with the rules that should then fail."""
 
     name: str
     definition: str
@@ -67,6 +68,7 @@ class Task(params.Section):
     reask_on: list[str] = Field(default_factory=list)
     fills: dict[str, str]
     checks: list[str]
+    plants: dict[str, list[str]]
     judge: list[Rule]
     judged: list[Judged]
     seeds: Seeds
@@ -105,6 +107,9 @@ def _read(file: Path) -> Task:
     rules = [*(rule.rule for rule in task.judge), "overall"]
     if wrong := [list(shown.rulings) for shown in task.judged if list(shown.rulings) != rules]:
         raise BadInput(f"{file}: judged: the rulings are {wrong[0]}, the rules {rules}")
+    for kind, broken in task.plants.items():
+        if strange := [rule for rule in broken if rule not in {*rules, *task.checks}]:
+            raise BadInput(f"{file}: plants.{kind}: no rule {strange[0]!r}; known: {', '.join([*task.checks, *rules])}")
     for seed in task.seeds.good + task.seeds.bad:
         if list(seed.answer) != list(task.writes):
             raise BadInput(

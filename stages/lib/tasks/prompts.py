@@ -38,7 +38,7 @@ def generation_messages(
     """The teacher's prompt: good examples are turns of the conversation, bad ones lines of the task."""
     bad = [case for case in examples if not case.good]
     keys = list(task.writes)
-    system = _render(
+    system = render(
         "generate_system.j2", definition=task.definition, requirements=task.requirements, keys=keys, bad=bad
     )
     messages = [{"role": "system", "content": system}]
@@ -73,7 +73,7 @@ def fill(task: Task, code: str, answer: dict[str, str]) -> dict[str, str]:
 def judge_messages(task: Task, row: dict[str, Any], examples: int) -> list[dict[str, str]]:
     """The judge's prompt for an instance with the keys instruction, information and solution, after the
     first `examples` judged examples of the task."""
-    messages = [{"role": "system", "content": _render("judge_system.j2")}]
+    messages = [{"role": "system", "content": render("judge_system.j2")}]
     for shown in task.judged[:examples]:
         messages.append({"role": "user", "content": _instance(task, shown.model_dump())})
         said = {rule: {"reason": ruling.reason, "verdict": ruling.verdict} for rule, ruling in shown.rulings.items()}
@@ -123,12 +123,12 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 def _instance(task: Task, row: dict[str, Any]) -> str:
     keys = ("instruction", "information", "solution")
-    return _render("judge_user.j2", rules=task.judge, **{key: row[key] for key in keys})
+    return render("judge_user.j2", rules=task.judge, **{key: row[key] for key in keys})
 
 
 def _question(task: Task, code: str, docstring: str, language: str, target_language: str) -> str:
     ask = _expand(task.ask, language=language, target_language=target_language)
-    return _render("generate_user.j2", code=code, docstring=summary(docstring), language=language, ask=ask)
+    return render("generate_user.j2", code=code, docstring=summary(docstring), language=language, ask=ask)
 
 
 @cache
@@ -147,7 +147,8 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _render(template: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """The text of `template`, a file under this folder, with `values`. Raises `BadInput`, naming the file."""
     import jinja2
 
     try:

@@ -1,0 +1,162 @@
+"""The judge's audit: instances whose worth is known, planted among the rows that the judge is asked about.
+
+Good ones are the tasks' good seeds, which a person wrote and read. Bad ones are seeds and candidates that were
+spoiled in the ways that a task's file lists under `plants`, each with the rules that should then fail.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from stages.lib import params, records, tasks
+from stages.lib.artifacts import digest
+from stages.lib.corpus import functions
+from stages.lib.errors import BadInput
+from stages.lib.judging.measures import GOOD
+
+Row = dict[str, Any]  # of records.PLANT, the rulings aside
+
+
+class Audit(params.Section):
+    """Which instances are planted: the seeds and their spoiled copies, and spoiled copies of this share of the
+    candidates, drawn by their ids."""
+
+    seeds: bool
+    candidates: float = Field(ge=0, le=1)
+
+
+@dataclass(frozen=True)
+class _Base:
+    """An instance that is spoiled, and the others of its task."""
+
+    row: Row
+    others: list[Row]
+
+    def draw(self, items: list[Any], what: str) -> Any:
+        """One of `items` for this instance, by its id; None of none."""
+        return next(iter(tasks.nearest(self.row["of"], 0, {f"{what} {i}": x for i, x in enumerate(items)}, 1)), None)
+
+
+def plants(candidates: list[Row], audit: Audit) -> list[Row]:
+    """What is planted, in the order of the seeds and candidates that it is made from."""
+    seeds = [seed for task in tasks.load_all().values() for seed in _seeds(task)]
+    drawn = [_instance(row, row["id"], "candidate") for row in candidates if _falls_in(row["id"], audit.candidates)]
+    bases = [*(seeds if audit.seeds else []), *drawn]
+    found = [_plant(row, GOOD, []) for row in bases if row["origin"] == "seed"]
+    for row in bases:
+        base = _Base(row, [other for other in (*seeds, *drawn) if other["task"] == row["task"]])
+        for kind, broken in tasks.load(row["task"]).plants.items():
+            if kind not in KINDS:
+                raise BadInput(f"task {row['task']}: plants: no kind {kind!r}; known: {', '.join(KINDS)}")
+            if (changed := KINDS[kind](base)) is not None:
+                found.append(_plant({**row, **changed}, kind, broken))
+    return found
+
+
+def mutated_code(base: _Base) -> Row | None:
+    """One sign of the solution changed into one that means something else."""
+    code, language = base.row["solution"], base.row["target_language"]
+    swaps = _data()["signs"]
+    found = [sign for sign in functions.signs(code, language) if sign[2] in swaps]
+    mutants = [_replace(code, start, end, swaps[text]) for start, end, text in found]
+    mutants = [mutant for mutant in mutants if functions.parses(mutant, language)]
+    mutant = base.draw(mutants, "mutant")
+    return None if mutant is None else {"solution": mutant}
+
+
+def swapped_solution(base: _Base) -> Row | None:
+    """The solution of another instance, in the same language where there is one."""
+    language = base.row["target_language"]
+    others = [row for row in base.others if row["solution"] != base.row["solution"]]
+    others = [row for row in others if row["target_language"] == language] or others
+    other = base.draw([row["solution"] for row in others], "other")
+    return None if other is None else {"solution": other}
+
+
+def unrepaired_code(base: _Base) -> Row | None:
+    """The code to repair, given back as it is."""
+    return {"solution": base.row["information"]}
+
+
+def leaked_answer(base: _Base) -> Row | None:
+    """The solution, given away in the instruction."""
+    leak = _data()["leak"].format(instruction=base.row["instruction"], solution=base.row["solution"].strip())
+    return {"instruction": leak}
+
+
+def prose_in_code(base: _Base) -> Row | None:
+    """Sentences around the code of the solution."""
+    before = _data()["before"].format(language=base.row["target_language"])
+    return {"solution": f"{before}\n{base.row['solution']}\n{_data()['after']}"}
+
+
+def code_in_prose(base: _Base) -> Row | None:
+    """A line of code after the sentences of the solution."""
+    return {"solution": f"{base.row['solution'].strip()}\n{_data()['line']}"}
+
+
+def wrong_language(base: _Base) -> Row | None:
+    """An instruction that asks for another language than the solution is in."""
+    own = base.row["target_language"]
+    others = [name for name in records.LANGUAGES if name != base.row["language"]]
+    others = [name for name in others if not functions.parses(base.row["solution"], name)]
+    other = base.draw(others, "language")
+    named = re.compile(rf"(?<![\w+#]){re.escape(own)}(?![\w+#])")
+    if other is None or not named.search(base.row["instruction"]):
+        return None
+    is_translation = own != base.row["language"]
+    instruction = named.sub(lambda _: other, base.row["instruction"])
+    return {
+        "instruction": instruction,
+        "target_language": other,
+        "language": base.row["language"] if is_translation else other,
+    }
+
+
+KINDS: dict[str, Callable[[_Base], Row | None]] = {
+    "mutated code": mutated_code,
+    "swapped solution": swapped_solution,
+    "unrepaired code": unrepaired_code,
+    "leaked answer": leaked_answer,
+    "prose in code": prose_in_code,
+    "code in prose": code_in_prose,
+    "wrong language": wrong_language,
+}
+
+
+def _seeds(task: tasks.Task) -> list[Row]:
+    found = []
+    for case in tasks.seeds():
+        if case.task == task.name and case.good:
+            filled = tasks.fill(task, case.code.strip("\n"), case.answer)
+            languages = {"language": case.language, "target_language": case.target_language}
+            found.append(_instance({"task": task.name, **languages, **filled}, case.id, "seed"))
+    return found
+
+
+def _instance(row: Mapping[str, Any], of: str, origin: str) -> Row:
+    keys = ("task", "language", "target_language", "instruction", "information", "solution")
+    return {"of": of, "origin": origin, **{key: row[key] for key in keys}}
+
+
+def _plant(row: Row, kind: str, breaks: list[str]) -> Row:
+    return {"id": digest({"plant": kind, **row}), "kind": kind, "breaks": breaks, **row}
+
+
+def _replace(code: str, start: int, end: int, text: str) -> str:
+    data = code.encode()
+    return (data[:start] + text.encode() + data[end:]).decode()
+
+
+def _falls_in(row_id: str, share: float) -> bool:
+    return int(digest({"audit": row_id})[:8], 16) < share * 2**32
+
+
+@cache
+def _data() -> dict[str, Any]:
+    return params.read(Path(__file__).with_name("mutations.yaml"))

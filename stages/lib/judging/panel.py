@@ -1,0 +1,75 @@
+"""Several judges: what each of them said, the vote, and how far they agree."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+Ruling = dict[str, Any]  # of records.RULING
+Vote = Literal["majority", "unanimous", "any"]
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """What a judge said of one row: a ruling for each rule and overall, and the journal's key of its request."""
+
+    request: str
+    rulings: list[Ruling]
+
+
+def rule(name: str, kind: str, passed: bool, reason: str) -> Ruling:
+    """A row of `records.RULING`."""
+    return {"rule": name, "kind": kind, "passed": passed, "reason": reason}
+
+
+def stands(rulings: Sequence[Ruling]) -> bool:
+    """Whether every ruling is a pass."""
+    return all(ruling["passed"] for ruling in rulings)
+
+
+def count_votes(ballots: Sequence[Ballot], how: Vote) -> list[Ruling]:
+    """A ruling for each rule by the vote of the judges, with the reason of the first judge on the side that won.
+
+    A majority is more than half: a tie fails.
+    """
+    rulings = []
+    for said in zip(*(ballot.rulings for ballot in ballots), strict=True):
+        yes = sum(one["passed"] for one in said)
+        passed = {"majority": 2 * yes > len(said), "unanimous": yes == len(said), "any": yes > 0}[how]
+        rulings.append(next(one for one in said if one["passed"] == passed))
+    return rulings
+
+
+def list_ballots(panel: Sequence[dict[str, Ballot]], models: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The rows of `records.BALLOT`, judge by judge."""
+    for number, (model, said) in enumerate(zip(models, panel, strict=True), 1):
+        for row, ballot in said.items():
+            yield {"id": row, "judge": number, "model": model, **vars(ballot)}
+
+
+def agreement(panel: Sequence[dict[str, Ballot]]) -> list[dict[str, Any]]:
+    """For each pair of judges (numbered from 1) and each rule: the rows that both ruled on, the share of them on
+    which they agree, and Cohen's kappa, None where it is undefined (both always said the same word)."""
+    return [
+        {"judges": [first + 1, second + 1], "rule": name, **_compare(pairs)}
+        for first, second in combinations(range(len(panel)), 2)
+        for name, pairs in sorted(_pairs(panel[first], panel[second]).items())
+    ]
+
+
+def _pairs(first: dict[str, Ballot], second: dict[str, Ballot]) -> dict[str, list[tuple[bool, bool]]]:
+    found: dict[str, list[tuple[bool, bool]]] = {}
+    for row in first.keys() & second.keys():
+        for one, other in zip(first[row].rulings, second[row].rulings, strict=True):
+            found.setdefault(one["rule"], []).append((one["passed"], other["passed"]))
+    return found
+
+
+def _compare(pairs: list[tuple[bool, bool]]) -> dict[str, Any]:
+    from sklearn.metrics import cohen_kappa_score
+
+    one, other = zip(*pairs, strict=True)
+    defined = len(set(one + other)) > 1
+    kappa = round(float(cohen_kappa_score(one, other)), 4) if defined else None
+    same = sum(a == b for a, b in pairs)
+    return {"rows": len(pairs), "agree": round(same / len(pairs), 4), "kappa": kappa}

@@ -1,0 +1,73 @@
+"""One function with what was drawn for it, and what it becomes: a question, then a candidate."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from stages.lib.artifacts import digest
+from stages.lib.tasks import checks, draws, prompts
+from stages.lib.tasks.catalog import Task, load
+from stages.lib.tasks.pool import Case, draw_examples
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A function (a row of `records.FUNCTION`), the task that it gets, and the examples of its prompt."""
+
+    function: dict[str, Any]
+    task: Task
+    target_language: str
+    examples: tuple[Case, ...]
+
+    @classmethod
+    def draw(
+        cls,
+        function: dict[str, Any],
+        pool: Sequence[Case],
+        seed: int,
+        mix: Mapping[str, float],
+        good: int,
+        bad: int,
+    ) -> Self:
+        """Task, target language and `good` and `bad` examples of `function`: by its id alone."""
+        row, language = function["id"], function["language"]
+        task = load(draws.draw_task(row, seed, mix))
+        target = draws.draw_target(row, seed, task.target_languages, language) if task.target_languages else language
+        return cls(function, task, target, draw_examples(pool, row, seed, task.name, language, good, bad))
+
+    def messages(self, documentation: str) -> list[dict[str, str]]:
+        """The teacher's prompt, with `documentation` of the function ("" for none)."""
+        code, language = self.function["code"], self.function["language"]
+        return prompts.generation_messages(
+            self.task, code, documentation, language, self.target_language, self.examples
+        )
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of what the teacher writes."""
+        return prompts.answer_schema(self.task, self.function["code"], self.function["language"], self.target_language)
+
+    def objection(self, written: dict[str, Any]) -> str:
+        """The first fault in `written` that the task wants named to the teacher, or ""."""
+        return checks.objection(self.task, self.function, self.target_language, self.examples, written)
+
+    def candidate(
+        self, written: dict[str, Any], request: str, number: int, pool_hash: str, model: str
+    ) -> dict[str, Any]:
+        """The row of `records.CANDIDATE`, without tests, that `model` wrote in answer to `request`."""
+        lineage = {"function": self.function["id"], "task": self.task.name, "target": self.target_language}
+        made_by = {"pool": pool_hash, "templates": prompts.templates_hash(), "model": model}
+        return {
+            "id": digest({**lineage, **made_by}),
+            "round": number,
+            "function_id": self.function["id"],
+            "task": self.task.name,
+            "language": self.function["language"],
+            "target_language": self.target_language,
+            **prompts.fill(self.task, self.function["code"], written),
+            "answer": json.dumps(written, ensure_ascii=False),
+            "examples": [case.id for case in self.examples],
+            "request": request,
+            "tests": [],
+        }

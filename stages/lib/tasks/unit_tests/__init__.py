@@ -1,0 +1,121 @@
+"""Tests that the teacher writes for a candidate's solution: the question, and which answers may be run.
+
+A test is one Python line, `assert candidate(…) == …`, for a solution in whichever language: the sandbox calls
+the solution across a wall. Nothing but built-in functions and values may stand in it, so that a test can
+neither reach the process that it runs in nor lie about the outcome.
+"""
+
+import ast
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stages.lib import params
+from stages.lib.corpus import functions
+from stages.lib.errors import BadInput
+from stages.lib.tasks import prompts
+
+LEAST = 2  # tests, below which a row has none
+BUILTINS = frozenset(
+    function.__name__
+    for function in (
+        *(abs, all, any, bool, dict, enumerate, float, frozenset, int, isinstance, len, list, map, max, min, range),
+        *(repr, reversed, round, set, sorted, str, sum, tuple, zip),
+    )
+)
+METHODS = frozenset(
+    name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if name[0] != "_"
+)
+Row = Mapping[str, Any]
+
+
+@cache
+def languages() -> dict[str, dict[str, str]]:
+    """By language, the sandbox's word for it (`sandbox`) and the text before a function (`prelude`)."""
+    return params.read(Path(__file__).with_name("languages.yaml"))
+
+
+def check_languages(wanted: list[str]) -> None:
+    """Raise `BadInput` for a language that no function can be run in."""
+    if unknown := [name for name in wanted if name not in languages()]:
+        raise BadInput(f"generate.tests.languages: {unknown[0]!r} cannot be run; known: {', '.join(languages())}")
+
+
+def entry_point(code: str, language: str) -> str:
+    """The name by which the function `code` can be called, "" if it cannot be called by itself: Python's methods
+    and coroutines."""
+    if language != "Python":
+        return next((found.name for found in functions.extract(code, language)), "")
+    try:
+        defined = [node for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)]
+    except (SyntaxError, ValueError):
+        return ""
+    if not defined:
+        return ""
+    arguments = [argument.arg for argument in (*defined[0].args.posonlyargs, *defined[0].args.args)]
+    return "" if arguments[:1] in (["self"], ["cls"]) else defined[0].name
+
+
+def wanted(row: Row, names: list[str]) -> bool:
+    """Whether a candidate gets tests: its solution is a function, in one of the languages `names`."""
+    return (
+        row["task"] != "code summarization"
+        and row["target_language"] in names
+        and bool(entry_point(row["solution"], row["target_language"]))
+    )
+
+
+def messages(row: Row, count: int) -> list[dict[str, str]]:
+    """The question for `count` tests. A translation's tests come from the code that was translated, which is right."""
+    translated = row["target_language"] != row["language"]
+    language = row["language"] if translated else row["target_language"]
+    code = row["information"] if translated else row["solution"]
+    user = prompts.render(
+        "unit_tests/user.j2",
+        language=language,
+        code=code,
+        broken=row["information"] if row["task"] == "code repair" else "",
+        count=count,
+        name=entry_point(code, language) or "the function",
+    )
+    system = prompts.render("unit_tests/system.j2", count=count)
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+def schema(count: int) -> dict[str, Any]:
+    """The JSON schema of the answer."""
+    line = {"type": "string", "pattern": r'^assert candidate\([^"\\\n]{0,120}\) (==|is) [^"\\\n]{1,120}$'}
+    tests = {"type": "array", "items": line, "minItems": LEAST, "maxItems": count}
+    return {"type": "object", "properties": {"tests": tests}, "required": ["tests"], "additionalProperties": False}
+
+
+def objection(answer: dict[str, Any]) -> str:
+    """What is wrong with the first test that may not be run, or ""."""
+    return next((f"{line!r}: {fault}" for line in answer["tests"] if (fault := fault_of(line))), "")
+
+
+def usable(answer: dict[str, Any] | None) -> list[str]:
+    """The different tests of an answer that may be run; none if they are fewer than `LEAST`."""
+    lines = list(dict.fromkeys(line.strip() for line in (answer or {"tests": []})["tests"] if not fault_of(line)))
+    return lines if len(lines) >= LEAST else []
+
+
+def fault_of(line: str) -> str:
+    """Why `line` may not be run as a test, or ""."""
+    try:
+        tree = ast.parse(line.strip())
+    except (SyntaxError, ValueError):
+        return "it is not Python"
+    if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assert):
+        return "it is not one assert"
+    names = {node.id: node for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    own = {name for name, node in names.items() if isinstance(node.ctx, ast.Store)}
+    if "candidate" not in names or "candidate" in own:
+        return "it does not call candidate"
+    if strange := sorted(names.keys() - own - BUILTINS - {"candidate"}):
+        return f"it uses {strange[0]}, which is no built-in value or function"
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    if strange := sorted(attributes - METHODS):
+        return f"it uses .{strange[0]}, which is no method of a built-in type"
+    return ""
