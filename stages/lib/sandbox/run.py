@@ -22,7 +22,6 @@ from stages.lib.sandbox.referee import Referee
 from stages.lib.sandbox.walls import Isolation
 
 TICK_S = 0.05  # between two looks at a run without a cgroup
-ALONE = 3  # times as long on the clock, for what else the machine does is not ours to stop; CPU time is as before
 GRACE_S = 1.0  # for the last words of a process whose other side is gone
 
 
@@ -66,7 +65,7 @@ def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_wea
                 slot.close()
 
 
-from stages.lib.sandbox import jobs  # noqa: E402
+from stages.lib.sandbox import compiled  # noqa: E402
 
 
 class _Slot:
@@ -75,7 +74,7 @@ class _Slot:
     def __init__(self, found: Isolation, limits: Limits, spare_processes: int) -> None:
         self.isolation, self.limits = found, limits
         self.referee = Referee(found, limits)
-        self.javac = jobs.Javac(found)
+        self.javac = compiled.Javac(found)
         self.group = cgroup.create(limits.model_copy(update={"processes": limits.processes + spare_processes}))
 
     def close(self) -> None:
@@ -106,18 +105,13 @@ def _run(slots: "queue.SimpleQueue[_Slot]", lane: "_Lane", program: Program) -> 
     """Run it beside others; what timed out so is run again alone, and only that counts."""
     slot = slots.get()
     try:
-        judge = _judge if program.language == "python" else jobs.judge
+        judge = _judge if program.language == "python" else compiled.judge
         with lane.shared():
             outcome = judge(slot, program)
         if outcome.verdict != "timed out" or not lane.crowded:
             return outcome
-        limits = slot.limits
-        slot.limits = limits.model_copy(update={"wall_s": ALONE * limits.wall_s})
-        try:
-            with lane.alone():
-                return judge(slot, program)
-        finally:
-            slot.limits = limits
+        with lane.alone():
+            return judge(slot, program)
     finally:
         slots.put(slot)
 
