@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,14 @@ def test_bad_input(small: Workspace, stage: str, key: str, value: object, messag
     done = small.run(stage)
     assert done.returncode == 3 and message in done.stderr, done.stderr
     assert not Path("data/completions").exists()
+
+
+def test_explain_writes_from_what_the_model_itself_said(small: Workspace, shared_data: Callable[[str], Path]) -> None:
+    small.set("sample.benchmark", "humanevalexplain-go")
+    small.set("sample.data", str(shared_data("humanevalpack").parent))
+    small.set("sample.problems", 2)
+    rows = run(small)
+    problem = catalog.load("humanevalexplain-go", shared_data("humanevalpack").parent).problems["Go/0"]
+    said, _, rest = rows[0]["prompt"].partition("Write functional code in Go")
+    assert rest.endswith(problem.declaration.rstrip()) and problem.canonical_solution.strip() not in rest
+    assert said.strip() and len(said.strip()) <= len(problem.docstring)

@@ -14,14 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import get_args
 
-from stages.lib.sandbox import cgroup, languages, processes, walls
+from stages.lib.sandbox import cgroup, compiled, languages, processes, walls
 from stages.lib.sandbox.forkserver import Cell, Ended, ForkServer, Lost
 from stages.lib.sandbox.program import Limits, Outcome, Program, Verdict
-from stages.lib.sandbox.referee import Referee
-from stages.lib.sandbox.walls import Isolation
+from stages.lib.sandbox.slot import GRACE_S, TICK_S, Slot
 
-TICK_S = 0.05  # between two looks at a run without a cgroup
-GRACE_S = 1.0  # for the last words of a process whose other side is gone
 STARVED = 0.1  # part of the clock limit that a program waited for a CPU: more, and it is run again alone
 JOB_ALONE = 3  # clock limits that a job in another language has when it is run alone: other work may go on beside
 LONGEST = 10  # clock limits that a program which is run alone may take while it waits for a CPU
@@ -47,9 +44,9 @@ def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_wea
     programs = list(programs)
     tools = [languages.toolchain(language) for language in sorted({program.language for program in programs})]
     with walls.find(allow_weak, tools) as found, ThreadPoolExecutor(workers) as pool:
-        slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        slots: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         spare = languages.SPARE_PROCESSES if languages.NATIVE.keys() & {one.language for one in programs} else 0
-        made, crowd = [_Slot(found, limits, spare) for _ in range(workers)], _Crowd(workers)
+        made, crowd = [Slot(found, limits, spare) for _ in range(workers)], _Crowd(workers)
         for slot in made:
             slots.put(slot)
         pending: deque[Future[Outcome]] = deque()
@@ -66,28 +63,6 @@ def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_wea
             pool.shutdown()
             for slot in made:
                 slot.close()
-
-
-from stages.lib.sandbox import jobs  # noqa: E402
-
-
-class _Slot:
-    """What a worker keeps from one run to the next: its referee, fork server, Java compiler and cgroup."""
-
-    def __init__(self, found: Isolation, limits: Limits, spare_processes: int) -> None:
-        self.isolation, self.limits = found, limits
-        self.referee = Referee(found, limits)
-        self.server = ForkServer(found, languages.PYTHON, limits)
-        self.javac = jobs.Javac(found)
-        self.group = cgroup.create(limits.model_copy(update={"processes": limits.processes + spare_processes}))
-
-    def close(self) -> None:
-        self.referee.stop()
-        self.server.stop()
-        self.javac.stop()
-        if self.group is not None:
-            self.group.clear()
-            self.group.close()
 
 
 class _Crowd:
@@ -150,7 +125,7 @@ class _Run:
         return self.started + min(limits.wall_s + self.waited, LONGEST * limits.wall_s)
 
 
-def _run(slots: "queue.SimpleQueue[_Slot]", crowd: _Crowd, program: Program) -> Outcome:
+def _run(slots: "queue.SimpleQueue[Slot]", crowd: _Crowd, program: Program) -> Outcome:
     slot = slots.get()
     try:
         if program.language != "python":
@@ -165,22 +140,22 @@ def _run(slots: "queue.SimpleQueue[_Slot]", crowd: _Crowd, program: Program) -> 
         slots.put(slot)
 
 
-def _run_job(slot: _Slot, crowd: _Crowd, program: Program) -> Outcome:
+def _run_job(slot: Slot, crowd: _Crowd, program: Program) -> Outcome:
     """Built and run beside others; what was out of time on the clock is run again alone, and only that counts."""
     with crowd.among():
-        outcome = jobs.judge(slot, program)
+        outcome = compiled.judge(slot, program)
     if outcome.verdict != "timed out" or not outcome.detail.endswith("on the clock") or not crowd.several:
         return outcome
     limits = slot.limits
     slot.limits = limits.model_copy(update={"wall_s": JOB_ALONE * limits.wall_s})
     try:
         with crowd.alone():
-            return jobs.judge(slot, program)
+            return compiled.judge(slot, program)
     finally:
         slot.limits = limits
 
 
-def _judge(slot: _Slot, program: Program, patient: bool) -> tuple[Outcome, bool]:
+def _judge(slot: Slot, program: Program, patient: bool) -> tuple[Outcome, bool]:
     """Run once: the outcome, and whether it is a time-out of a program that others kept from running."""
     kills = slot.group.kills() if slot.group else 0
     server = slot.server
@@ -205,7 +180,7 @@ def _judge(slot: _Slot, program: Program, patient: bool) -> tuple[Outcome, bool]
     return Outcome(verdict, detail, seconds, said), starved  # type: ignore[arg-type]
 
 
-def _begin(slot: _Slot, server: ForkServer, program: Program, patient: bool) -> tuple[_Run, socket.socket]:
+def _begin(slot: Slot, server: ForkServer, program: Program, patient: bool) -> tuple[_Run, socket.socket]:
     """Start the candidate and give the referee the other end of its wire. A lost server is started again once."""
     for attempt in (1, 2):
         ours, theirs = socket.socketpair()
@@ -228,7 +203,7 @@ def _begin(slot: _Slot, server: ForkServer, program: Program, patient: bool) -> 
     raise AssertionError("unreachable")
 
 
-def _watch(slot: _Slot, run: _Run, control: socket.socket) -> tuple[str, str]:
+def _watch(slot: Slot, run: _Run, control: socket.socket) -> tuple[str, str]:
     """Wait for the verdict, hold the run to its limits meanwhile."""
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
@@ -251,13 +226,13 @@ def _watch(slot: _Slot, run: _Run, control: socket.socket) -> tuple[str, str]:
                 run.stop("out of memory", f"more than {slot.limits.memory_mb} MiB")
 
 
-def _patience(slot: _Slot, run: _Run) -> float:
+def _patience(slot: Slot, run: _Run) -> float:
     left = run.deadline(slot.limits) - time.monotonic()
     left = max(0.0, left if run.stopped is None else left + GRACE_S)
     return left if slot.group else min(left, TICK_S)
 
 
-def _listen(slot: _Slot, run: _Run) -> bool:
+def _listen(slot: Slot, run: _Run) -> bool:
     """Take what the program prints; False at its end."""
     part = os.read(run.output, 1 << 16)
     run.said += len(part)
@@ -278,7 +253,7 @@ def _drain(run: _Run) -> None:
         return  # where there is no wall, something of it may live on and hold the pipe
 
 
-def _how_it_ended(slot: _Slot, run: _Run, ended: Ended, kills: int) -> tuple[str, str]:
+def _how_it_ended(slot: Slot, run: _Run, ended: Ended, kills: int) -> tuple[str, str]:
     """The candidate left before its tests were over: why."""
     if run.stopped:
         return run.stopped

@@ -81,10 +81,10 @@ def _write(model: Any, base: Path, file: Path) -> None:
         if name == "lm_head.weight" and model.config.tie_word_embeddings:
             continue
         array = _in_gguf_order(name, weights.float().numpy(), model.config)
-        writer.add_tensor(
-            names.get_name(name, try_suffixes=(".weight", ".bias")),
-            array.astype(np.float16 if array.ndim > 1 else np.float32),
-        )
+        known = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if known is None:
+            raise BadInput(f"{name}: llama.cpp's format has no such weights in a Llama model; export with its converter")
+        writer.add_tensor(known, array.astype(np.float16 if array.ndim > 1 else np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

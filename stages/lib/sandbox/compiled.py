@@ -7,18 +7,16 @@ A program has passed when the supervisor reads the run's secret, which the harne
 import os
 import re
 import secrets
-import select
 import selectors
 import signal
-import struct
 import subprocess
 import time
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stages.lib.sandbox import harness, languages, processes, run
+from stages.lib.sandbox import harness, languages, processes
 from stages.lib.sandbox.program import Outcome, Program
-from stages.lib.sandbox.walls import Isolation
+from stages.lib.sandbox.slot import GRACE_S, TICK_S, Slot
 
 COMPILE_S = 30.0  # on the clock, before a program's own limits begin
 NOT_BUILT = 96  # jobs/job.sh's exit status
@@ -27,7 +25,7 @@ WRONG = re.compile(r"Assertion `|Assertion failed|AssertionError|an assertion of
 RAISED = re.compile(r"terminate called|\bat .*(?:\.java:\d|Unknown Source)|Exception in|panic: |panicked at|Error\b")
 
 
-def judge(slot: "run._Slot", program: Program) -> Outcome:
+def judge(slot: Slot, program: Program) -> Outcome:
     """Build and run; the limits of `slot` begin when the program does."""
     started = time.monotonic()
     word = secrets.token_hex(8)
@@ -42,61 +40,7 @@ def judge(slot: "run._Slot", program: Program) -> Outcome:
     )
 
 
-class Javac:
-    """The Java compiler of one worker (jobs/Compiler.java), behind a wall of its own; started when it is needed."""
-
-    def __init__(self, isolation: Isolation) -> None:
-        self.isolation = isolation
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def compile(self, source: bytes) -> tuple[bool, bytes]:
-        """Whether it compiles, and the jar or the messages."""
-        process = self.process or self._start()
-        assert process.stdin and process.stdout
-        deadline = time.monotonic() + COMPILE_S
-        try:
-            process.stdin.write(struct.pack(">i", len(source)) + source)
-            process.stdin.flush()
-            built, length = struct.unpack(">bi", self._read(process.stdout, 5, deadline))
-            return bool(built), self._read(process.stdout, length, deadline)
-        except (OSError, EOFError):
-            self.stop()
-            return False, b"error: the compiler was lost or took too long"
-
-    def _read(self, stream: Any, length: int, deadline: float) -> bytes:
-        data = b""
-        while len(data) < length:
-            ready, _, _ = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))
-            part = os.read(stream.fileno(), length - len(data)) if ready else b""
-            if not part:
-                raise EOFError
-            data += part
-        return data
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        tools = languages.javac()
-        self.process = subprocess.Popen(
-            self.isolation.command(tools, 1, []),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=self.isolation.environment(tools),
-            start_new_session=True,
-        )
-        return self.process
-
-    def stop(self) -> None:
-        """Kill the process; the next program starts another."""
-        if self.process is not None:
-            processes.end(self.process)
-            self.process.wait()
-            for stream in (self.process.stdin, self.process.stdout):
-                if stream is not None:
-                    stream.close()
-        self.process = None
-
-
-def _execute(slot: "run._Slot", language: str, files: dict[str, bytes], started: float) -> Outcome:
+def _execute(slot: Slot, language: str, files: dict[str, bytes], started: float) -> Outcome:
     tools = languages.toolchain(language)
     built, secret = secrets.token_hex(16), secrets.token_hex(16)
     kills = slot.group.kills() if slot.group else 0
@@ -138,7 +82,7 @@ def _input(files: dict[str, bytes], built: str, secret: str) -> Any:
 class _Job:
     """One job as it goes: built or not, what it has said."""
 
-    def __init__(self, slot: "run._Slot", process: subprocess.Popen[bytes], built: bytes, secret: bytes) -> None:
+    def __init__(self, slot: Slot, process: subprocess.Popen[bytes], built: bytes, secret: bytes) -> None:
         self.slot, self.process, self.secret = slot, process, secret
         self.word = built
         self.built = False
@@ -154,7 +98,7 @@ class _Job:
             selector.register(self.process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
             while self.stopped is None:
                 left = max(0.0, self.deadline - time.monotonic())
-                if selector.select(left if self.slot.group else min(left, run.TICK_S)):
+                if selector.select(left if self.slot.group else min(left, TICK_S)):
                     part = os.read(self.process.stdout.fileno(), 1 << 16)  # type: ignore[union-attr]
                     if not part:
                         return self._how_it_ended(kills)
@@ -185,7 +129,7 @@ class _Job:
             self.stopped = "out of memory", f"more than {limits.memory_mb} MiB"
 
     def _how_it_ended(self, kills: int) -> tuple[str, str]:
-        status = self.process.wait(run.GRACE_S * 10)
+        status = self.process.wait(GRACE_S * 10)
         number = -status if status < 0 else status - 128
         text = self.tail.decode("utf-8", "replace")
         if self.slot.group and self.slot.group.kills() > kills:

@@ -1,0 +1,30 @@
+"""What a worker of the sandbox keeps from one run to the next."""
+
+from stages.lib.sandbox import cgroup, languages
+from stages.lib.sandbox.forkserver import ForkServer
+from stages.lib.sandbox.javac import Javac
+from stages.lib.sandbox.program import Limits
+from stages.lib.sandbox.referee import Referee
+from stages.lib.sandbox.walls import Isolation
+
+TICK_S = 0.05  # between two looks at a run without a cgroup
+GRACE_S = 1.0  # for the last words of a process whose other side is gone
+
+
+class Slot:
+    """What a worker keeps from one run to the next: its referee, fork server, Java compiler and cgroup."""
+
+    def __init__(self, found: Isolation, limits: Limits, spare_processes: int) -> None:
+        self.isolation, self.limits = found, limits
+        self.referee = Referee(found, limits)
+        self.server = ForkServer(found, languages.PYTHON, limits)
+        self.javac = Javac(found)
+        self.group = cgroup.create(limits.model_copy(update={"processes": limits.processes + spare_processes}))
+
+    def close(self) -> None:
+        self.referee.stop()
+        self.server.stop()
+        self.javac.stop()
+        if self.group is not None:
+            self.group.clear()
+            self.group.close()
