@@ -83,7 +83,7 @@ def _write(model: Any, base: Path, file: Path) -> None:
         array = _in_gguf_order(name, weights.float().numpy(), model.config)
         known = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if known is None:
-            raise BadInput(f"{name}: llama.cpp's format has no such weights in a Llama model; export with its converter")
+            raise BadInput(f"{name}: llama.cpp's format has no such weights; export with its converter")
         writer.add_tensor(known, array.astype(np.float16 if array.ndim > 1 else np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
