@@ -102,7 +102,8 @@ def train(knobs: Params, world: devices.World) -> None:
     with artifacts.create("models/tuned", stage="train", inputs=[data], params=made_with, seed=knobs.seed) as out:
         write(out, tuned, tokenizer, knobs)
         records.write_lines(out / "log.jsonl", tuned.entries)
-        records.write_lines(out / "set_aside.jsonl", describe(too_long))
+        aside = [{"id": row.id, "reason": "too long", "tokens": len(row.input_ids)} for row in too_long]
+        records.write_lines(out / "set_aside.jsonl", aside)
         (out / "README.md").write_text(card(knobs, data, facts), encoding="utf-8")
         artifacts.write_metrics("train", facts)
         artifacts.write_series("train", [entry for entry in tuned.entries if "loss" in entry])
@@ -130,12 +131,7 @@ def read(data: artifacts.Artifact, split: str, tokenizer: Any, knobs: Params) ->
 
 
 def tune(
-    knobs: Params,
-    tokenizer: Any,
-    order: list[Sequence],
-    held_out: list[Example],
-    saves: Path,
-    needed: plan.Estimate,
+    knobs: Params, tokenizer: Any, order: list[Sequence], held_out: list[Example], saves: Path, needed: plan.Estimate
 ) -> Any:
     """The tuned model (trainer.Tuned), and its log, an entry a step or evaluation."""
     import torch
@@ -149,21 +145,9 @@ def tune(
     if knobs.packing != "none":
         packing.check(model, [row for sequence in order for row in sequence])
     settings = trainer.Settings(
+        **knobs.model_dump(include=trainer.SETTINGS),
         lora=trainer.Lora(**knobs.lora.model_dump()) if knobs.method == "lora" else None,
-        epochs=knobs.epochs,
-        batch_rows=knobs.batch_rows,
-        micro_batch_rows=knobs.micro_batch_rows,
         packed=knobs.packing != "none",
-        learning_rate=knobs.learning_rate,
-        schedule=knobs.schedule,
-        warmup_share=knobs.warmup_share,
-        weight_decay=knobs.weight_decay,
-        max_grad_norm=knobs.max_grad_norm,
-        precision=knobs.precision,
-        activation_checkpointing=knobs.activation_checkpointing,
-        sharding=knobs.sharding,
-        tensor_parallel=knobs.tensor_parallel,
-        seed=knobs.seed,
         save_steps=knobs.save_steps,
         device=device,
         board=Path(".tidemill/tensorboard/train") / saves.name if knobs.tensorboard else None,
@@ -200,10 +184,6 @@ def write(out: Path, tuned: Any, tokenizer: Any, knobs: Params) -> None:
     output.write(out, tuned.model, tuned.weights, tokenizer, knobs.model, knobs.method)
     if knobs.merge and knobs.method == "lora":
         output.write_merged(out)
-
-
-def describe(too_long: list[Example]) -> list[dict[str, Any]]:
-    return [{"id": row.id, "reason": "too long", "tokens": len(row.input_ids)} for row in too_long]
 
 
 def card(knobs: Params, data: artifacts.Artifact, facts: dict[str, Any]) -> str:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from stages.lib import cards
+
 Row = dict[str, Any]
 
 CARD = Path(__file__).with_name("card.md.j2")
@@ -44,13 +46,5 @@ def split(row_id: str, validation_share: float) -> str:
 
 
 def card(facts: dict[str, Any]) -> str:
-    """The dataset card, README.md with the front matter that `datasets.load_dataset` reads.
-
-    Format: https://huggingface.co/docs/hub/datasets-cards
-    """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    return environment.from_string(CARD.read_text(encoding="utf-8")).render(facts)
+    """The dataset card, which `datasets.load_dataset` reads."""
+    return cards.render(CARD, facts)

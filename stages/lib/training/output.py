@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts, models, prompts
+from stages.lib import artifacts, cards, models, prompts
 
 CARD = Path(__file__).with_name("card.md.j2")
 CHAT = Path(__file__).with_name("chat.jinja")
@@ -76,13 +76,8 @@ def chat_template() -> str:
 
 
 def card(facts: dict[str, Any]) -> str:
-    """The model card, with the front matter of https://huggingface.co/docs/hub/model-cards."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    return environment.from_string(CARD.read_text(encoding="utf-8")).render(facts)
+    """The model card."""
+    return cards.render(CARD, facts)
 
 
 def _in_one_order(file: Path) -> None:

@@ -3,7 +3,7 @@
 import logging
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +59,9 @@ class Settings:
     def replicas(self) -> int:
         """The copies of the model that share a batch."""
         return devices.here().size // self.tensor_parallel
+
+
+SETTINGS = {field.name for field in fields(Settings)} - {"lora"}
 
 
 class Guard(TrainerCallback):
