@@ -1,4 +1,4 @@
-// expect: passed|wrong answer|crash|early exit
+// expect: wrong answer|crash|early exit
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>
