@@ -230,7 +230,7 @@ class Walk:
     def _damage(self, record: dict[str, Any]) -> str:
         from stages.lib.verify import check_remote
 
-        problems = [problem for _, problem in check_remote(set(record["outs"].values())) if problem]
+        problems = [problem for _, problem in check_remote(record["outs"]) if problem]
         path = self.courier.path("results", f"{record['key']}.json")
         return "\n  ".join([*problems, f"or remove {path} on the remote to have it made again"])
 

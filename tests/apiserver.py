@@ -193,6 +193,12 @@ class ApiServer:
             self.objects[kind, thing["metadata"]["name"]] = thing
             self.changed.notify_all()
 
+    def update(self, kind: str, thing: Object) -> None:
+        """Keep a controller's word on a Job or its pod, unless the Job was deleted meanwhile."""
+        with self.changed:
+            if ("jobs", thing["metadata"]["name"] if kind == "jobs" else thing["job"]) in self.objects:
+                self.keep(kind, thing)
+
     def delete(self, kind: str, name: str) -> None:
         with self.changed:
             self.objects.pop((kind, name), None)
@@ -297,7 +303,7 @@ class ApiServer:
 
     def conclude(self, job: Object, kind: str, reason: str, message: str) -> None:
         job["status"] = {"conditions": [{"type": kind, "status": "True", "reason": reason, "message": message}]}
-        self.keep("jobs", job)
+        self.update("jobs", job)
 
     def run_pod(self, job: Object) -> tuple[int, bool]:
         name = f"{job['metadata']['name']}-{uuid.uuid4().hex[:5]}"
@@ -311,13 +317,15 @@ class ApiServer:
             },
             "status": {"phase": "Pending", "conditions": []},
         }
-        self.keep("pods", pod)
+        self.update("pods", pod)
         while self.unschedulable and not self.closed and ("jobs", job_name) in self.objects:
             condition = {"type": "PodScheduled", "status": "False", "message": self.unschedulable}
             if pod["status"]["conditions"] != [condition]:
                 pod["status"]["conditions"] = [condition]
-                self.keep("pods", pod)
+                self.update("pods", pod)
             time.sleep(0.05)
+        if ("jobs", job_name) not in self.objects:
+            return 1, False
         container = job["spec"]["template"]["spec"]["containers"][0]
         if self.no_image:
             waiting = {"reason": "ImagePullBackOff", "message": "not found"}
@@ -350,7 +358,7 @@ class ApiServer:
     def state(self, pod: Object, phase: str, state: Object, image: str) -> None:
         container = {"name": "stage", "image": image, "imageID": "", "ready": False, "restartCount": 0, "state": state}
         pod["status"] |= {"phase": phase, "containerStatuses": [container]}
-        self.keep("pods", pod)
+        self.update("pods", pod)
 
     def start(self, job: Object, container: Object) -> "subprocess.Popen[bytes]":
         environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self.folder)}

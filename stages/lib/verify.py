@@ -9,7 +9,8 @@ nothing here does: each byte is read. Exit status 0 when all is well, 3 otherwis
 """
 
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -79,17 +80,17 @@ def check_cache() -> Iterator[Line]:
     yield from _check_objects(cache, "cache", "then `dvc pull` or `dvc repro` brings it again", cache.all())
 
 
-def check_remote(only: Collection[str] = ()) -> Iterator[Line]:
-    """Every object of the default remote (or the objects `only`, and what folders among them list) against the hash
-    that is its name, and that none is missing."""
+def check_remote(outs: Mapping[str, str] | None = None) -> Iterator[Line]:
+    """Every object of the default remote against the hash that is its name, and that none is missing; or only those
+    that `outs` (hashes by path, as dvc.lock has them) and the folders among them are made of."""
     repo = _repo()
     if not repo.config["core"].get("remote"):
         yield "remote", "no default remote; set one with `make remote URL=s3://bucket/path`"
         return
     odb = repo.cloud.get_remote_odb()
-    wanted = _used(repo, only)
+    wanted = _used(repo) if outs is None else _listed(odb, outs)
     present = set(odb.all())
-    held = sorted(present & wanted.keys()) if only else present
+    held = present if outs is None else present & wanted.keys()
     yield from _check_objects(odb, "remote", "then `dvc push` from a workspace that verifies", held)
     for oid, name in wanted.items():
         if oid not in present:
@@ -133,16 +134,31 @@ def _listings(repo: Any, oid: str) -> list[str]:
     return sorted(folder for folder, files in listed.items() if oid in files)
 
 
-def _used(repo: Any, only: Collection[str]) -> dict[str, str]:
-    """Every object that the outputs in dvc.lock are made of (or those `only`), and the output's name."""
+def _used(repo: Any) -> dict[str, str]:
+    """Every object that the outputs in dvc.lock are made of, and the output's name."""
     found: dict[str, str] = {}
     for out in repo.index.outs:
-        if not out.hash_info or (only and out.hash_info.value not in only):
+        if not out.hash_info:
             continue
         name = repo.fs.relpath(out.fs_path)
         found[out.hash_info.value] = name
         if out.hash_info.isdir and (listed := out.get_obj()):
             found.update({entry.value: name for _, _, entry in listed})
+    return found
+
+
+def _listed(odb: Any, outs: Mapping[str, str]) -> dict[str, str]:
+    """Every object that `outs` are made of by the listings in `odb`, and the output's name."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+    from dvc_objects.errors import ObjectFormatError
+
+    found = {oid: name for name, oid in outs.items()}
+    for name, oid in outs.items():
+        # A listing that is lost or damaged is among the objects, and is named itself.
+        with suppress(FileNotFoundError, ObjectFormatError):
+            if oid.endswith(".dir"):
+                found.update({entry.value: name for _, _, entry in Tree.load(odb, HashInfo("md5", oid))})
     return found
 
 
