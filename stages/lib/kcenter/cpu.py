@@ -10,6 +10,7 @@ in whatever order it is summed (Higham, Accuracy and Stability, 2nd ed., section
 |x|^2 + |c|^2, with the roundings of what follows counted in (docs/coreset.md, "The bound").
 """
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -61,6 +62,7 @@ class Rows:
         count, dimension = rows.shape
         self.rows, self.scale, self.threads = rows, scale, threads
         self.pool = ThreadPoolExecutor(threads)
+        self.local = threading.local()
         self.slack = _slack(dimension, 2.0**-24)
         self.tiny = 4 * dimension * UNDERFLOW
         self.upper = np.full(count, np.inf)
@@ -141,24 +143,38 @@ class Rows:
 
     def _refresh(self, chunk: np.ndarray, threshold: float, target: int) -> None:
         """Bring up to date the rows of `chunk`, which are in order of the centres that they have seen."""
-        block = self.gather(chunk)
+        block, space = self._scratch(chunk, target)
         squares = (1 + self.slack) * self.squares[chunk]
         upper, seen = self.upper[chunk], self.seen[chunk]
+        live = len(chunk)
         for start in range(int(seen[0]), target, COLUMNS):
             stop = min(start + COLUMNS, target)
-            begun = int(np.searchsorted(seen, stop))
-            products = block[:begun] @ self.centres[start:stop].T
-            least = squares[:begun] + _least(products, self.centre_upper[start:stop])
-            upper[:begun] = np.minimum(upper[:begun], least)
+            begun = int(np.searchsorted(seen[:live], stop))
+            products = space[: begun * (stop - start)].reshape(begun, stop - start)
+            np.matmul(block[:begun], self.centres[start:stop].T, out=products)
+            above = _lower_bounds(products, self.centre_upper[start:stop], squares, upper[:live], threshold)
             seen[:begun] = stop
-            live = upper > threshold
-            if live.sum() < KEPT * len(live):
-                self.upper[chunk], self.seen[chunk] = upper, seen
-                chunk, block, squares = chunk[live], block[live], squares[live]
-                upper, seen = upper[live], seen[live]
-            if len(chunk) == 0:
-                return
-        self.upper[chunk], self.seen[chunk] = upper, seen
+            if stop < target and above < KEPT * live:
+                live = _drop(chunk[:live], block, squares, upper, seen, threshold, self.upper, self.seen)
+                if live == 0:
+                    return
+        self.upper[chunk[:live]], self.seen[chunk[:live]] = upper[:live], seen[:live]
+
+    def _scratch(self, chunk: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of `chunk`, and room for their products, in this thread's memory: fresh pages cost a tenth."""
+        local = self.local
+        if not hasattr(local, "block"):
+            local.block = np.empty((CHUNK, self.rows.shape[1]), dtype=np.float32)
+            local.products = np.empty(CHUNK * COLUMNS, dtype=np.float32)
+        plain = self.scale is None and self.rows.dtype == np.float32
+        if plain and target == 1 and (np.diff(chunk) == 1).all():
+            return self.rows[chunk[0] : chunk[-1] + 1], local.products  # nobody drops out: nothing is copied
+        block = local.block[: len(chunk)]
+        if plain:
+            self.rows.take(chunk, axis=0, mode="clip", out=block)
+        else:
+            block[:] = self.gather(chunk)
+        return block, local.products
 
     def settle(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances in float64 (m,) of the rows at `index` to all centres, and the rows (m, d).
@@ -292,11 +308,28 @@ def _add_rows(block, sums, start, size):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
-def _least(products, centre_upper):  # type: ignore[no-untyped-def]
-    out = np.empty(len(products))
+def _lower_bounds(products, centre_upper, squares, upper, threshold):  # type: ignore[no-untyped-def]
+    """Lower `upper` by the centres of `products`, which its first rows have; how many exceed `threshold` then."""
     for i in range(len(products)):
         least = np.float32(np.inf)
         for j in range(products.shape[1]):
             least = min(least, centre_upper[j] - np.float32(2) * products[i, j])
-        out[i] = least
-    return out
+        upper[i] = min(upper[i], squares[i] + least)
+    above = 0
+    for i in range(len(upper)):
+        above += upper[i] > threshold
+    return above
+
+
+@nb.njit(nogil=True, cache=True)
+def _drop(chunk, block, squares, upper, seen, threshold, all_upper, all_seen):  # type: ignore[no-untyped-def]
+    """Store the bounds of the rows of `chunk`; move those above `threshold` to the front. Returns their number."""
+    kept = 0
+    for i in range(len(chunk)):
+        all_upper[chunk[i]], all_seen[chunk[i]] = upper[i], seen[i]
+        if upper[i] > threshold:
+            if kept < i:
+                chunk[kept], squares[kept], upper[kept], seen[kept] = chunk[i], squares[i], upper[i], seen[i]
+                block[kept] = block[i]
+            kept += 1
+    return kept

@@ -17,7 +17,6 @@ the device, the number of shards or threads, or how often the run was stopped.
 
 import logging
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from threadpoolctl import ThreadpoolController
 
 from stages.lib import checkpoint
 from stages.lib.errors import BadInput
+from stages.lib.kcenter.clock import Clock
 from stages.lib.kcenter.exact import Ties
 
 Device = Literal["auto", "cpu", "gpu"]
@@ -35,9 +35,6 @@ First = Literal["mean", "random"] | Sequence[int] | np.ndarray
 
 SUM_ROWS = 256  # the mean is summed by blocks of as many rows; shards begin at multiples of it
 BATCH_ROWS = 1024  # rows settled in a batch at most, unless more than that are tied
-SAVE_SECONDS = 5.0
-REPORT_SECONDS = 10.0
-GROWTH = 0.6  # the time of the n-th pick grows about as this power of n (docs/coreset.md)
 LARGEST_SQUARE = 2.0**100  # of a row's length, so that no float32 product overflows
 
 # A product takes one thread: `cpu.Rows` runs as many products at once as it has threads.
@@ -206,7 +203,7 @@ class _Run:
     def select(self) -> Selection:
         self.indices = self.earlier.tolist()
         self.ties = Ties()
-        self.clock = _Clock(self.wanted)
+        self.clock = Clock(self.wanted)
         ceiling = self._begin()
         gap, limit, exhausted = 0.1, BATCH_ROWS, ceiling == 0
         while len(self.radii) < self.wanted and not exhausted and not self._covered():
@@ -315,41 +312,6 @@ class _Run:
         self.indices, self.radii = saved["indices"].tolist(), saved["radii"].tolist()
         log.info("going on after %d rows", len(self.indices))
         return saved
-
-
-class _Clock:
-    """When to save, and a progress line with the time that is left."""
-
-    def __init__(self, wanted: int) -> None:
-        self.wanted = wanted
-        self.began = self.saved = self.reported = time.monotonic()
-        self.marks: list[tuple[int, float]] = []
-
-    def must_save(self, saving: bool) -> bool:
-        if not saving:
-            return False
-        now = time.monotonic()
-        if now - self.saved >= SAVE_SECONDS or checkpoint.stop_requested():
-            self.saved = now
-            return True
-        return False
-
-    def report(self, count: int, radii: list[float]) -> None:
-        now = time.monotonic()
-        self.marks.append((count, now - self.began))
-        if now - self.reported >= REPORT_SECONDS and radii:
-            self.reported = now
-            left = self.remaining()
-            log.info("%d of %d rows, covering radius %.4f, %.0f s left", count, self.wanted, radii[-1], left)
-
-    def remaining(self) -> float:
-        """Seconds to the end: the picks since half of the count, each later one dearer by GROWTH."""
-        count, elapsed = self.marks[-1]
-        half, then = next(mark for mark in self.marks if mark[0] >= count / 2)
-        if count <= half:
-            return math.inf
-        unit = (elapsed - then) / (count - half) * ((count + half) / 2) ** -GROWTH
-        return unit * (self.wanted ** (1 + GROWTH) - count ** (1 + GROWTH)) / (1 + GROWTH)
 
 
 def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bool = False) -> _Batch:
