@@ -263,9 +263,7 @@ def test_killed_and_run_again_it_goes_on_to_the_same_sequence(tmp_path: Path, mo
 def test_the_time_left_follows_the_picks_so_far() -> None:
     clock = Clock(wanted=20_000)
     assert clock.marks == []
-    for count in range(
-        1, 2001
-    ):  # the n-th takes n^0.7 ms, but for a costly stretch
+    for count in range(1, 2001):  # the n-th takes n^0.7 ms, but for a costly stretch
         clock.marks.append((count, 1e-3 * count**1.7 / 1.7 + max(0, min(count, 1300) - 1200)))
     assert clock.remaining() == pytest.approx(1e-3 * (20_000**1.7 - 2000**1.7) / 1.7, rel=0.1)
     clock.marks = [(7, 1.0)]
