@@ -12,8 +12,13 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from stages.lib import models
+
 REPOSITORY = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("TIDEMILL_SHARED", REPOSITORY.parent / "shared"))
+UNPACKED = REPOSITORY / models.UNPACKED  # one unpacked model for all tests
+models.UNPACKED = UNPACKED
+UNPACKED.mkdir(parents=True, exist_ok=True)
 
 
 class Workspace:
@@ -22,6 +27,8 @@ class Workspace:
     def __init__(self, path: Path) -> None:
         self.path = path
         shutil.copy(REPOSITORY / "params.yaml", path)
+        (path / ".tidemill").mkdir()
+        (path / ".tidemill/models").symlink_to(UNPACKED)
 
     def set(self, key: str, value: Any) -> None:
         """Set `section.key[.key]` of params.yaml to `value`."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, UNPACKED
 
 DVC = Path(sys.executable).with_name("dvc")
 pytestmark = pytest.mark.timeout(1800)  # a test here runs the whole pipeline, on whatever else the machine is doing
@@ -32,6 +32,7 @@ class Clone:
         (path / "dvc.lock").unlink(missing_ok=True)
         (path / ".venv").symlink_to(Path(sys.prefix))
         (path / ".tidemill").mkdir()
+        (path / ".tidemill/models").symlink_to(UNPACKED)
         downloads = REPOSITORY / ".tidemill/downloads"
         if downloads.is_dir():  # the pinned archives, checked against their hashes once more
             shutil.copytree(downloads, path / ".tidemill/downloads")

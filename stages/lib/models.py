@@ -5,15 +5,22 @@ path:/models/starcoder                                 a folder or GGUF file on 
 hub:bigcode/starcoder@REVISION                         the hub, at a pinned revision
 """
 
+import logging
+import shutil
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts
+from stages.lib import artifacts, checkpoint
 from stages.lib.errors import BadInput
+
+UNPACKED = Path(".tidemill/models")  # GGUF files as folders of float32 safetensors
 
 # What decides what a model answers: weights, configuration, vocabulary.
 FILES = (".safetensors", ".bin", ".gguf", ".json", ".txt", ".model", ".jinja")
+
+log = logging.getLogger(__name__)
 
 
 def locate(name: str) -> Path:
@@ -66,12 +73,12 @@ def load_causal(name: str, dtype: str = "float32") -> tuple[Any, Any]:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    path = locate(name)
-    weights = getattr(torch, dtype)
     try:
-        model = _from_gguf(path, weights) if path.suffix == ".gguf" else _from_folder(path, weights)
+        model = _from_folder(folder(name), getattr(torch, dtype))
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(f"model {name!r} cannot be loaded as a causal language model: {error}") from None
+    if locate(name).is_file():
+        model.config._name_or_path = ""  # a folder of our own; peft would look for a model of that name elsewhere
     return model, load_tokenizer(name)
 
 
@@ -79,12 +86,8 @@ def load_tokenizer(name: str) -> Any:
     """The tokenizer of model `name`. Raises `BadInput` if there is none, or if it has no end token."""
     from transformers import AutoTokenizer
 
-    path = locate(name)
     try:
-        if path.suffix == ".gguf":
-            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        else:
-            tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(folder(name))
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(f"model {name!r}: its tokenizer cannot be loaded: {error}") from None
     if tokenizer.eos_token_id is None:
@@ -98,34 +101,69 @@ def load_config(name: str) -> Any:
     """The transformers configuration of model `name`, without its weights. Raises `BadInput` if there is none."""
     from transformers import AutoConfig
 
-    path = locate(name)
     try:
-        if path.suffix == ".gguf":
-            return AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
-        return AutoConfig.from_pretrained(path)
+        return AutoConfig.from_pretrained(folder(name))
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(f"model {name!r} cannot be loaded as a causal language model: {error}") from None
+
+
+def folder(name: str) -> Path:
+    """The folder of model `name`: weights, configuration, tokenizer, card.
+
+    A GGUF file is unpacked into one, once: transformers parses it anew, for seconds, at each of its loads.
+    """
+    path = locate(name)
+    if path.suffix != ".gguf":
+        return path
+    import transformers
+
+    whole = UNPACKED / artifacts.digest([artifacts.hash_file(path), transformers.__version__])[:32]
+    if not checkpoint.is_valid(whole):
+        shutil.rmtree(whole, ignore_errors=True)
+        log.info("unpacking %s into %s, once", path.name, whole)
+        UNPACKED.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=UNPACKED) as made:
+            _unpack(path, Path(made) / "model")
+            _move(Path(made) / "model", whole)
+    return whole
+
+
+def _unpack(path: Path, out: Path) -> None:
+    """Write the GGUF file `path` to the folder `out`, its weights dequantized to float32, and seal it.
+
+    They go through a fresh model: transformers refuses to save the one that `gguf_file=` gives, because that one
+    still carries a quantization config.
+    """
+    from gguf import GGUFReader
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    quantized = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype="float32")
+    config = quantized.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype="float32")
+    model.load_state_dict(quantized.state_dict())
+    model.save_pretrained(out)
+    AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(out)
+    stated = GGUFReader(path).get_field("general.license")
+    if stated:
+        (out / "README.md").write_text(f"---\nlicense: {stated.contents()}\n---\n")
+    checkpoint.seal(out)
+
+
+def _move(made: Path, where: Path) -> None:
+    """Rename `made` to `where`, unless another process has put the same there meanwhile."""
+    try:
+        made.rename(where)
+    except OSError:
+        if not checkpoint.is_valid(where):
+            raise
 
 
 def _from_folder(path: Path, dtype: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
-
-
-def _from_gguf(path: Path, dtype: Any) -> Any:
-    """A GGUF file's weights in a fresh model of its config: transformers refuses to save the one that
-    `gguf_file=` gives, because that one still carries a quantization config."""
-    from transformers import AutoModelForCausalLM
-
-    quantized = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype)
-    config = quantized.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    config._name_or_path = ""  # a folder of some package here; peft would look for a model of that name elsewhere
-    model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    model.load_state_dict(quantized.state_dict())
-    return model
 
 
 def load_tuned(path: Path) -> tuple[Any, Any]:

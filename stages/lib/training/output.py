@@ -53,14 +53,8 @@ def public_name(base: str) -> tuple[str, str | None]:
 
 
 def licence(base: str) -> str | None:
-    """The licence that the base model states: its card's front matter, or a GGUF file's `general.license`."""
-    path = models.locate(base)
-    if path.suffix == ".gguf":
-        from gguf import GGUFReader
-
-        field = GGUFReader(path).get_field("general.license")
-        return str(field.contents()) if field else None
-    card = path / "README.md"
+    """The licence that the base model's card states in its front matter, if it does."""
+    card = models.folder(base) / "README.md"
     if not card.is_file() or not (text := card.read_text(encoding="utf-8")).startswith("---"):
         return None
     from ruamel.yaml import YAML

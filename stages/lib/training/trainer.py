@@ -115,7 +115,7 @@ def load(name: str, method: str, precision: str, tensor_parallel: int) -> Any:
     from transformers.distributed import DistributedConfig
 
     return AutoModelForCausalLM.from_pretrained(
-        models.locate(name), dtype="float32", distributed_config=DistributedConfig(tp_size=tensor_parallel)
+        models.folder(name), dtype="float32", distributed_config=DistributedConfig(tp_size=tensor_parallel)
     )
 
 
