@@ -42,11 +42,12 @@ class Params(params.Section):
     device: Literal["auto", "cpu", "cuda"] = Field(exclude=True)
     endpoint: engines.Endpoint
     data: str = Field(default="shared/data", exclude=True)  # the pinned files themselves are in the result
+    data_sha256: str = Field(default="", exclude=True)
 
 
 def main(key: str = "") -> None:
     knobs = read_params(key)
-    benchmark = catalog.load(knobs.benchmark, Path(knobs.data))
+    benchmark = catalog.load(knobs.benchmark, Path(knobs.data), knobs.data_sha256)
     problems = benchmark.first(knobs.problems)
     tuned = [artifacts.open("models/tuned")] if key == "tuned" else []
     made_with = {**knobs.result, **name_model(knobs, key), "benchmark_sha256": benchmark.sha256}

@@ -160,7 +160,12 @@ def complete(texts: dict[str, list[str]]) -> None:
         for task, answers_ in texts.items()
         for number, text in enumerate(answers_)
     ]
-    knobs = {"benchmark": "humaneval", "prompt": "completion", "samples": len(next(iter(texts.values())))}
+    knobs = {
+        "benchmark": "humaneval",
+        "benchmark_sha256": HUMANEVAL.sha256,
+        "prompt": "completion",
+        "samples": len(next(iter(texts.values()))),
+    }
     with artifacts.create("data/completions/base", stage="sample@base", params=knobs) as out:
         records.write(out / "completions.parquet", rows, records.COMPLETION)
 

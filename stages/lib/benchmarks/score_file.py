@@ -42,7 +42,7 @@ def score(options: argparse.Namespace) -> None:
     """Read, run, count, print, write. Raises `BadInput` before anything is run."""
     if options.file is None:
         raise BadInput("no FILE; make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder")
-    benchmark = catalog.load(options.benchmark, options.data)
+    benchmark = catalog.load(options.benchmark, options.data, options.sha256)
     if reason := sandbox.missing(benchmark.language):
         artifacts.write_json(options.out / "summary.json", {"not_run": reason, "mode": options.mode})
         print(f"{benchmark.name}: not run: {reason}")
@@ -126,7 +126,7 @@ def read_samples(file: Path, benchmark: Benchmark, mode: answers.Mode) -> list[s
     samples = []
     for where, row in _rows(file):
         task_id = row.get("task_id")
-        if benchmark.family == "mbpp" and type(task_id) is int:  # as in Google's own file
+        if benchmark.name == "MBPP" and type(task_id) is int:  # as in Google's own file
             task_id = f"MBPP/{task_id}"
         if not isinstance(task_id, str) or task_id not in benchmark.problems:
             known = next(iter(benchmark.problems))
@@ -211,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--benchmark", default="humaneval")
     parser.add_argument("--out", type=Path, nargs="?", default=Path("scores"), const=Path("scores"))
     parser.add_argument("--data", type=Path, default=catalog.DATA, help="the folder with HumanEvalPack and MBPP")
+    parser.add_argument("--sha256", default="", help="of the data, where the benchmark has several releases")
     parser.add_argument("--mode", choices=get_args(answers.Mode), default="compat")
     parser.add_argument("--k", type=int, nargs="+", default=[1, 10, 100])
     parser.add_argument("--count-missing", action="store_true", help="problems without a sample count as failed")
