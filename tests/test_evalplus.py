@@ -203,7 +203,7 @@ def test_their_inputs_are_ours() -> None:
         "items of the first to tuples": [[[1, 2], [3]], 4],
         "first to tuple": [[1, 2], 3],
         "second to tuple": [[1], [2, 3]],
-        "lists in the first to tuples": [[1, [2, [3]], 4]],
+        "first and its lists to tuples": [[1, [2, [3]], 4]],
         "values of the first to tuples": [{"a": [1, 2]}, 3, 4],
         "items to sets": [[[1, 2], [], 3]],
         "float and complex": ["1.5", "2j"],

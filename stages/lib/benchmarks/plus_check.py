@@ -102,7 +102,9 @@ CONVERSIONS: dict[str, Callable[[list[Any]], list[Any]]] = {
     "items of the first to tuples": _each(lambda given: [list(map(tuple, given[0])), given[1]]),
     "first to tuple": _each(lambda given: [tuple(given[0]), *given[1:]]),
     "second to tuple": _each(lambda given: [given[0], tuple(given[1])]),
-    "lists in the first to tuples": _each(lambda given: [[tuple(i) if isinstance(i, list) else i for i in given[0]]]),
+    "first and its lists to tuples": _each(
+        lambda given: [tuple(tuple(one) if isinstance(one, list) else one for one in given[0])]
+    ),
     "arguments and items to tuples": _each(lambda given: [tuple(map(tuple, one)) for one in given]),
     "values of the first to tuples": _each(lambda given: [{k: tuple(v) for k, v in given[0].items()}, *given[1:]]),
     "items to sets": _each(lambda given: [[set(i) if isinstance(i, list) and i else {} for i in given[0]]]),
