@@ -58,7 +58,7 @@ def score(options: argparse.Namespace) -> None:
         allow_weak=options.allow_weak_isolation,
         mode=options.mode,
     )
-    log.info("%d programs, isolation: %s", len(samples), sandbox.isolation(options.allow_weak_isolation))
+    log.info("isolation: %s", sandbox.isolation(options.allow_weak_isolation))
     rows = [
         {
             "task_id": sample.task_id,
@@ -91,6 +91,7 @@ def _outcomes(
     known = _known(out / VERDICTS)
     keys = [artifacts.digest([run, sample.task_id, sample.number, sample.program]) for sample in samples]
     fresh = [sample for key, sample in zip(keys, samples, strict=True) if key not in known]
+    log.info("%d programs, %d of them scored by an earlier run", len(samples), len(samples) - len(fresh))
     found = scoring.run(benchmark, fresh, settings)
     with (out / VERDICTS).open("a", encoding="utf-8") as file:
         for key in keys:
