@@ -4,25 +4,30 @@ Reads   sample@base   the model named in params.yaml (sample.model), and the ben
         sample@tuned  models/tuned in its place
 Writes  data/completions/KEY/completions.parquet  a row per problem and sample: prompt and answer, as written
         metrics/sample-KEY.json                   which problems, completions, tokens, how many were cut
+        with `sample.engine: endpoint` also exchanges.parquet and dead_letters.jsonl, as generate does
 
-Both models are asked the same problems in the same form. Prompts are answered in batches of like length,
-longest first; every batch is saved, and a killed run goes on after the last one.
+Both models are asked the same problems in the same form: by transformers or vLLM in this process, in batches of like
+length, longest first, each of them saved; or by an endpoint, each answer journaled. A killed run goes on from there.
 """
 
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, decoding, models, params, records
+from stages.lib import artifacts, checkpoint, decoding, engines, models, params, records
 from stages.lib.benchmarks import asking, catalog
+from stages.lib.engines import offline, served
 from stages.lib.errors import BadInput
 
 
 class Params(params.Section):
     """The section `sample` of params.yaml."""
 
+    engine: Literal["transformers", "vllm", "endpoint"]
     model: str
     benchmark: str
     problems: int = Field(ge=1)
@@ -35,64 +40,46 @@ class Params(params.Section):
     batch_rows: int = Field(ge=1)  # padding differs between batches, and with it the last bits
     threads: int = Field(ge=1)  # the order of summing, and with it the last bits, follows the threads
     device: Literal["auto", "cpu", "cuda"] = Field(exclude=True)
+    endpoint: engines.Endpoint
     data: str = Field(default="shared/data", exclude=True)  # the pinned files themselves are in the result
-
-
-log = logging.getLogger("tidemill.sample")
+    data_sha256: str = Field(default="", exclude=True)
 
 
 def main(key: str = "") -> None:
     knobs = read_params(key)
-    benchmark = catalog.load(knobs.benchmark, Path(knobs.data))
+    benchmark = catalog.load(knobs.benchmark, Path(knobs.data), knobs.data_sha256)
     problems = benchmark.first(knobs.problems)
     tuned = [artifacts.open("models/tuned")] if key == "tuned" else []
-    weights = {} if tuned else {"model_sha256": models.fingerprint(knobs.model)}
-    made_with = {**knobs.result, **weights, "benchmark_sha256": benchmark.sha256}
-    model, tokenizer = load(knobs, tuned)
+    made_with = {**knobs.result, **name_model(knobs, key), "benchmark_sha256": benchmark.sha256}
     saves = checkpoint.folder(f"sample@{key}", tuned, made_with, knobs.seed)
-    said = describe(model, tokenizer, benchmark, problems, knobs, saves)
-    prompts = {
-        problem.task_id: asking.render(benchmark, problem, knobs.prompt, tokenizer, said.get(problem.task_id, ""))
-        for problem in problems
-    }
-    rows = answer(model, tokenizer, prompts, benchmark.forms[knobs.prompt].stop, knobs, saves)
-    with artifacts.create(
-        f"data/completions/{key}", stage=f"sample@{key}", inputs=tuned, params=made_with, seed=knobs.seed
-    ) as out:
+    with (
+        artifacts.create(
+            f"data/completions/{key}", stage=f"sample@{key}", inputs=tuned, params=made_with, seed=knobs.seed
+        ) as out,
+        start(knobs, key, tuned, saves, out) as engine,
+    ):
+        said = describe(engine, benchmark, problems, knobs)
+        prompts = {
+            problem.task_id: asking.render(
+                benchmark, problem, knobs.prompt, engine.tokenizer, said.get(problem.task_id, "")
+            )
+            for problem in problems
+        }
+        rows = answer(engine, prompts, benchmark.forms[knobs.prompt].stop, knobs.samples)
         records.write(out / "completions.parquet", rows, records.COMPLETION)
         artifacts.write_metrics(
             f"sample@{key}",
             {
+                **engine.metrics(list(prompts.values())),
                 "slice": benchmark.describe(set(prompts)),
                 "prompt": knobs.prompt,
                 "prompts": len(prompts),
-                "prompt_tokens": sum(decoding.lengths(tokenizer, list(prompts.values()))),
                 "completions": len(rows),
                 "completion_tokens": sum(row["tokens"] for row in rows),
                 "truncated": sum(not row["finished"] for row in rows),  # cut at max_new_tokens
             },
         )
     checkpoint.discard(saves)
-
-
-def describe(
-    model: Any,
-    tokenizer: Any,
-    benchmark: catalog.Benchmark,
-    problems: list[catalog.Problem],
-    knobs: Params,
-    saves: Path,
-) -> dict[str, str]:
-    """HumanEvalExplain's first step: the model's description of each problem's solution, by task id."""
-    if benchmark.family != "humanevalexplain":
-        return {}
-    prompts = {p.task_id: asking.render_description(benchmark, p, knobs.prompt, tokenizer) for p in problems}
-    once = knobs.model_copy(update={"samples": 1})
-    rows = answer(model, tokenizer, prompts, (), once, saves / "described")
-    return {
-        problem.task_id: asking.clean_description(problem, row["completion"])
-        for problem, row in zip(problems, rows, strict=True)
-    }
 
 
 def read_params(key: str) -> Params:
@@ -107,6 +94,42 @@ def read_params(key: str) -> Params:
     return knobs
 
 
+def name_model(knobs: Params, key: str) -> dict[str, str]:
+    """What tells this model's answers from another's, where no input does."""
+    if knobs.engine == "endpoint":
+        return {"model": knobs.endpoint.model(key)}
+    return {"model_sha256": models.fingerprint(knobs.model)} if key == "base" else {}
+
+
+@contextmanager
+def start(knobs: Params, key: str, tuned: list[artifacts.Artifact], saves: Path, out: Path) -> Iterator[engines.Engine]:
+    """What answers, as `sample.engine` says."""
+    drawn = decoding.Settings(
+        max_new_tokens=knobs.max_new_tokens,
+        temperature=knobs.temperature,
+        top_p=knobs.top_p,
+        seed=knobs.seed,
+        special_tokens=knobs.prompt != "chat",  # the chat template has written its own
+    )
+    if knobs.engine == "endpoint":
+        # Another tuned model under the same name is another model: its answers are asked for anew.
+        mark = tuned[0].root if tuned else ""
+        chat, name = knobs.prompt == "chat", knobs.endpoint.model(key)
+        with served.connect(
+            knobs.endpoint, name, drawn, label=f"sample@{key}", chat=chat, mark=mark, out=out
+        ) as engine:
+            yield engine
+        return
+    if knobs.engine == "vllm":
+        name = models.whole_tuned(tuned[0].path) if tuned else knobs.model
+        tokenizer = models.load_tokenizer(name)
+        batch = offline.load(name, tokenizer)
+    else:
+        model, tokenizer = load(knobs, tuned)
+        batch = partial(decoding.answer, model, tokenizer)
+    yield engines.Batched(tokenizer, batch, drawn, knobs.batch_rows, saves)
+
+
 def load(knobs: Params, tuned: list[artifacts.Artifact]) -> tuple[Any, Any]:
     import torch
 
@@ -115,43 +138,34 @@ def load(knobs: Params, tuned: list[artifacts.Artifact]) -> tuple[Any, Any]:
     return model.eval().to(models.device(knobs.device)), tokenizer
 
 
+def describe(
+    engine: engines.Engine, benchmark: catalog.Benchmark, problems: list[catalog.Problem], knobs: Params
+) -> dict[str, str]:
+    """HumanEvalExplain's first step: the model's description of each problem's solution, by task id."""
+    if benchmark.family != "humanevalexplain":
+        return {}
+    prompts = {p.task_id: asking.render_description(benchmark, p, knobs.prompt, engine.tokenizer) for p in problems}
+    rows = answer(engine, prompts, (), 1, "described")
+    return {
+        problem.task_id: asking.clean_description(problem, row["completion"])
+        for problem, row in zip(problems, rows, strict=True)
+    }
+
+
 def answer(
-    model: Any, tokenizer: Any, prompts: dict[str, str], stop: tuple[str, ...], knobs: Params, saves: Path
+    engine: engines.Engine, prompts: dict[str, str], stop: tuple[str, ...], samples: int, step: str = ""
 ) -> list[dict[str, Any]]:
-    """Rows of `records.COMPLETION` in the order of problems and samples; saved batches are not asked again."""
-    requests = [
-        decoding.Request(f"{task_id} {number}", prompt)
-        for task_id, prompt in prompts.items()
-        for number in range(knobs.samples)
-    ]
-    settings = decoding.Settings(
-        max_new_tokens=knobs.max_new_tokens,
-        temperature=knobs.temperature,
-        top_p=knobs.top_p,
-        seed=knobs.seed,
-        stop=stop,
-        special_tokens=knobs.prompt != "chat",  # the chat template has written its own
-    )
-    lengths = decoding.lengths(tokenizer, [request.prompt for request in requests])
-    batches = decoding.batches(lengths, knobs.batch_rows)
-    answers: dict[int, dict[str, Any]] = {}
-    for number, rows in enumerate(batches):
-        save = saves / f"batch-{number:06d}"
-        if not checkpoint.is_valid(save):
-            found = decoding.answer(model, tokenizer, [requests[row] for row in rows], settings)
-            artifacts.write_json(save / "answers.json", [vars(one) for one in found])
-            checkpoint.seal(save)
-            log.info("answered batch %d of %d", number + 1, len(batches))
-        answers |= zip(rows, artifacts.read_json(save / "answers.json"), strict=True)
-        checkpoint.raise_if_stop_requested()
+    """Rows of `records.COMPLETION` in the order of problems and samples."""
+    keys = [(task_id, number) for task_id in prompts for number in range(samples)]
+    requests = [decoding.Request(f"{task_id} {number}", prompts[task_id]) for task_id, number in keys]
     return [
         {
-            "task_id": request.key.rpartition(" ")[0],
-            "sample": row % knobs.samples,
-            "prompt": request.prompt,
-            "completion": answers[row]["text"],
-            "tokens": answers[row]["tokens"],
-            "finished": answers[row]["finished"],
+            "task_id": task_id,
+            "sample": number,
+            "prompt": prompts[task_id],
+            "completion": written.text,
+            "tokens": written.tokens,
+            "finished": written.finished,
         }
-        for row, request in enumerate(requests)
+        for (task_id, number), written in zip(keys, engine.write(requests, stop, step), strict=True)
     ]

@@ -39,7 +39,7 @@ def main(key: str = "") -> None:
         raise BadInput(f"score@{key}: there are score@base and score@tuned")
     knobs = params.load("score", Params)
     completions = artifacts.open(f"data/completions/{key}")
-    benchmark = catalog.load(completions.params["benchmark"], Path(knobs.data))
+    benchmark = catalog.load(completions.params["benchmark"], Path(knobs.data), completions.params["benchmark_sha256"])
     if reason := sandbox.missing(benchmark.language):
         raise BadInput(f"{benchmark.name} is not run: {reason}; install what is missing")
     form = completions.params["prompt"]

@@ -1,7 +1,7 @@
 """A stand-in endpoint: a real HTTP server with latency, faults, token buckets, batches and a ledger.
 
-It speaks the chat completions, Files and Batch protocols, answers any JSON schema, and gives the same request
-the same answer. `serve()` runs it in a thread, for tests; as a program it runs alone, for benchmarks and soaks:
+It speaks the completions, chat completions, Files and Batch protocols, answers any JSON schema, and gives the same
+request the same answer. `serve()` runs it in a thread, for tests; as a program it runs alone, for benchmarks and soaks:
 
     python tests/endpoint.py --latency-ms 50 --faults 429:0.05,broken:0.05 --requests-per-minute 6000
 
@@ -176,7 +176,7 @@ class _Connection(asyncio.Protocol):
         self._route(method, path, headers, rest[:length])
 
     def _route(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
-        if path.endswith("/chat/completions"):
+        if path.endswith("/completions"):
             self._chat(headers, body)
         elif path == "/ledger":
             self._send(200, json.dumps(self.state.ledger()))
@@ -344,9 +344,15 @@ def _advance(state: StandIn, batch: dict[str, Any]) -> dict[str, Any]:
 
 
 def completion(body: dict[str, Any], text: str, model: str = "") -> bytes:
-    """A chat completion that says `text`."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    head = {"id": "x", "object": "chat.completion", "created": 0, "model": model or body["model"]}
+    """A chat completion that says `text`, or a completion where a prompt was given."""
+    said = {"text": text} if "prompt" in body else {"message": {"role": "assistant", "content": text}}
+    choice = {"index": 0, **said, "finish_reason": "stop"}
+    head = {
+        "id": "x",
+        "object": "text_completion" if "prompt" in body else "chat.completion",
+        "created": 0,
+        "model": model or body["model"],
+    }
     return orjson.dumps({**head, "choices": [choice], "usage": USAGE})
 
 

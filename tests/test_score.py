@@ -3,6 +3,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,12 @@ def complete(texts: dict[str, list[str]]) -> None:
         for task, answers_ in texts.items()
         for number, text in enumerate(answers_)
     ]
-    knobs = {"benchmark": "humaneval", "prompt": "completion", "samples": len(next(iter(texts.values())))}
+    knobs = {
+        "benchmark": "humaneval",
+        "benchmark_sha256": HUMANEVAL.sha256,
+        "prompt": "completion",
+        "samples": len(next(iter(texts.values()))),
+    }
     with artifacts.create("data/completions/base", stage="sample@base", params=knobs) as out:
         records.write(out / "completions.parquet", rows, records.COMPLETION)
 
@@ -234,6 +240,30 @@ def test_score_file_prints_and_writes(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["pass@1"] == pytest.approx(0.5 / 164) and summary["verdicts"]["missing"] == 162
     assert "counted as failed" in done.stdout
+
+
+def test_killed_it_goes_on_after_the_last_verdict_that_was_written(tmp_path: Path) -> None:
+    """Each program says something random: what the second run reports of the first one's was not run again."""
+    says = "    import os, time\n    time.sleep(0.2)\n    raise ValueError(os.urandom(8).hex())\n"
+    write(tmp_path / "c.jsonl", *[{"task_id": f"HumanEval/{number}", "completion": says} for number in range(12)])
+    command = [sys.executable, "-m", "stages.lib.benchmarks.score_file", "c.jsonl", "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    first = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    verdicts_file = tmp_path / "out/verdicts.jsonl"
+    until = time.monotonic() + 100
+    while not verdicts_file.exists() or verdicts_file.read_bytes().count(b"\n") < 3:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    first.kill()
+    first.wait()
+    assert not (tmp_path / "out/samples.jsonl").exists()
+    lines = verdicts_file.read_text().split("\n")[:-1]  # what follows the last line's end was cut
+    written = [json.loads(line)["detail"] for line in lines]
+    assert 3 <= len(written) < 12
+    second = score("c.jsonl", "--out", "out", cwd=tmp_path)
+    assert f"12 programs, {len(written)} of them scored by an earlier run" in second.stderr
+    said = [json.loads(line)["stderr"] for line in (tmp_path / "out/samples.jsonl").read_text().splitlines()]
+    assert said[: len(written)] == written and len(set(said)) == 12
 
 
 GOOD = {"task_id": "HumanEval/0", "completion": BODY}

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}]")  # what makes a regular expression more than a text
+
 
 @dataclass(frozen=True)
 class Request:
@@ -45,6 +47,21 @@ class Settings:
     seed: int
     stop: tuple[str, ...] = ()
     special_tokens: bool = True
+
+
+def up_to_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+    """`text` up to and including the first match of a pattern of `stop`, and whether there was one."""
+    found = _pattern(stop).search(text) if stop else None
+    return (text[: found.end()], True) if found else (text, False)
+
+
+def literals(stop: Sequence[str]) -> list[str]:
+    """Those patterns of `stop` that are plain texts, which a server can be told to stop at."""
+    return [one for one in stop if not _SPECIAL.search(one)]
+
+
+def _pattern(stop: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in stop))
 
 
 def batches(lengths: Sequence[int], batch_rows: int) -> list[list[int]]:
@@ -127,7 +144,7 @@ class _Finish:
     def __init__(self, tokenizer: Any, prompt_width: int, rows: int, stop: Sequence[str]) -> None:
         self._tokenizer = tokenizer
         self._width = prompt_width
-        self._stop = re.compile("|".join(f"(?:{pattern})" for pattern in stop)) if stop else None
+        self._stop = _pattern(stop) if stop else None
         self._tokens: list[int | None] = [None] * rows
 
     def __call__(self, input_ids: Any, _scores: Any, **_: Any) -> Any:

@@ -177,6 +177,15 @@ def load_tuned(path: Path) -> tuple[Any, Any]:
     return PeftModel.from_pretrained(model, path / "adapter").merge_and_unload(), tokenizer
 
 
+def whole_tuned(path: Path) -> str:
+    """The name of the whole tuned model in the folder that `train` wrote. Raises `BadInput` for an adapter alone."""
+    if not (path / "model").is_dir():
+        raise BadInput(
+            f"{path} holds an adapter alone, and sample.engine vllm wants a whole model; set train.merge: true"
+        )
+    return f"path:{path / 'model'}"
+
+
 def _in_package(name: str, rest: str) -> Path:
     package, _, inside = rest.partition("/")
     spec = find_spec(package)

@@ -14,6 +14,7 @@ LONGEST_LINE = 20  # characters; longer lines of a solution are deleted from its
 
 def render(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: Any, description: str = "") -> str:
     """The whole prompt of `problem`: the paper's Alpaca prompt, the tokenizer's chat template, or the bare head.
+    Without a tokenizer (None) "chat" is what the user says: the endpoint has the template.
 
     `description` is what the model itself said in HumanEvalExplain's first step.
     Raises `BadInput` for "chat" where the tokenizer has no chat template, and for a form that the benchmark lacks.
@@ -28,11 +29,6 @@ def render_description(benchmark: Benchmark, problem: Problem, form: FormName, t
     asked = _form(benchmark, form)
     text, given = (_fill(part, benchmark, problem) for part in (asked.describe, asked.describe_input))
     return _finish(text, given, form, tokenizer)
-
-
-def message(benchmark: Benchmark, problem: Problem, description: str = "") -> str:
-    """What the user says in the form "chat", for an endpoint that has its own template."""
-    return _fill(benchmark.forms["chat"].text, benchmark, problem, description)
 
 
 def clean_description(problem: Problem, text: str) -> str:
@@ -74,6 +70,8 @@ def _finish(text: str, given: str, form: FormName, tokenizer: Any) -> str:
         return text.rstrip()  # the newline belongs to the first token of the body, as in the texts it was trained on
     if form == "alpaca":
         return prompts.render(text, given)
+    if tokenizer is None:
+        return text
     if not tokenizer.chat_template:
         raise BadInput("sample.prompt: chat, but the model's tokenizer has no chat template; set alpaca or completion")
     said = [{"role": "user", "content": text}]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import artifacts
+from stages.lib.benchmarks import plus
 from stages.lib.errors import BadInput
 
 FOLDER = Path(__file__).parent
@@ -96,8 +97,9 @@ def _spec(path: Path) -> dict[str, Any]:
     return dict(YAML(typ="safe", pure=True).load(path))
 
 
-def load(name: str, folder: Path = DATA) -> Benchmark:
-    """The benchmark `name`; `folder` holds the data of those that come in no package.
+def load(name: str, folder: Path = DATA, sha256: str = "") -> Benchmark:
+    """The benchmark `name`; `folder` holds the data of those that come in no package; `sha256` says which release
+    of one that has several is meant.
 
     Raises `BadInput` for an unknown name, a package that is not installed, a data file that is missing, is not
     the pinned one or cannot be read.
@@ -107,14 +109,38 @@ def load(name: str, folder: Path = DATA) -> Benchmark:
     stem, _, language = name.partition("-")
     spec = _spec(FOLDER / f"{stem}.yaml")
     data = spec["languages"][language] if language else spec
-    file = _in_package(spec["package"], spec["file"]) if "package" in spec else folder / data["file"]
-    repair = "install its package again (`make setup`)" if "package" in spec else f"{spec['source']}"
-    _check(file, data["sha256"], repair)
+    if "files" in spec:
+        file, pinned = _release(folder, spec, sha256), sha256
+    else:
+        file = _in_package(spec["package"], spec["file"]) if "package" in spec else folder / data["file"]
+        pinned = data["sha256"]
+        repair = "install its package again (`make setup`)" if "package" in spec else f"{spec['source']}"
+        _check(file, pinned, repair)
     read = _READERS[spec.get("reader", "humaneval")]
-    problems = {problem.task_id: problem for problem in map(read, _rows(file))}
-    forms = {form: Form(**{**fields, "stop": tuple(fields["stop"])}) for form, fields in spec["forms"].items()}
+    problems = {problem.task_id: problem for problem in (read(row, spec) for row in _rows(file))}
     shown = f"{spec['name']} ({data['name']})" if language else spec["name"]
-    return Benchmark(shown, language or spec["language"], data["sha256"], problems, forms, stem)
+    family = spec.get("family", stem)
+    return Benchmark(shown, language or spec["language"], pinned, problems, _forms(spec), family)
+
+
+def _forms(spec: dict[str, Any]) -> dict[str, Form]:
+    given = spec["forms"]
+    told = _spec(FOLDER / f"{given}.yaml")["forms"] if isinstance(given, str) else given
+    return {form: Form(**{**fields, "stop": tuple(fields["stop"])}) for form, fields in told.items()}
+
+
+def _release(folder: Path, spec: dict[str, Any], sha256: str) -> Path:
+    """The file of the release with this hash."""
+    found = {artifacts.hash_file(file): file for file in sorted(folder.glob(spec["files"]))}
+    if not found:
+        raise BadInput(f"{folder / spec['files']} is missing; {spec['source']}")
+    if sha256 not in found:
+        known = "; ".join(f"{file} has {one}" for one, file in found.items())
+        raise BadInput(
+            f"{spec['name']} has several releases; data_sha256 says which one is meant, and it is {sha256 or 'empty'}: "
+            f"{known}"
+        )
+    return found[sha256]
 
 
 def _in_package(package: str, file: str) -> Path:
@@ -134,19 +160,24 @@ def _check(file: Path, sha256: str, repair: str) -> None:
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
     try:
-        with gzip.open(file, "rt", encoding="utf-8") as lines:
+        if file.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            yield from pq.read_table(file).to_pylist()
+            return
+        with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8") as lines:
             yield from (json.loads(line) for line in lines if line.strip())
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # pyarrow's own are ValueErrors
         raise BadInput(f"{file} cannot be read: {error}") from None
 
 
-def _humaneval(row: dict[str, Any]) -> Problem:
+def _humaneval(row: dict[str, Any], _spec: dict[str, Any]) -> Problem:
     return Problem(row["task_id"], row["prompt"], row["entry_point"], row["canonical_solution"], row["test"])
 
 
-def _pack(row: dict[str, Any]) -> Problem:
+def _pack(row: dict[str, Any], spec: dict[str, Any]) -> Problem:
     return replace(
-        _humaneval(row),
+        _humaneval(row, spec),
         declaration=row["declaration"],
         buggy_solution=row["buggy_solution"],
         docstring=row["docstring"],
@@ -154,7 +185,7 @@ def _pack(row: dict[str, Any]) -> Problem:
     )
 
 
-def _mbpp(row: dict[str, Any]) -> Problem:
+def _mbpp(row: dict[str, Any], _spec: dict[str, Any]) -> Problem:
     """The prompt is a comment of the text and the first test (Fried et al. 2022, arXiv 2204.05999, section 4)."""
     code = row["code"].replace("\r\n", "\n")
     tests = [test.replace("\r\n", "\n") for test in row["test_list"]]
@@ -174,4 +205,9 @@ def _mbpp(row: dict[str, Any]) -> Problem:
     )
 
 
-_READERS = {"humaneval": _humaneval, "humanevalpack": _pack, "mbpp": _mbpp}
+def _plus(row: dict[str, Any], spec: dict[str, Any]) -> Problem:
+    problem = Problem(**plus.fields(row, spec))
+    return replace(problem, entry_point=CHECK_ALIAS) if problem.entry_point == "check" else problem
+
+
+_READERS = {"humaneval": _humaneval, "humanevalpack": _pack, "mbpp": _mbpp, "plus": _plus}

@@ -42,7 +42,7 @@ def score(options: argparse.Namespace) -> None:
     """Read, run, count, print, write. Raises `BadInput` before anything is run."""
     if options.file is None:
         raise BadInput("no FILE; make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder")
-    benchmark = catalog.load(options.benchmark, options.data)
+    benchmark = catalog.load(options.benchmark, options.data, options.sha256)
     if reason := sandbox.missing(benchmark.language):
         artifacts.write_json(options.out / "summary.json", {"not_run": reason, "mode": options.mode})
         print(f"{benchmark.name}: not run: {reason}")
@@ -58,7 +58,7 @@ def score(options: argparse.Namespace) -> None:
         allow_weak=options.allow_weak_isolation,
         mode=options.mode,
     )
-    log.info("%d programs, isolation: %s", len(samples), sandbox.isolation(options.allow_weak_isolation))
+    log.info("isolation: %s", sandbox.isolation(options.allow_weak_isolation))
     rows = [
         {
             "task_id": sample.task_id,
@@ -91,6 +91,7 @@ def _outcomes(
     known = _known(out / VERDICTS)
     keys = [artifacts.digest([run, sample.task_id, sample.number, sample.program]) for sample in samples]
     fresh = [sample for key, sample in zip(keys, samples, strict=True) if key not in known]
+    log.info("%d programs, %d of them scored by an earlier run", len(samples), len(samples) - len(fresh))
     found = scoring.run(benchmark, fresh, settings)
     with (out / VERDICTS).open("a", encoding="utf-8") as file:
         for key in keys:
@@ -126,7 +127,7 @@ def read_samples(file: Path, benchmark: Benchmark, mode: answers.Mode) -> list[s
     samples = []
     for where, row in _rows(file):
         task_id = row.get("task_id")
-        if benchmark.family == "mbpp" and type(task_id) is int:  # as in Google's own file
+        if benchmark.name == "MBPP" and type(task_id) is int:  # as in Google's own file
             task_id = f"MBPP/{task_id}"
         if not isinstance(task_id, str) or task_id not in benchmark.problems:
             known = next(iter(benchmark.problems))
@@ -211,6 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--benchmark", default="humaneval")
     parser.add_argument("--out", type=Path, nargs="?", default=Path("scores"), const=Path("scores"))
     parser.add_argument("--data", type=Path, default=catalog.DATA, help="the folder with HumanEvalPack and MBPP")
+    parser.add_argument("--sha256", default="", help="of the data, where the benchmark has several releases")
     parser.add_argument("--mode", choices=get_args(answers.Mode), default="compat")
     parser.add_argument("--k", type=int, nargs="+", default=[1, 10, 100])
     parser.add_argument("--count-missing", action="store_true", help="problems without a sample count as failed")

@@ -8,8 +8,8 @@ Answers come in the order of the asks and memory stays bounded. Every response i
 before it is used, and none is asked for twice: docs/teacher.md tells how a request goes.
 """
 
-from stages.lib.teacher.client import Ask, Teacher, connect, seed_of
+from stages.lib.teacher.client import Ask, Teacher, Text, connect, seed_of
 from stages.lib.teacher.ledger import Answer, Ledger
 from stages.lib.teacher.settings import Price, Settings
 
-__all__ = ["Answer", "Ask", "Ledger", "Price", "Settings", "Teacher", "connect", "seed_of"]
+__all__ = ["Answer", "Ask", "Ledger", "Price", "Settings", "Teacher", "Text", "connect", "seed_of"]

@@ -126,9 +126,9 @@ class Batches:
         """The batch of `requests`, made once: if its maker's answer is lost, it is looked for by its name."""
         import openai
 
+        path: Any = f"/v1/{requests[0].path}"  # a stage asks for texts or for values, never for both in one run
         lines = (
-            {"custom_id": one.key, "method": "POST", "url": "/v1/chat/completions", "body": one.body}
-            for one in requests
+            {"custom_id": one.key, "method": "POST", "url": f"/v1/{one.path}", "body": one.body} for one in requests
         )
         data = b"\n".join(orjson.dumps(line) for line in lines)
         async with self._judged():
@@ -137,7 +137,7 @@ class Batches:
             try:
                 batch = await self._client.batches.create(
                     input_file_id=file.id,
-                    endpoint="/v1/chat/completions",
+                    endpoint=path,
                     completion_window=WINDOW,
                     metadata={METADATA: intent},
                 )

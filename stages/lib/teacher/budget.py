@@ -40,7 +40,7 @@ class Budget:
         Its prompt cannot have more tokens than its canonical JSON has bytes: byte-level tokenizers make
         no token of less than a byte. Raises `BadInput` when the rest of the budget cannot pay for it.
         """
-        most = self.cost(len(request.text.encode()), request.body["max_completion_tokens"])
+        most = self.cost(len(request.text.encode()), request.most_tokens)
         while self._price is not None and self.spent + self._reserved + most > self._cap:
             if not self._open:
                 raise BadInput(

@@ -60,6 +60,18 @@ class Ask:
     objection: Callable[[dict[str, Any]], str] = lambda _: ""
 
 
+@dataclass(frozen=True)
+class Text:
+    """A text to be written about the row `id`: it goes on from `prompt`, or answers it where it is chat messages.
+
+    `stop` are texts before which it ends; OpenAI takes four at most. Its `Answer` has the value {"text": …}.
+    """
+
+    id: str
+    prompt: str | list[dict[str, str]]
+    stop: tuple[str, ...] = ()
+
+
 @contextmanager
 def connect(settings: Settings, *, label: str, seed: int, journal: Path = FOLDER) -> Iterator["Teacher"]:
     """The model of `settings`, ready to be asked; `label` (the stage) is whose budget and progress it is.
@@ -107,10 +119,11 @@ class Teacher:
         """A ledger of this teacher's answers in `folder`."""
         return Ledger(folder, self.budget)
 
-    def answers(self, asks: Iterable[Ask], total: int) -> Iterator[Answer]:
+    def answers(self, asks: Iterable[Ask | Text], total: int) -> Iterator[Answer]:
         """An answer for each ask, in order. Raises `BadInput` if the endpoint is not there, refuses the key,
         or the budget is reached, and `Preempted` on SIGTERM; what was in flight is journaled before."""
         asks, waiting = iter(asks), deque[asyncio.Task[Answer]]()
+        self._stopping = False
         reporter = self.runner.get_loop().create_task(self._progress.report(total, self._concurrency, self.budget))
         try:
             with _rare_collections():
@@ -126,7 +139,7 @@ class Teacher:
             for endpoint in self._turns.endpoints:
                 await endpoint.close()
 
-    async def _advance(self, asks: Iterator[Ask], waiting: deque[asyncio.Task[Answer]]) -> list[Answer]:
+    async def _advance(self, asks: Iterator[Ask | Text], waiting: deque[asyncio.Task[Answer]]) -> list[Answer]:
         """Fill the window from `asks`; the answers that are next in order and ready, at least one, or none at
         the very end. A loop entered once for many answers is what keeps an answer cheap."""
         while len(waiting) < self._window and (ask := next(asks, None)):
@@ -159,9 +172,20 @@ class Teacher:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _answer(self, ask: Ask) -> Answer:
+    async def _answer(self, ask: Ask | Text) -> Answer:
         async with self._begun:
-            return await self._converse(ask)
+            return await (self._write(ask) if isinstance(ask, Text) else self._converse(ask))
+
+    async def _write(self, text: Text) -> Answer:
+        """Ask once for a text, which is taken as it comes."""
+        request = self.text_request(text)
+        attempts: list[dict[str, str]] = []
+        try:
+            exchange = await self._exchange(request, attempts)
+        except Refused as refusal:
+            attempts.append({"request": request.key, "fault": str(refusal)})
+            return Answer(text.id, None, "", str(refusal), (), tuple(attempts))
+        return Answer(text.id, {"text": exchange.reply.text}, request.key, "", (exchange,), tuple(attempts))
 
     async def _converse(self, ask: Ask) -> Answer:
         """Ask, and ask again with the fault named, up to `max_reasks` times."""
@@ -203,6 +227,21 @@ class Teacher:
         elif self._settings.structured == "json_object":
             body["response_format"] = {"type": "json_object"}
         return Request(body)
+
+    def text_request(self, text: Text) -> Request:
+        """The request for `text`: to the completions API for a prompt, to chat completions for messages."""
+        goes_on = isinstance(text.prompt, str)
+        return Request(
+            {
+                "model": self._settings.model,
+                "prompt" if goes_on else "messages": text.prompt,
+                "temperature": self._settings.temperature,
+                "top_p": self._settings.top_p,
+                "max_tokens" if goes_on else "max_completion_tokens": self._settings.max_tokens,
+                "seed": seed_of(self._seed, text.id),
+                **({"stop": list(text.stop)} if text.stop else {}),
+            }
+        )
 
     def _checked(self, schema: dict[str, Any]) -> dict[str, Any]:
         return schema if self._settings.schema_limits else dict(answers.without_limits(schema))

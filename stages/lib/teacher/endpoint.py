@@ -64,7 +64,7 @@ class Endpoint:
         session = self._session or self._open()
         body = orjson.dumps({**request.body, **self._extra})
         try:
-            async with session.post(f"{self.url}/chat/completions", data=body, allow_redirects=False) as response:
+            async with session.post(f"{self.url}/{request.path}", data=body, allow_redirects=False) as response:
                 status, headers = response.status, response.headers
                 data = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -116,7 +116,7 @@ class Endpoint:
         try:
             completion = orjson.loads(data)
             choice = completion["choices"][0]
-            message = choice["message"]
+            message = {"content": choice["text"]} if "text" in choice else choice["message"]
             text = message.get("content") or message.get("refusal") or ""
             finish = choice.get("finish_reason") or ""
             usage = completion.get("usage") or {}

@@ -10,7 +10,7 @@ from stages.lib.artifacts import canonical
 
 @dataclass(frozen=True)
 class Request:
-    """The whole body of a chat completion request: model, messages, schema, sampling, seed.
+    """The whole body of a request: model, messages, schema, sampling, seed; or `prompt` in place of messages.
 
     Nothing of the way there (URL, key, timeout) is in it, so that the same question is the same
     request at whichever endpoint it is asked.
@@ -27,6 +27,16 @@ class Request:
     def key(self) -> str:
         """The journal's key: sha256 of the canonical body, hex."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def path(self) -> str:
+        """Where it is sent, below the endpoint's URL."""
+        return "completions" if "prompt" in self.body else "chat/completions"
+
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens that its answer may have."""
+        return int(self.body["max_tokens" if "prompt" in self.body else "max_completion_tokens"])
 
 
 @dataclass(frozen=True)

@@ -151,9 +151,10 @@ def judge(channel: int, token: str, program: str, helpers: str, tests: str, entr
 
 
 def _names(code: Any) -> set[str]:
-    """Every name that a program mentions; those that are not global do no harm as functions never called."""
+    """Every name that a program mentions, Python's own (__annotations__) aside; those that are not global do no harm
+    as functions never called."""
     inner = (_names(constant) for constant in code.co_consts if hasattr(constant, "co_names"))
-    return set(code.co_names).union(*inner)
+    return {name for name in code.co_names if not name.startswith("__")}.union(*inner)
 
 
 def _verdict(calls: Wire, error: BaseException, tests: str) -> tuple[str, str]:

@@ -1,0 +1,48 @@
+"""A model in this process: prompts in batches of like length, longest first, each saved when it is answered."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stages.lib import artifacts, checkpoint, decoding
+
+log = logging.getLogger("tidemill.sample")
+
+Answer = Callable[[Sequence[decoding.Request], decoding.Settings], list[decoding.Answer]]
+
+
+@dataclass(frozen=True)
+class Batched:
+    """`answer` answers one batch; a killed run goes on after the last batch in `saves`."""
+
+    tokenizer: Any
+    answer: Answer
+    settings: decoding.Settings
+    batch_rows: int
+    saves: Path
+
+    def write(
+        self, requests: Sequence[decoding.Request], stop: tuple[str, ...], step: str = ""
+    ) -> list[decoding.Answer]:
+        """The answers, in order; `step` names the saves of a step of its own. Raises `Preempted` on SIGTERM."""
+        settings = replace(self.settings, stop=stop)
+        lengths = decoding.lengths(self.tokenizer, [request.prompt for request in requests])
+        batches = decoding.batches(lengths, self.batch_rows)
+        answers: dict[int, decoding.Answer] = {}
+        for number, rows in enumerate(batches):
+            save = self.saves / step / f"batch-{number:06d}"
+            if not checkpoint.is_valid(save):
+                found = self.answer([requests[row] for row in rows], settings)
+                artifacts.write_json(save / "answers.json", [vars(one) for one in found])
+                checkpoint.seal(save)
+                log.info("answered batch %d of %d", number + 1, len(batches))
+            saved = artifacts.read_json(save / "answers.json")
+            answers |= zip(rows, (decoding.Answer(**one) for one in saved), strict=True)
+            checkpoint.raise_if_stop_requested()
+        return [answers[row] for row in range(len(requests))]
+
+    def metrics(self, prompts: Sequence[str]) -> dict[str, Any]:
+        """Tokens of the prompts, each counted once."""
+        return {"prompt_tokens": sum(decoding.lengths(self.tokenizer, prompts))}
