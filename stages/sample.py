@@ -6,16 +6,18 @@ Writes  data/completions/KEY/completions.parquet  a row per problem and sample: 
         metrics/sample-KEY.json                   which problems, completions, tokens, how many were cut
 
 Both models are asked the same problems in the same form. Prompts are answered in batches of like length,
-longest first; every batch is saved, and a killed run goes on after the last one.
+longest first; every batch is saved, a killed run goes on after the last one, and several machines can answer some
+of them each (stages/lib/shards.py).
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, decoding, models, params, records
+from stages.lib import artifacts, checkpoint, decoding, models, params, records, shards
 from stages.lib.benchmarks import asking, catalog
 from stages.lib.errors import BadInput
 
@@ -55,7 +57,11 @@ def main(key: str = "") -> None:
         problem.task_id: asking.render(benchmark, problem, knobs.prompt, tokenizer, said.get(problem.task_id, ""))
         for problem in problems
     }
-    rows = answer(model, tokenizer, prompts, benchmark.forms[knobs.prompt].stop, knobs, saves)
+    requests = to_requests(prompts, knobs.samples)
+    batches = save_answers(model, tokenizer, requests, benchmark.forms[knobs.prompt].stop, knobs, saves, shards.mine)
+    if shards.is_one():
+        return
+    rows = read_answers(requests, batches, saves, knobs.samples)
     with artifacts.create(
         f"data/completions/{key}", stage=f"sample@{key}", inputs=tuned, params=made_with, seed=knobs.seed
     ) as out:
@@ -83,12 +89,14 @@ def describe(
     knobs: Params,
     saves: Path,
 ) -> dict[str, str]:
-    """HumanEvalExplain's first step: the model's description of each problem's solution, by task id."""
+    """HumanEvalExplain's first step: the model's description of each problem's solution, by task id. Every shard
+    makes all of them, because they are in the prompts, whose lengths decide the batches."""
     if benchmark.family != "humanevalexplain":
         return {}
     prompts = {p.task_id: asking.render_description(benchmark, p, knobs.prompt, tokenizer) for p in problems}
-    once = knobs.model_copy(update={"samples": 1})
-    rows = answer(model, tokenizer, prompts, (), once, saves / "described")
+    requests, where = to_requests(prompts, 1), saves / "described"
+    batches = save_answers(model, tokenizer, requests, (), knobs, where, range)
+    rows = read_answers(requests, batches, where, 1)
     return {
         problem.task_id: asking.clean_description(problem, row["completion"])
         for problem, row in zip(problems, rows, strict=True)
@@ -115,15 +123,24 @@ def load(knobs: Params, tuned: list[artifacts.Artifact]) -> tuple[Any, Any]:
     return model.eval().to(models.device(knobs.device)), tokenizer
 
 
-def answer(
-    model: Any, tokenizer: Any, prompts: dict[str, str], stop: tuple[str, ...], knobs: Params, saves: Path
-) -> list[dict[str, Any]]:
-    """Rows of `records.COMPLETION` in the order of problems and samples; saved batches are not asked again."""
-    requests = [
+def to_requests(prompts: dict[str, str], samples: int) -> list[decoding.Request]:
+    return [
         decoding.Request(f"{task_id} {number}", prompt)
         for task_id, prompt in prompts.items()
-        for number in range(knobs.samples)
+        for number in range(samples)
     ]
+
+
+def save_answers(
+    model: Any,
+    tokenizer: Any,
+    requests: list[decoding.Request],
+    stop: tuple[str, ...],
+    knobs: Params,
+    saves: Path,
+    mine: Callable[[int], range],
+) -> list[list[int]]:
+    """The batches, as row numbers of `requests`. Those that are `mine` are answered, unless a save holds them."""
     settings = decoding.Settings(
         max_new_tokens=knobs.max_new_tokens,
         temperature=knobs.temperature,
@@ -134,20 +151,28 @@ def answer(
     )
     lengths = decoding.lengths(tokenizer, [request.prompt for request in requests])
     batches = decoding.batches(lengths, knobs.batch_rows)
-    answers: dict[int, dict[str, Any]] = {}
-    for number, rows in enumerate(batches):
+    for number in mine(len(batches)):
         save = saves / f"batch-{number:06d}"
         if not checkpoint.is_valid(save):
-            found = decoding.answer(model, tokenizer, [requests[row] for row in rows], settings)
+            found = decoding.answer(model, tokenizer, [requests[row] for row in batches[number]], settings)
             artifacts.write_json(save / "answers.json", [vars(one) for one in found])
             checkpoint.seal(save)
             log.info("answered batch %d of %d", number + 1, len(batches))
-        answers |= zip(rows, artifacts.read_json(save / "answers.json"), strict=True)
         checkpoint.raise_if_stop_requested()
+    return batches
+
+
+def read_answers(
+    requests: list[decoding.Request], batches: list[list[int]], saves: Path, samples: int
+) -> list[dict[str, Any]]:
+    """Rows of `records.COMPLETION` in the order of problems and samples."""
+    answers: dict[int, dict[str, Any]] = {}
+    for number, rows in enumerate(batches):
+        answers |= zip(rows, artifacts.read_json(saves / f"batch-{number:06d}" / "answers.json"), strict=True)
     return [
         {
             "task_id": request.key.rpartition(" ")[0],
-            "sample": row % knobs.samples,
+            "sample": row % samples,
             "prompt": request.prompt,
             "completion": answers[row]["text"],
             "tokens": answers[row]["tokens"],

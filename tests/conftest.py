@@ -35,7 +35,8 @@ class Workspace:
         yaml.dump(values, self.path / "params.yaml")
 
     def command(self, stage: str) -> list[str]:
-        return [sys.executable, "-m", "stages.lib.runner", stage]
+        """`stage`: its name, and what may follow it (`embed --shard 0/2`)."""
+        return [sys.executable, "-m", "stages.lib.runner", *stage.split()]
 
     def environment(self, **extra: str) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(REPOSITORY), **extra}
