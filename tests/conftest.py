@@ -5,12 +5,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from apiserver import ApiServer
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("TIDEMILL_SHARED", REPOSITORY.parent / "shared"))
@@ -79,6 +82,16 @@ class Workspace:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(tmp_path)
     return Workspace(tmp_path)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["ApiServer"]:
+    """A stand-in cluster that KUBECONFIG names."""
+    from apiserver import ApiServer
+
+    with ApiServer(tmp_path / "cluster") as running:
+        monkeypatch.setenv("KUBECONFIG", str(running.kubeconfig))
+        yield running
 
 
 @pytest.fixture(scope="session")

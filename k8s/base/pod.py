@@ -77,7 +77,7 @@ def shard(send: bool) -> int:
     """The saves of one shard. What was sent is not made again, whichever pod takes over."""
     mine = f"{os.environ['JOB_COMPLETION_INDEX']}/{os.environ['SHARDS']}"
     process = _start_stage("--shard", mine)
-    sent: set[Path] = set()
+    sent = _seals()
     while True:
         try:
             status = process.wait(SEND_EVERY_S)
@@ -149,16 +149,21 @@ def _get_saves() -> None:
         _say(f"{len(sealed)} saves are there")
 
 
-def _send_saves(send: bool, sent: set[Path]) -> bool:
+def _seals() -> set[tuple[Path, int]]:
+    """The seals of all saves and when they were set: a damaged save is made again under its name."""
+    return {(seal, seal.stat().st_mtime_ns) for seal in SAVES.rglob("checkpoint.json")}
+
+
+def _send_saves(send: bool, sent: set[tuple[Path, int]]) -> bool:
     """Send the saves that are not `sent` yet, each one's seal last. False where the remote does not take them."""
-    for seal in sorted(set(SAVES.rglob("checkpoint.json")) - sent) if send else []:
+    for seal, when in sorted(_seals() - sent) if send else []:
         try:
             for file in sorted(seal.parent.iterdir(), key=lambda file: file == seal):
                 _put(file, f"tidemill/saves/{os.environ['KEY']}/{file.relative_to(SAVES).as_posix()}")
         except Exception as error:  # each backend has errors of its own
             _say(f"{seal.parent} cannot be sent: {type(error).__name__}: {error}")
             return False
-        sent.add(seal)
+        sent.add((seal, when))
     return True
 
 

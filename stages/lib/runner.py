@@ -93,11 +93,14 @@ def _take_shard(words: list[str]) -> None:
 
 
 def _process(stage: str) -> str:
-    """The stage's name, or where it runs in several processes at once, one of them: a shard, or torchrun's rank."""
+    """The stage's name, or where it runs in several processes at once, one of them: a shard, or by torchrun's variables
+    a rank, or what starts the ranks of another node than the first."""
     if shards.is_one():
         return f"{stage}.shard{os.environ[shards.VARIABLE].replace('/', 'of')}"
-    rank = os.environ.get("LOCAL_RANK")
-    return stage if rank is None else f"{stage}.rank{rank}"
+    if "LOCAL_RANK" in os.environ:
+        return f"{stage}.rank{os.environ.get('RANK', os.environ['LOCAL_RANK'])}"
+    node = os.environ.get("PET_NODE_RANK", "0")
+    return stage if node == "0" else f"{stage}.node{node}"
 
 
 def executor() -> str:
