@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -76,30 +74,6 @@ def test_fsdp_tunes_every_weight_and_goes_on_after_a_stop(steady: Workspace) -> 
         sum(weights.numel() for weights in model.parameters())
         == json.loads(Path("metrics/train.json").read_text())["parameters"]
     )
-
-
-def test_torchrun_s_variables_join_two_machines(steady: Workspace, tmp_path: Path) -> None:
-    """Each machine is a folder of its own here; the second has no first process, and so seals nothing."""
-    steady.set("train.epochs", 1)
-    folders = [tmp_path, tmp_path / "second"]
-    shutil.copytree(tmp_path / "data", folders[1] / "data")
-    shutil.copy("params.yaml", folders[1])
-    meeting = {"PET_NNODES": "2", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(devices._free_port())}
-    started = [
-        subprocess.Popen(
-            steady.command("train"), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=steady.environment(**meeting, PET_NODE_RANK=str(node)),
-        )
-        for node, folder in enumerate(folders)
-    ]  # fmt: skip
-    try:
-        said = [process.communicate(timeout=280)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert [process.returncode for process in started] == [0, 0], said
-    assert "step 4 of 4" in said[0] and "step" not in said[1]
-    assert artifacts.open("models/tuned").root and not (folders[1] / "models").exists()
 
 
 def test_the_pods_of_several_nodes_share_a_workspace_and_give_the_losses_of_one(
