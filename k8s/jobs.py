@@ -84,7 +84,8 @@ def load_settings() -> Settings:
 class Step:
     """One Job of a stage: its name's ending ("" for the stage's own name), and what its pods do (k8s/base/pod.py).
 
-    `shards`, `nodes`: 0 where its pods are not such; `offline`: they have no network, and no Secret.
+    `shards`, `nodes`: 0 where its pods are not such; `offline`: they have no network, and no Secret. Pods that fetch
+    and then do something of their own have a workspace that goes with them; the others share the stage's.
     """
 
     ending: str
@@ -92,6 +93,11 @@ class Step:
     shards: int = 0
     nodes: int = 0
     offline: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether each pod has a workspace of its own."""
+        return "fetch" in self.phases and ("take" in self.phases or self.shards > 0)
 
 
 def steps(stage: str, wanted: Resources) -> list[Step]:
@@ -114,7 +120,7 @@ def steps(stage: str, wanted: Resources) -> list[Step]:
         return [Step("-shards", ("fetch", "shard"), shards=shards), whole] if shards else [whole]
     shared = [Step("-shards", ("shard",), shards=shards, offline=offline)] if shards else []
     run = Step("-run", ("run",), nodes=nodes, offline=offline)
-    return [Step("-fetch", ("fetch",)), *shared, run, Step("-deliver", ("deliver",))]
+    return [Step("-fetch", ("fetch",)), *shared, run, Step("-deliver", ("fetch", "take", "deliver"))]
 
 
 def render(plan: Plan, settings: Settings) -> tuple[list[Manifest], list[Manifest]]:
@@ -125,7 +131,7 @@ def render(plan: Plan, settings: Settings) -> tuple[list[Manifest], list[Manifes
     program = by_name["ConfigMap", "tidemill-pod"]["data"]
     pod_name = f"tidemill-pod-{digest(program)[:16]}"
     planned = steps(plan.stage, wanted)
-    shared = any(step.nodes or (step.shards and "fetch" not in step.phases) for step in planned)
+    shared = any(step.nodes or (step.shards and not step.alone) for step in planned)
     objects = [
         _config_map(pod_name, program, settings, APP),
         _config_map(plan.name, _told(plan), settings, _labels(plan)),
@@ -175,7 +181,13 @@ def image(stage: str, settings: Settings) -> str:
 
 def _job(base: Manifest, plan: Plan, settings: Settings, program: str, step: Step) -> Manifest:
     job = base
-    for overlay, wanted in ("indexed", step.shards), ("nodes", step.nodes), ("isolated", step.offline):
+    overlays = {
+        "indexed": step.shards,
+        "nodes": step.nodes,
+        "isolated": step.offline,
+        "handover": "take" in step.phases,
+    }
+    for overlay, wanted in overlays.items():
         if wanted:
             (patch,) = kustomize.read(FOLDER / "overlays" / overlay / "job.yaml")
             job = kustomize.merge(job, patch)
@@ -235,13 +247,15 @@ def _patch(plan: Plan, settings: Settings, program: str, step: Step) -> dict[str
         "resources": {"requests": {"cpu": wanted.cpu, "memory": wanted.memory}, "limits": limits},
     }
     workspace: dict[str, Any] = {"persistentVolumeClaim": {"claimName": plan.name}, "ephemeral": None}
-    if step.shards and "fetch" in step.phases:
+    if step.alone:
         claim = {"accessModes": ["ReadWriteOnce"], **_storage(settings, settings.storage_class)}
         workspace = {"persistentVolumeClaim": None, "ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
     volumes = [
         {"name": "workspace", **workspace},
         {"name": "pod", "configMap": {"name": program}},
     ]
+    if "take" in step.phases:
+        volumes.append({"name": "handover", "persistentVolumeClaim": {"claimName": plan.name, "readOnly": True}})
     return {
         "metadata": {"name": f"{plan.name}{step.ending}", "namespace": settings.namespace, "labels": _labels(plan)},
         "spec": {

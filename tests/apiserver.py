@@ -396,7 +396,8 @@ class ApiServer:
         for volume in job["spec"]["template"]["spec"].get("volumes", []):
             if claim := volume.get("persistentVolumeClaim"):
                 self.wait_for("persistentvolumeclaims", claim["claimName"])
-                environment["WORKSPACE"] = str(self.folder / "volumes" / claim["claimName"])
+                variable = "HANDOVER" if volume["name"] == "handover" else "WORKSPACE"
+                environment[variable] = str(self.folder / "volumes" / claim["claimName"])
             if "ephemeral" in volume:  # it goes with its pod
                 environment["WORKSPACE"] = str(self.folder / "ephemeral" / pod)
             if volume["name"] == "pod":

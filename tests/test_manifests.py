@@ -187,7 +187,7 @@ def test_a_stage_in_shards_is_an_indexed_job_and_one_that_seals(stage: str) -> N
 
 def test_score_in_shards_shares_a_workspace_because_its_pods_reach_no_remote() -> None:
     objects, made = several("score@base", shards=4)
-    assert [stage_of(job)["args"] for job in made] == [["fetch"], ["shard"], ["run"], ["deliver"]]
+    assert [stage_of(job)["args"] for job in made] == [["fetch"], ["shard"], ["run"], ["fetch", "take", "deliver"]]
     networks = [job["spec"]["template"]["metadata"]["labels"]["tidemill/network"] for job in made]
     assert networks == ["remote", "none", "none", "remote"]
     assert ["secretRef" in json.dumps(job) for job in made] == [True, False, False, True]
@@ -200,7 +200,8 @@ def test_score_in_shards_shares_a_workspace_because_its_pods_reach_no_remote() -
 
 def test_train_on_nodes_meets_by_a_headless_service() -> None:
     objects, (fetch, run, deliver) = several("train", nodes=3, gpus=8)
-    assert [stage_of(job)["args"] for job in (fetch, run, deliver)] == [["fetch"], ["run"], ["deliver"]]
+    assert [stage_of(job)["args"] for job in (fetch, run)] == [["fetch"], ["run"]]
+    assert stage_of(deliver)["args"] == ["fetch", "take", "deliver"]
     name, service = plan("train").name, objects[-1]
     assert service["kind"] == "Service" and service["metadata"]["name"] == name
     assert service["spec"]["clusterIP"] == "None" and service["spec"]["publishNotReadyAddresses"] is True

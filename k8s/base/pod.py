@@ -3,12 +3,13 @@
 fetch    checks out the exact commit, pulls the stage's inputs by hash, and the saves that its shards have sent
 shard    makes one shard's saves; after a fetch, in a workspace of its own, it sends each to the remote
 run      runs the stage as everywhere, through `dvc repro --single-item`; on several nodes the first does, others join
+take     after a fetch, takes what another pod's run has made from HANDOVER: data alone, nothing of it is executed
 deliver  pushes outputs, then DVC's run cache, then the result record KEY.json
 
 Told by the environment (a ConfigMap): STAGE, KEY, COMMIT, REPOSITORY ("" for a bundle beside the data), LOCK (sha256
-of dvc.lock beside the data), REMOTE (its DVC configuration, JSON), WORKSPACE; in an Indexed Job also
-JOB_COMPLETION_INDEX, and SHARDS or torchrun's PET_NODE_RANK. It stands alone: the code that it checks out is not there
-yet when it starts. Exit status: the stage's own; 3 for what no further pod could do.
+of dvc.lock beside the data), REMOTE (its DVC configuration, JSON), WORKSPACE; HANDOVER, another pod's workspace; in an
+Indexed Job JOB_COMPLETION_INDEX, and SHARDS or torchrun's PET_NODE_RANK. It stands alone: the code that it checks out
+is not there yet when it starts. Exit status: the stage's own; 3 for what no further pod could do.
 """
 
 import hashlib
@@ -44,6 +45,7 @@ def main(phases: list[str]) -> int:
     acts: dict[str, Callable[[], int]] = {
         "fetch": fetch,
         "shard": lambda: shard(send="fetch" in phases),
+        "take": take,
         "run": run if os.environ.get("PET_NODE_RANK", "0") == "0" else join,
         "deliver": deliver,
     }
@@ -112,6 +114,25 @@ def run() -> int:
     if status and record.is_file():
         return int(json.loads(record.read_text())["status"]) or CRASHED
     return CRASHED if status else 0
+
+
+def take() -> int:
+    """The stage's outputs as the pod that ran it left them, and DVC's entries for them made anew: foreign code may have
+    run beside them, so that nothing else of that workspace is believed in a pod that has credentials."""
+    handover = Path(os.environ["HANDOVER"])
+    for out in _outs():
+        source, target = handover / out, Path(out)
+        strange = [
+            one for one in [source, *source.rglob("*")] if one.is_symlink() or not (one.is_file() or one.is_dir())
+        ]
+        if strange:
+            return _refuse(f"{strange[0]} is neither a file nor a directory, or is missing")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, target)
+    return CRASHED if _dvc("commit", "--quiet", "--force", STAGE) else 0
 
 
 def deliver() -> int:
@@ -202,6 +223,24 @@ def _checkout() -> bool:
             _refuse(f"commit {COMMIT} cannot be fetched from {where}")
             return False
     return _git("checkout", "--quiet", "--force", "--detach", COMMIT) == 0
+
+
+def _empty_workspace() -> None:
+    """Only the saves stay: in a volume that an earlier run has left, foreign code may have put anything else."""
+    for path in Path().iterdir():
+        if path.name == ".tidemill" and not path.is_symlink():
+            for inner in path.iterdir():
+                if inner.name != "checkpoints" or inner.is_symlink():
+                    _remove(inner)
+        else:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=path.name == "lost+found")  # the file system's own
+    else:
+        path.unlink()
 
 
 def _inputs() -> list[str]:
