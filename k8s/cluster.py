@@ -142,12 +142,13 @@ class Cluster:
         while self.job(name) is not None:
             time.sleep(0.5)
 
-    def delete_volume(self, name: str) -> None:
-        """Delete a stage's workspace; it may be gone already."""
-        for function, resource in [
+    def delete_needs(self, name: str, service: bool) -> None:
+        """Delete a stage's workspace, its settings and, where it has one, its Service; they may be gone already."""
+        kinds = [
             ("delete_namespaced_persistent_volume_claim", "persistentvolumeclaims"),
             ("delete_namespaced_config_map", "configmaps"),
-        ]:
+        ]
+        for function, resource in [*kinds, *([("delete_namespaced_service", "services")] if service else [])]:
             try:
                 self.call("delete", resource, function, name, self.namespace)
             except ApiException as error:
@@ -310,7 +311,9 @@ def _outcome(job: Any, pods: list[Any]) -> Outcome:
     reason = f"{failed.reason}: {failed.message}"
     if failed.reason == "DeadlineExceeded":
         reason += " (cluster.deadline in k8s/params.yaml)"
-    return Outcome((codes and codes[-1]) or 1, reason)
+    failures = [code for code in codes if code]
+    # Of several pods one may have ended the Job, and the others with it.
+    return Outcome(3 if 3 in failures else failures[-1] if failures else 1, reason)
 
 
 def finished(job: Any) -> str:

@@ -19,11 +19,13 @@ STAGE_LABEL, KEY_LABEL = "tidemill/stage", "tidemill/key"
 
 
 class Resources(params.Section):
-    """What a stage asks of a node."""
+    """What a pod of a stage asks of a node, and how many pods work on it at once."""
 
     cpu: str
     memory: str
     gpus: int = Field(default=0, ge=0)
+    shards: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
 
 
 class Settings(params.Section):
@@ -36,6 +38,7 @@ class Settings(params.Section):
     registry: str
     storage: str
     storage_class: str
+    shared_storage_class: str
     grace: int = Field(ge=1)
     deadline: int = Field(ge=1)
     retries: int = Field(ge=0)
@@ -77,21 +80,66 @@ def load_settings() -> Settings:
     return params.load("cluster", Settings, FILE)
 
 
+@dataclass(frozen=True)
+class Step:
+    """One Job of a stage: its name's ending ("" for the stage's own name), and what its pods do (k8s/base/pod.py).
+
+    `shards`, `nodes`: 0 where its pods are not such; `offline`: they have no network, and no Secret. Pods that fetch
+    and then do something of their own have a workspace that goes with them; the others share the stage's.
+    """
+
+    ending: str
+    phases: tuple[str, ...]
+    shards: int = 0
+    nodes: int = 0
+    offline: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether each pod has a workspace of its own."""
+        return "fetch" in self.phases and ("take" in self.phases or self.shards > 0)
+
+
+def steps(stage: str, wanted: Resources) -> list[Step]:
+    """The Jobs of a stage, one after the other.
+
+    Raises `BadInput` for shards of a stage that does not shard, and nodes of one that runs on one.
+    """
+    name = stage.partition("@")[0]
+    table = params.read(container.STAGES)
+    entry = table.get(name, {})
+    for count, word in (wanted.shards, "shards"), (wanted.nodes, "nodes"):
+        if count > 1 and not entry.get(word):
+            able = ", ".join(other for other, one in table.items() if one.get(word))
+            raise BadInput(f"{FILE}: resources: {name} cannot be {count} {word}; these can: {able}")
+    offline = not entry.get("network", True)
+    shards = wanted.shards if wanted.shards > 1 else 0
+    nodes = wanted.nodes if wanted.nodes > 1 else 0
+    if not offline and not nodes:
+        whole = Step("", ("fetch", "run", "deliver"))
+        return [Step("-shards", ("fetch", "shard"), shards=shards), whole] if shards else [whole]
+    shared = [Step("-shards", ("shard",), shards=shards, offline=offline)] if shards else []
+    run = Step("-run", ("run",), nodes=nodes, offline=offline)
+    return [Step("-fetch", ("fetch",)), *shared, run, Step("-deliver", ("fetch", "take", "deliver"))]
+
+
 def render(plan: Plan, settings: Settings) -> tuple[list[Manifest], list[Manifest]]:
     """What the Jobs of a stage need (settings, program, volume), and the Jobs, to be run one after the other."""
-    isolated = not params.read(container.STAGES).get(plan.stage.partition("@")[0], {}).get("network", True)
-    needs, job = _base(settings.of(plan.stage).gpus > 0, isolated)
-    program = next(need for need in needs if need["metadata"]["name"] == "tidemill-pod")
-    pod_name = f"tidemill-pod-{digest(program['data'])[:16]}"
-    volume = next(need for need in needs if need["kind"] == "PersistentVolumeClaim")
+    wanted = settings.of(plan.stage)
+    manifests = kustomize.build(FOLDER / ("overlays/gpu" if wanted.gpus else "base"))
+    by_name = {(one["kind"], one["metadata"]["name"]): one for one in manifests}
+    program = by_name["ConfigMap", "tidemill-pod"]["data"]
+    pod_name = f"tidemill-pod-{digest(program)[:16]}"
+    planned = steps(plan.stage, wanted)
+    shared = any(step.nodes or (step.shards and not step.alone) for step in planned)
     objects = [
-        _config_map(pod_name, program["data"], settings, APP),
+        _config_map(pod_name, program, settings, APP),
         _config_map(plan.name, _told(plan), settings, _labels(plan)),
-        _volume(volume, plan, settings),
+        _volume(by_name["PersistentVolumeClaim", "tidemill-scratch"], plan, settings, shared),
     ]
-    phases = [["fetch"], ["run"], ["deliver"]] if isolated else [["fetch", "run", "deliver"]]
-    jobs = [_job(job, plan, settings, pod_name, phase, isolated) for phase in phases]
-    return objects, jobs
+    if any(step.nodes for step in planned):
+        objects.append(_names(plan, settings))
+    return objects, [_job(by_name["Job", "tidemill-stage"], plan, settings, pod_name, step) for step in planned]
 
 
 def static(settings: Settings) -> list[Manifest]:
@@ -131,19 +179,20 @@ def image(stage: str, settings: Settings) -> str:
     return f"{settings.registry.rstrip('/')}/tidemill-{kind}" if settings.registry else f"tidemill-{kind}"
 
 
-def _base(gpu: bool, isolated: bool) -> tuple[list[Manifest], Manifest]:
-    """The kustomized manifests: GPU nodes are an overlay; so is a pod without a network, for the run alone."""
-    manifests = kustomize.build(FOLDER / ("overlays/gpu" if gpu else "base"))
-    job = next(manifest for manifest in manifests if manifest["kind"] == "Job")
-    return [manifest for manifest in manifests if manifest is not job], job
-
-
-def _job(base: Manifest, plan: Plan, settings: Settings, program: str, phases: list[str], isolated: bool) -> Manifest:
-    name = f"{plan.name}-{phases[0]}" if isolated else plan.name
-    job = kustomize.merge(base, _patch(plan, settings, program, name))
-    if isolated and phases == ["run"]:
-        (patch,) = kustomize.read(FOLDER / "overlays/isolated/job.yaml")
-        job = kustomize.merge(job, {"spec": {"template": {"metadata": patch["spec"]["template"]["metadata"]}}})
+def _job(base: Manifest, plan: Plan, settings: Settings, program: str, step: Step) -> Manifest:
+    job = base
+    overlays = {
+        "indexed": step.shards,
+        "nodes": step.nodes,
+        "isolated": step.offline,
+        "handover": "take" in step.phases,
+    }
+    for overlay, wanted in overlays.items():
+        if wanted:
+            (patch,) = kustomize.read(FOLDER / "overlays" / overlay / "job.yaml")
+            job = kustomize.merge(job, patch)
+    job = kustomize.merge(job, _patch(plan, settings, program, step))
+    job = kustomize.merge(job, _several(plan, settings, step))
     if settings.queue:
         job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = settings.queue
         job["spec"]["suspend"] = True
@@ -152,29 +201,63 @@ def _job(base: Manifest, plan: Plan, settings: Settings, program: str, phases: l
     pod["tolerations"] = [*pod.get("tolerations", []), *settings.tolerations]
     if settings.priority_class:
         pod["priorityClassName"] = settings.priority_class
-    pod["containers"][0]["args"] = phases
-    if settings.secret and phases != ["run"]:
+    if settings.secret and not step.offline:
         pod["containers"][0]["envFrom"].append({"secretRef": {"name": settings.secret}})
     return dict(job)
 
 
-def _patch(plan: Plan, settings: Settings, program: str, name: str) -> dict[str, Any]:
+def _several(plan: Plan, settings: Settings, step: Step) -> dict[str, Any]:
+    """Of an Indexed Job: how many pods, how often they may fail, and how they know of each other."""
+    pods = step.shards or step.nodes
+    if not pods:
+        return {}
+    spec = {"completions": pods, "parallelism": pods, "backoffLimit": settings.retries * pods}
+    if step.shards:
+        container = {"name": "stage", "env": [{"name": "SHARDS", "value": str(pods)}]}
+        return {
+            "spec": {
+                **spec,
+                "backoffLimitPerIndex": settings.retries,
+                "template": {"spec": {"containers": [container]}},
+            }
+        }
+    first = f"{plan.name}{step.ending}-0.{plan.name}"
+    env = [{"name": "PET_NNODES", "value": str(pods)}, {"name": "PET_MASTER_ADDR", "value": first}]
+    containers = [{"name": "stage", "env": env}]
+    return {"spec": {**spec, "template": {"spec": {"subdomain": plan.name, "containers": containers}}}}
+
+
+def _names(plan: Plan, settings: Settings) -> Manifest:
+    """The headless Service by which the pods of one run on several nodes find the first."""
+    (service,) = kustomize.read(FOLDER / "overlays/nodes/service.yaml")
+    metadata = {"name": plan.name, "namespace": settings.namespace, "labels": _labels(plan)}
+    return dict(kustomize.merge(service, {"metadata": metadata, "spec": {"selector": {KEY_LABEL: plan.key}}}))
+
+
+def _patch(plan: Plan, settings: Settings, program: str, step: Step) -> dict[str, Any]:
     wanted = settings.of(plan.stage)
     reference = image(plan.stage, settings)
     limits = {"memory": wanted.memory} | ({"nvidia.com/gpu": str(wanted.gpus)} if wanted.gpus else {})
     stage = {
         "name": "stage",
         "image": reference,
+        "args": list(step.phases),
         "envFrom": [{"configMapRef": {"name": plan.name}}],
         "env": [{"name": "TIDEMILL_IMAGE", "value": reference}],
         "resources": {"requests": {"cpu": wanted.cpu, "memory": wanted.memory}, "limits": limits},
     }
+    workspace: dict[str, Any] = {"persistentVolumeClaim": {"claimName": plan.name}, "ephemeral": None}
+    if step.alone:
+        claim = {"accessModes": ["ReadWriteOnce"], **_storage(settings, settings.storage_class)}
+        workspace = {"persistentVolumeClaim": None, "ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
     volumes = [
-        {"name": "workspace", "persistentVolumeClaim": {"claimName": plan.name}},
+        {"name": "workspace", **workspace},
         {"name": "pod", "configMap": {"name": program}},
     ]
+    if "take" in step.phases:
+        volumes.append({"name": "handover", "persistentVolumeClaim": {"claimName": plan.name, "readOnly": True}})
     return {
-        "metadata": {"name": name, "namespace": settings.namespace, "labels": _labels(plan)},
+        "metadata": {"name": f"{plan.name}{step.ending}", "namespace": settings.namespace, "labels": _labels(plan)},
         "spec": {
             "backoffLimit": settings.retries,
             "activeDeadlineSeconds": settings.deadline,
@@ -206,12 +289,17 @@ def _labels(plan: Plan) -> dict[str, str]:
     return {**APP, STAGE_LABEL: plan.stage.replace("@", "-"), KEY_LABEL: plan.key}
 
 
-def _volume(base: Manifest, plan: Plan, settings: Settings) -> Manifest:
-    spec: dict[str, Any] = {"resources": {"requests": {"storage": settings.storage}}}
-    if settings.storage_class:
-        spec["storageClassName"] = settings.storage_class
+def _volume(base: Manifest, plan: Plan, settings: Settings, shared: bool) -> Manifest:
+    spec = _storage(settings, settings.shared_storage_class if shared else settings.storage_class)
+    if shared:
+        spec["accessModes"] = ["ReadWriteMany"]
     metadata = {"name": plan.name, "namespace": settings.namespace, "labels": _labels(plan)}
     return dict(kustomize.merge(base, {"metadata": metadata, "spec": spec}))
+
+
+def _storage(settings: Settings, storage_class: str) -> dict[str, Any]:
+    of_class = {"storageClassName": storage_class} if storage_class else {}
+    return {"resources": {"requests": {"storage": settings.storage}}, **of_class}
 
 
 def _config_map(name: str, data: dict[str, str], settings: Settings, labels: dict[str, str]) -> Manifest:

@@ -49,14 +49,13 @@ def read(path: Path) -> list[Manifest]:
 
 
 def merge(base: Any, patch: Any, key: str = "") -> Any:
-    """`patch` laid over `base`: mappings by key, keyed lists by their merge key, anything else replaced.
-
-    In an `emptyDir` and in other volume sources the patch replaces the source, as a volume has only one.
-    """
+    """`patch` laid over `base`: mappings by key (null removes one), keyed lists by their merge key, anything else
+    replaced."""
     if isinstance(base, dict) and isinstance(patch, dict):
-        merged = dict(base)
+        merged = {name: value for name, value in base.items() if patch.get(name, value) is not None}
         for name, value in patch.items():
-            merged[name] = merge(base[name], value, name) if name in base else copy.deepcopy(value)
+            if value is not None:
+                merged[name] = merge(base[name], value, name) if name in base else copy.deepcopy(value)
         return merged
     if isinstance(base, list) and isinstance(patch, list) and key in MERGE_KEYS:
         return _merge_items(base, patch, MERGE_KEYS[key])

@@ -26,7 +26,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from k8s import jobs, pipeline
-from k8s.jobs import APP, STAGE_LABEL, Plan, Settings
+from k8s.jobs import APP, KEY_LABEL, STAGE_LABEL, Plan, Settings
 from k8s.kustomize import Manifest
 from stages.lib import artifacts
 from stages.lib.errors import BadInput
@@ -243,7 +243,7 @@ class Walk:
             if outcome.status:
                 _say(f"{plan.stage}: {outcome.reason}")
                 return int(outcome.status)
-        self.cluster.delete_volume(plan.name)
+        self.cluster.delete_needs(plan.name, any(needed["kind"] == "Service" for needed in objects))
         return 0
 
     def _ensure(self, job: Manifest, objects: list[Manifest], alone: bool) -> None:
@@ -310,7 +310,8 @@ def _ask_cluster(command: str, names: list[str], settings: Settings) -> int:
 def _stop(cluster: Any, stage: str) -> int:
     for job in _jobs_of(cluster, stage):
         cluster.delete_job(job.metadata.name)
-        cluster.delete_volume(job.metadata.name.removesuffix("-fetch").removesuffix("-run").removesuffix("-deliver"))
+        name = f"tidemill-{job.metadata.labels[STAGE_LABEL]}-{job.metadata.labels[KEY_LABEL]}"
+        cluster.delete_needs(name, bool(job.spec.template.spec.subdomain))
         _say(f"{job.metadata.name}: deleted")
     return 0
 

@@ -5,7 +5,8 @@ Writes  data/embeddings/embeddings.npy  float16 (N, d); row i is row i of the co
         metrics/embed.json              rows, dimension, encoder, how many rows were cut at max_tokens
 
 Rows are encoded in order of length, longest first, so that a batch holds little padding and a lack
-of memory shows at once. Every shard of that order is saved: a killed run goes on after the last.
+of memory shows at once. Every shard of that order is saved: a killed run goes on after the last, and several
+machines can make some of them each (stages/lib/shards.py).
 """
 
 import logging
@@ -16,7 +17,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, encoder, params, records
+from stages.lib import artifacts, checkpoint, encoder, params, records, shards
 from stages.lib.encoder import Pooling
 
 
@@ -53,12 +54,14 @@ def main() -> None:
     lengths = model.lengths(texts)
     order = np.argsort(-lengths, kind="stable")
     saves = checkpoint.folder("embed", [corpus], {**made_with, "shard_batches": knobs.shard_batches})
-    shards = list(encode_shards(model, texts, order, saves, knobs))
+    encoded = list(encode_shards(model, texts, order, saves, knobs))
+    if shards.is_one():
+        return
     with artifacts.create("data/embeddings", stage="embed", inputs=[corpus], params=made_with) as out:
         matrix = np.lib.format.open_memmap(
             out / "embeddings.npy", mode="w+", dtype=np.float16, shape=(len(texts), model.dimension)
         )
-        for rows, save in shards:
+        for rows, save in encoded:
             matrix[rows] = np.load(save / "vectors.npy")
         matrix.flush()
         artifacts.write_metrics(
@@ -88,10 +91,10 @@ def read_texts(corpus: artifacts.Artifact, knobs: Params) -> list[str]:
 def encode_shards(
     model: encoder.Encoder, texts: list[str], order: np.ndarray, saves: Path, knobs: Params
 ) -> Iterator[tuple[np.ndarray, Path]]:
-    """Rows and sealed save of each shard of `order`; what a save already holds is not encoded again."""
+    """Rows and sealed save of each shard of `order` that is ours; what a save already holds is not encoded again."""
     size = knobs.batch_rows * knobs.shard_batches
     count = -(-len(order) // size)
-    for number in range(count):
+    for number in shards.mine(count):
         rows = order[number * size : (number + 1) * size]
         save = saves / f"shard-{number:06d}"
         if not checkpoint.is_valid(save):

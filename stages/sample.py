@@ -7,7 +7,8 @@ Writes  data/completions/KEY/completions.parquet  a row per problem and sample: 
         with `sample.engine: endpoint` also exchanges.parquet and dead_letters.jsonl, as generate does
 
 Both models are asked the same problems in the same form: by transformers or vLLM in this process, in batches of like
-length, longest first, each of them saved; or by an endpoint, each answer journaled. A killed run goes on from there.
+length, longest first, each of them saved, and several machines can answer some of them each (stages/lib/shards.py); or
+by an endpoint, each answer journaled. A killed run goes on from there.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, decoding, engines, models, params, records
+from stages.lib import artifacts, checkpoint, decoding, engines, models, params, records, shards
 from stages.lib.benchmarks import asking, catalog
 from stages.lib.engines import offline, served
 from stages.lib.errors import BadInput
@@ -52,20 +53,19 @@ def main(key: str = "") -> None:
     tuned = [artifacts.open("models/tuned")] if key == "tuned" else []
     made_with = {**knobs.result, **name_model(knobs, key), "benchmark_sha256": benchmark.sha256}
     saves = checkpoint.folder(f"sample@{key}", tuned, made_with, knobs.seed)
+    stop = benchmark.forms[knobs.prompt].stop
+    if shards.is_one():
+        with start(knobs, key, tuned, saves, saves) as engine:
+            share(engine, list_prompts(engine, benchmark, problems, knobs), stop, knobs.samples)
+        return
     with (
         artifacts.create(
             f"data/completions/{key}", stage=f"sample@{key}", inputs=tuned, params=made_with, seed=knobs.seed
         ) as out,
         start(knobs, key, tuned, saves, out) as engine,
     ):
-        said = describe(engine, benchmark, problems, knobs)
-        prompts = {
-            problem.task_id: asking.render(
-                benchmark, problem, knobs.prompt, engine.tokenizer, said.get(problem.task_id, "")
-            )
-            for problem in problems
-        }
-        rows = answer(engine, prompts, benchmark.forms[knobs.prompt].stop, knobs.samples)
+        prompts = list_prompts(engine, benchmark, problems, knobs)
+        rows = answer(engine, prompts, stop, knobs.samples)
         records.write(out / "completions.parquet", rows, records.COMPLETION)
         artifacts.write_metrics(
             f"sample@{key}",
@@ -138,10 +138,20 @@ def load(knobs: Params, tuned: list[artifacts.Artifact]) -> tuple[Any, Any]:
     return model.eval().to(models.device(knobs.device)), tokenizer
 
 
+def list_prompts(
+    engine: engines.Engine, benchmark: catalog.Benchmark, problems: list[catalog.Problem], knobs: Params
+) -> dict[str, str]:
+    """What is asked, by task id."""
+    said = describe(engine, benchmark, problems, knobs)
+    form, tokenizer = knobs.prompt, engine.tokenizer
+    return {p.task_id: asking.render(benchmark, p, form, tokenizer, said.get(p.task_id, "")) for p in problems}
+
+
 def describe(
     engine: engines.Engine, benchmark: catalog.Benchmark, problems: list[catalog.Problem], knobs: Params
 ) -> dict[str, str]:
-    """HumanEvalExplain's first step: the model's description of each problem's solution, by task id."""
+    """HumanEvalExplain's first step: the model's description of each problem's solution, by task id. Every shard
+    makes all of them, because they are in the prompts, whose lengths decide the batches."""
     if benchmark.family != "humanevalexplain":
         return {}
     prompts = {p.task_id: asking.render_description(benchmark, p, knobs.prompt, engine.tokenizer) for p in problems}
@@ -152,20 +162,35 @@ def describe(
     }
 
 
+def list_requests(prompts: dict[str, str], samples: int) -> list[decoding.Request]:
+    """In the order of problems and samples."""
+    return [
+        decoding.Request(f"{task_id} {number}", prompt)
+        for task_id, prompt in prompts.items()
+        for number in range(samples)
+    ]
+
+
+def share(engine: engines.Engine, prompts: dict[str, str], stop: tuple[str, ...], samples: int) -> None:
+    """Save the answers of this shard's batches; the run of the whole finds them."""
+    if isinstance(engine, engines.Served):
+        raise BadInput("params.yaml: sample.engine: an endpoint is asked by one process; run sample without --shard")
+    engine.save(list_requests(prompts, samples), stop, mine=shards.mine)
+
+
 def answer(
     engine: engines.Engine, prompts: dict[str, str], stop: tuple[str, ...], samples: int, step: str = ""
 ) -> list[dict[str, Any]]:
     """Rows of `records.COMPLETION` in the order of problems and samples."""
-    keys = [(task_id, number) for task_id in prompts for number in range(samples)]
-    requests = [decoding.Request(f"{task_id} {number}", prompts[task_id]) for task_id, number in keys]
+    requests = list_requests(prompts, samples)
     return [
         {
-            "task_id": task_id,
-            "sample": number,
-            "prompt": prompts[task_id],
+            "task_id": request.key.rpartition(" ")[0],
+            "sample": number % samples,
+            "prompt": request.prompt,
             "completion": written.text,
             "tokens": written.tokens,
             "finished": written.finished,
         }
-        for (task_id, number), written in zip(keys, engine.write(requests, stop, step), strict=True)
+        for number, (request, written) in enumerate(zip(requests, engine.write(requests, stop, step), strict=True))
     ]

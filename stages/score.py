@@ -4,16 +4,20 @@ Reads   data/completions/KEY
 Writes  data/scores/KEY/scores.parquet  a verdict per problem and sample
         metrics/score-KEY.json          pass@k by the unbiased estimator, its 95% intervals, counts, which problems
 
-What of an answer is run is decided in stages/lib/benchmarks/answers.py; where it runs, in docs/sandbox.md.
+Every few programs their verdicts are saved: a killed run goes on after them, and several machines can run some of the
+programs each (stages/lib/shards.py). What of an answer is run is decided in stages/lib/benchmarks/answers.py; where it
+runs, in docs/sandbox.md.
 """
 
 import logging
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from stages.lib import artifacts, params, records, sandbox
+from stages.lib import artifacts, checkpoint, params, records, sandbox, shards
 from stages.lib.benchmarks import answers, catalog, scoring
 from stages.lib.errors import BadInput
 
@@ -30,6 +34,8 @@ class Params(params.Section):
     allow_weak_isolation: bool = Field(exclude=True)
     data: str = Field(default="shared/data", exclude=True)  # the pinned files themselves are in the result
 
+
+SAVED = 16  # programs in a save
 
 log = logging.getLogger("tidemill.score")
 
@@ -55,17 +61,48 @@ def main(key: str = "") -> None:
         allow_weak=knobs.allow_weak_isolation,
         mode=knobs.mode,
     )
-    log.info("%d programs, isolation: %s", len(samples), sandbox.isolation(knobs.allow_weak_isolation))
-    scores = [
-        {"task_id": sample.task_id, "sample": sample.number, "verdict": outcome.verdict, "detail": outcome.detail}
-        for sample, outcome in zip(samples, scoring.run(benchmark, samples, settings), strict=True)
-    ]
+    saves = checkpoint.folder(f"score@{key}", [completions], {**knobs.result, "saved": SAVED}, knobs.seed)
+    run(benchmark, samples, settings, saves)
+    if shards.is_one():
+        return
+    scores = read_scores(samples, saves)
     with artifacts.create(
         f"data/scores/{key}", stage=f"score@{key}", inputs=[completions], params=knobs.result, seed=knobs.seed
     ) as out:
         records.write(out / "scores.parquet", scores, records.SCORE)
         summary = scoring.summarize(benchmark, [(str(row["task_id"]), str(row["verdict"])) for row in scores], settings)
         artifacts.write_metrics(f"score@{key}", {**summary, "prompt": form, "mode": knobs.mode})
+    checkpoint.discard(saves)
+
+
+def run(benchmark: catalog.Benchmark, samples: list[scoring.Sample], settings: scoring.Settings, saves: Path) -> None:
+    """Save the verdicts of those samples that are ours and that no save holds yet."""
+    parts = [samples[start : start + SAVED] for start in range(0, len(samples), SAVED)]
+    missing = [number for number in shards.mine(len(parts)) if not checkpoint.is_valid(save_of(saves, number))]
+    if not missing:
+        return
+    programs = [sample for number in missing for sample in parts[number]]
+    log.info("%d programs, isolation: %s", len(programs), sandbox.isolation(settings.allow_weak))
+    with closing(scoring.run(benchmark, programs, settings)) as outcomes:
+        for number in missing:
+            verdicts = [[one.verdict, one.detail] for one in islice(outcomes, len(parts[number]))]
+            artifacts.write_json(save_of(saves, number) / "verdicts.json", verdicts)
+            checkpoint.seal(save_of(saves, number))
+            checkpoint.raise_if_stop_requested()
+
+
+def read_scores(samples: list[scoring.Sample], saves: Path) -> list[dict[str, Any]]:
+    """Rows of `records.SCORE`, in the order of the samples, from the saves of all of them."""
+    count = -(-len(samples) // SAVED)
+    verdicts = [one for n in range(count) for one in artifacts.read_json(save_of(saves, n) / "verdicts.json")]
+    return [
+        {"task_id": sample.task_id, "sample": sample.number, "verdict": verdict, "detail": detail}
+        for sample, (verdict, detail) in zip(samples, verdicts, strict=True)
+    ]
+
+
+def save_of(saves: Path, number: int) -> Path:
+    return saves / f"programs-{number:06d}"
 
 
 def check_k(k: list[int], samples: int) -> None:

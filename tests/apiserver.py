@@ -7,6 +7,7 @@ It checks no schema (tests/test_manifests.py does) and isolates nothing.
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -275,23 +276,40 @@ class ApiServer:
     # --- the kubelet and the Job controller ---
 
     def run_job(self, job: Object) -> None:
-        failures = 0
-        limit = job["spec"].get("backoffLimit", 6)
+        """Each index (one without a number in an ordinary Job) until it succeeds, or one of them ends the Job."""
+        spec = job["spec"]
+        indexed = spec.get("completionMode") == "Indexed"
+        failures: list[int] = []
+        threads = [
+            threading.Thread(target=self.run_index, args=(job, index, failures), daemon=True)
+            for index in (range(spec["completions"]) if indexed else [None])
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if "conditions" not in job.get("status", {}) and ("jobs", job["metadata"]["name"]) in self.objects:
+            self.conclude(job, "Complete", "CompletionsReached", "")
+
+    def run_index(self, job: Object, index: int | None, failures: list[int]) -> None:
+        """The pods of one index, one after the other; `failures` are those of the whole Job."""
+        spec, own = job["spec"], 0
+        limits = spec.get("backoffLimit", 6), spec.get("backoffLimitPerIndex", 1 << 31)
         while ("jobs", job["metadata"]["name"]) in self.objects and not self.closed:
-            status, disrupted = self.run_pod(job)
-            if ("jobs", job["metadata"]["name"]) not in self.objects:
-                return None
+            status, disrupted = self.run_pod(job, index)
+            over = ("jobs", job["metadata"]["name"]) not in self.objects or "conditions" in job.get("status", {})
+            if over or status == 0:
+                return
             action = self.action(job, status, disrupted)
-            if status == 0:
-                return self.conclude(job, "Complete", "CompletionsReached", "")
             if action == "FailJob":
-                return self.conclude(
-                    job, "Failed", "PodFailurePolicy", f"container stage failed with exit code {status}"
-                )
-            failures += action != "Ignore"
-            if failures > limit:
-                return self.conclude(job, "Failed", "BackoffLimitExceeded", "Job has reached the backoff limit")
-        return None
+                self.conclude(job, "Failed", "PodFailurePolicy", f"container stage failed with exit code {status}")
+                return
+            if action != "Ignore":
+                failures.append(status)
+                own += 1
+            if len(failures) > limits[0] or own > limits[1]:
+                self.conclude(job, "Failed", "BackoffLimitExceeded", "Job has reached the backoff limit")
+                return
 
     def action(self, job: Object, status: int, disrupted: bool) -> str:
         for rule in job["spec"].get("podFailurePolicy", {}).get("rules", []):
@@ -304,10 +322,14 @@ class ApiServer:
     def conclude(self, job: Object, kind: str, reason: str, message: str) -> None:
         job["status"] = {"conditions": [{"type": kind, "status": "True", "reason": reason, "message": message}]}
         self.update("jobs", job)
+        for (of, name), pod in list(self.objects.items()):
+            process = self.processes.get(name)
+            if of == "pods" and pod["job"] == job["metadata"]["name"] and process and process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
-    def run_pod(self, job: Object) -> tuple[int, bool]:
-        name = f"{job['metadata']['name']}-{uuid.uuid4().hex[:5]}"
+    def run_pod(self, job: Object, index: int | None = None) -> tuple[int, bool]:
         job_name = job["metadata"]["name"]
+        name = "-".join([job_name, *([] if index is None else [str(index)]), uuid.uuid4().hex[:5]])
         pod: Object = {
             "job": job_name,
             "metadata": {
@@ -333,7 +355,7 @@ class ApiServer:
             with self.changed:
                 self.changed.wait_for(lambda: ("jobs", job_name) not in self.objects or self.closed, 60)
             return 1, False
-        process = self.start(job, container)
+        process = self.start(job, container, name, index)
         self.processes[name] = process
         self.started.append(job_name)
         self.state(pod, "Running", {"running": {}}, container["image"])
@@ -343,6 +365,7 @@ class ApiServer:
                 self.logs[name] = self.logs.get(name, b"") + line
                 self.changed.notify_all()
         status = process.wait()
+        shutil.rmtree(self.folder / "ephemeral" / name, ignore_errors=True)
         status = 128 - status if status < 0 else status
         disrupted = bool(pod.get("disrupted"))
         if disrupted:
@@ -360,18 +383,23 @@ class ApiServer:
         pod["status"] |= {"phase": phase, "containerStatuses": [container]}
         self.update("pods", pod)
 
-    def start(self, job: Object, container: Object) -> "subprocess.Popen[bytes]":
+    def start(self, job: Object, container: Object, pod: str, index: int | None) -> "subprocess.Popen[bytes]":
         environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self.folder)}
         for source in container.get("envFrom", []):
             if reference := source.get("configMapRef"):
                 environment |= self.wait_for("configmaps", reference["name"])["data"]
-        environment |= {entry["name"]: entry["value"] for entry in container.get("env", [])}
+        environment |= {entry["name"]: entry.get("value", str(index)) for entry in container.get("env", [])}
+        if index is not None:
+            environment["JOB_COMPLETION_INDEX"] = str(index)
         environment |= {key: value for key, value in os.environ.items() if key.startswith("AWS_")}
         command = [*container["command"], *container.get("args", [])]
         for volume in job["spec"]["template"]["spec"].get("volumes", []):
             if claim := volume.get("persistentVolumeClaim"):
                 self.wait_for("persistentvolumeclaims", claim["claimName"])
-                environment["WORKSPACE"] = str(self.folder / "volumes" / claim["claimName"])
+                variable = "HANDOVER" if volume["name"] == "handover" else "WORKSPACE"
+                environment[variable] = str(self.folder / "volumes" / claim["claimName"])
+            if "ephemeral" in volume:  # it goes with its pod
+                environment["WORKSPACE"] = str(self.folder / "ephemeral" / pod)
             if volume["name"] == "pod":
                 program = self.wait_for("configmaps", volume["configMap"]["name"])["data"]["pod.py"]
                 (self.folder / "pod.py").write_text(program)

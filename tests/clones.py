@@ -13,10 +13,10 @@ KEPT = ("collect", "filter")
 
 
 class Street:
-    """collect and filter of this working tree on a few source files, as a committed repository with a DVC remote."""
+    """The stages `kept` of this working tree on a few source files, as a committed repository with a DVC remote."""
 
-    def __init__(self, path: Path, remote: str) -> None:
-        self.path = path
+    def __init__(self, path: Path, remote: str, kept: tuple[str, ...] = KEPT) -> None:
+        self.path, self.kept = path, kept
         path.mkdir(parents=True, exist_ok=True)
         for name in ("stages", "containers", "k8s"):
             shutil.copytree(REPOSITORY / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -38,9 +38,8 @@ class Street:
     def _params(values: dict) -> None:
         values["collect"]["sources"] = [{"kind": "tree", "name": "ours", "path": "tree", "license": "MIT"}]
 
-    @staticmethod
-    def _stages(values: dict) -> None:
-        values["stages"] = {name: values["stages"][name] for name in KEPT}
+    def _stages(self, values: dict) -> None:
+        values["stages"] = {name: values["stages"][name] for name in self.kept}
         values.pop("plots", None)
 
     def _cluster(self, values: dict) -> None:

@@ -5,14 +5,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from stages.lib import models
+
+if TYPE_CHECKING:
+    from apiserver import ApiServer
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("TIDEMILL_SHARED", REPOSITORY.parent / "shared"))
@@ -42,7 +45,8 @@ class Workspace:
         yaml.dump(values, self.path / "params.yaml")
 
     def command(self, stage: str) -> list[str]:
-        return [sys.executable, "-m", "stages.lib.runner", stage]
+        """`stage`: its name, and what may follow it (`embed --shard 0/2`)."""
+        return [sys.executable, "-m", "stages.lib.runner", *stage.split()]
 
     def environment(self, **extra: str) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(REPOSITORY), **extra}
@@ -85,6 +89,16 @@ class Workspace:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(tmp_path)
     return Workspace(tmp_path)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["ApiServer"]:
+    """A stand-in cluster that KUBECONFIG names."""
+    from apiserver import ApiServer
+
+    with ApiServer(tmp_path / "cluster") as running:
+        monkeypatch.setenv("KUBECONFIG", str(running.kubeconfig))
+        yield running
 
 
 @pytest.fixture(scope="session")

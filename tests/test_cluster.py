@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,6 @@ from apiserver import ApiServer, Fault
 
 from k8s.cluster import Cluster, unschedulable
 from stages.lib.errors import BadInput
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
-    with ApiServer(tmp_path / "cluster") as running:
-        monkeypatch.setenv("KUBECONFIG", str(running.kubeconfig))
-        yield running
 
 
 @pytest.fixture

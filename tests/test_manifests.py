@@ -149,6 +149,92 @@ def test_settings_reach_the_job() -> None:
         kubernetes_validate.validate(job, version, strict=True)
 
 
+def several(stage: str, **given: int) -> tuple[list[dict], list[dict]]:
+    """What is rendered of `stage` where its resources hold `given`, checked against every schema."""
+    wanted = {name: jobs.Resources(cpu="1", memory="1Gi", **given) for name in (stage.partition("@")[0],)}
+    resources = {"default": jobs.Resources(cpu="1", memory="1Gi"), **wanted}
+    changed = {"resources": resources, "shared_storage_class": "nfs", "storage_class": "ssd"}
+    objects, made = jobs.render(plan(stage), jobs.load_settings().model_copy(update=changed))
+    for manifest in [*objects, *made]:
+        for version in VERSIONS:
+            kubernetes_validate.validate(manifest, version, strict=True)
+    assert len([*pods(made)]) == len(made)
+    return objects, made
+
+
+def stage_of(job: dict) -> dict:
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    return container
+
+
+@pytest.mark.parametrize("stage", ["embed", "sample@base"])
+def test_a_stage_in_shards_is_an_indexed_job_and_one_that_seals(stage: str) -> None:
+    objects, (shards, whole) = several(stage, shards=5)
+    spec = shards["spec"]
+    assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 5, 5)
+    assert (spec["backoffLimitPerIndex"], spec["backoffLimit"]) == (3, 15)
+    assert (
+        stage_of(shards)["args"] == ["fetch", "shard"] and {"name": "SHARDS", "value": "5"} in stage_of(shards)["env"]
+    )
+    (workspace,) = [one for one in spec["template"]["spec"]["volumes"] if one["name"] == "workspace"]
+    assert workspace["ephemeral"]["volumeClaimTemplate"]["spec"]["storageClassName"] == "ssd"
+    assert "persistentVolumeClaim" not in workspace, "a volume has one source"
+    assert stage_of(whole)["args"] == ["fetch", "run", "deliver"] and "completions" not in whole["spec"]
+    assert objects[2]["spec"]["accessModes"] == ["ReadWriteOnce"]
+    (alone,) = jobs.render(plan(stage), jobs.load_settings())[1]
+    assert whole["metadata"]["name"] == alone["metadata"]["name"], "the number of shards is in no name and no hash"
+
+
+def test_score_in_shards_shares_a_workspace_because_its_pods_reach_no_remote() -> None:
+    objects, made = several("score@base", shards=4)
+    assert [stage_of(job)["args"] for job in made] == [["fetch"], ["shard"], ["run"], ["fetch", "take", "deliver"]]
+    networks = [job["spec"]["template"]["metadata"]["labels"]["tidemill/network"] for job in made]
+    assert networks == ["remote", "none", "none", "remote"]
+    assert ["secretRef" in json.dumps(job) for job in made] == [True, False, False, True]
+    claims = [
+        volume.get("persistentVolumeClaim") for job in made for volume in job["spec"]["template"]["spec"]["volumes"]
+    ]
+    assert [claim["claimName"] for claim in claims if claim] == [plan("score@base").name] * 4
+    assert objects[2]["spec"]["accessModes"] == ["ReadWriteMany"] and objects[2]["spec"]["storageClassName"] == "nfs"
+
+
+def test_train_on_nodes_meets_by_a_headless_service() -> None:
+    objects, (fetch, run, deliver) = several("train", nodes=3, gpus=8)
+    assert [stage_of(job)["args"] for job in (fetch, run)] == [["fetch"], ["run"]]
+    assert stage_of(deliver)["args"] == ["fetch", "take", "deliver"]
+    name, service = plan("train").name, objects[-1]
+    assert service["kind"] == "Service" and service["metadata"]["name"] == name
+    assert service["spec"]["clusterIP"] == "None" and service["spec"]["publishNotReadyAddresses"] is True
+    labels = run["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items() and service["spec"]["selector"]["tidemill/key"]
+    env = {one["name"]: one for one in stage_of(run)["env"]}
+    assert env["PET_NNODES"]["value"] == "3"
+    # A pod of an Indexed Job has the host name JOB-INDEX, and with a subdomain the name JOB-INDEX.SUBDOMAIN.
+    assert (
+        env["PET_MASTER_ADDR"]["value"] == f"{run['metadata']['name']}-0.{run['spec']['template']['spec']['subdomain']}"
+    )
+    assert run["spec"]["template"]["spec"]["subdomain"] == name and len(f"{run['metadata']['name']}-999") <= 63
+    assert env["PET_MASTER_PORT"]["value"] == str(service["spec"]["ports"][0]["port"])
+    assert "job-completion-index" in env["PET_NODE_RANK"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert (run["spec"]["completionMode"], run["spec"]["completions"], run["spec"]["backoffLimit"]) == ("Indexed", 3, 9)
+    assert "backoffLimitPerIndex" not in run["spec"], "a run starts again as a whole"
+    assert objects[2]["spec"]["accessModes"] == ["ReadWriteMany"]
+    (policy,) = [one for one in jobs.static(jobs.load_settings()) if one["metadata"]["name"] == "tidemill-nodes"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+@pytest.mark.parametrize(
+    ("stage", "given", "message"),
+    [
+        ("filter", {"shards": 2}, "filter cannot be 2 shards; these can: embed, sample, score"),
+        ("embed", {"nodes": 2}, "embed cannot be 2 nodes; these can: train"),
+    ],
+)
+def test_a_stage_that_cannot_be_several(stage: str, given: dict[str, int], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        several(stage, **given)
+
+
 def test_a_name_is_made_of_stage_and_inputs() -> None:
     names = {
         jobs.Plan(stage, inputs, commit, "lock", {}).name

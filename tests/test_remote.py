@@ -1,47 +1,27 @@
 """DVC's remote: a real S3 server (rclone), what is damaged or missing in it or in the cache found, named and healed."""
 
-import os
 import random
 import re
-import shutil
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import s3fs
+import s3server
 from clones import Street
 
 pytestmark = pytest.mark.timeout(600)
-RCLONE = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The endpoint of an S3 server that checks credentials, and the folder that it serves."""
-    if not RCLONE:
-        pytest.skip("rclone, which serves S3, is not here")
     folder = tmp_path_factory.mktemp("s3")
     (folder / "bucket").mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = [RCLONE, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "key,secret", str(folder)]
-    log = (folder.parent / "rclone.log").open("w")
-    process = subprocess.Popen([*words, "--vfs-cache-mode", "off"], stdout=log, stderr=log)
-    give_up = time.monotonic() + 60
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert process.poll() is None and time.monotonic() < give_up
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}", folder
-    process.kill()
-    process.wait()
+    port = s3server.free_port()
+    with s3server.serve(folder, port):
+        yield f"http://127.0.0.1:{port}", folder
 
 
 @pytest.fixture

@@ -4,21 +4,13 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from apiserver import ApiServer, Fault
-from clones import Street
+from clones import KEPT, Street
 
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
-    with ApiServer(tmp_path / "cluster") as running:
-        monkeypatch.setenv("KUBECONFIG", str(running.kubeconfig))
-        yield running
 
 
 @pytest.fixture
@@ -26,9 +18,9 @@ def street(tmp_path: Path) -> Street:
     return make_street(tmp_path)
 
 
-def make_street(tmp_path: Path) -> Street:
+def make_street(tmp_path: Path, *more: str) -> Street:
     remote = tmp_path / "remote"
-    street = Street(tmp_path / "host", str(remote))
+    street = Street(tmp_path / "host", str(remote), (*KEPT, *more))
     street.edit("k8s/params.yaml", "k8s/params.yaml", lambda values: values["cluster"].update(remote=str(remote)))
     street.commit()
     return street
@@ -63,6 +55,41 @@ def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_noth
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert roots(other) == roots(local)
     assert len(server.started) == pods, "what is delivered is not run again"
+
+
+def test_a_stage_in_shards_one_of_them_killed_makes_what_one_run_makes(server: ApiServer, tmp_path: Path) -> None:
+    """embed in three pods, each with a workspace of its own: their saves travel by the remote."""
+    street = make_street(tmp_path, "embed")
+    small = {"batch_rows": 1, "shard_batches": 1, "threads": 1, "device": "cpu"}
+    street.edit("params.yaml", "params.yaml", lambda values: values["embed"].update(small))
+    shards = {"default": {"cpu": "1", "memory": "1Gi"}, "embed": {"cpu": "1", "memory": "1Gi", "shards": 3}}
+    street.edit("k8s/params.yaml", "k8s/params.yaml", lambda values: values["cluster"].update(resources=shards))
+    street.commit()
+    whole = street.clone(tmp_path / "whole")
+    ran = whole.dvc("repro")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert street.dvc("repro", "filter").returncode == 0
+
+    process = street.start("k8s.submit", "run", "embed")
+    assert process.stdout
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "-shards-1-" in line and "encoded shard" in line:
+            break
+    os.killpg(server.processes[line.partition(" | ")[0]].pid, signal.SIGKILL)
+    said += process.stdout.readlines()
+    assert process.wait(60) == 0, "".join(said)
+    assert sorted(name.rpartition("-")[2] for name in server.started)[1:] == ["shards"] * 4, "one of three again"
+    assert roots(street) == roots(whole)
+    assert (street.path / "dvc.lock").read_text() == (whole.path / "dvc.lock").read_text()
+    made = [(line.partition(" | ")[0], line.partition("encoded ")[2]) for line in said if "encoded shard" in line]
+    assert {pod.rsplit("-", 2)[1] for pod, _ in made} == {"0", "1", "2"}, "the last Job made none"
+    unmoved = [save for pod, save in made if pod.rsplit("-", 2)[1] != "1"]
+    assert len(unmoved) == len(set(unmoved)) and len(made) >= 12
+    assert not list((tmp_path / "remote/tidemill/saves").glob("*/*")), "what is delivered keeps no saves"
+    kinds = {kind for kind, _ in server.objects}
+    assert "persistentvolumeclaims" not in kinds
 
 
 def test_a_killed_submitter_attaches_to_its_job(street: Street, server: ApiServer) -> None:

@@ -2,16 +2,15 @@
 
 import json
 import os
-import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Workspace
+from conftest import REPOSITORY, Workspace
 from test_train import run, small
 
+from k8s import jobs
 from stages.lib import artifacts, models
 from stages.lib.errors import BadInput
 from stages.lib.training import devices
@@ -77,28 +76,32 @@ def test_fsdp_tunes_every_weight_and_goes_on_after_a_stop(steady: Workspace) -> 
     )
 
 
-def test_torchrun_s_variables_join_two_machines(steady: Workspace, tmp_path: Path) -> None:
-    """Each machine is a folder of its own here; the second has no first process, and so seals nothing."""
+def test_the_pods_of_several_nodes_share_a_workspace_and_give_the_losses_of_one(
+    steady: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variables are the rendered Job's own; the index is the Job controller's, the address the Service's."""
     steady.set("train.epochs", 1)
-    folders = [tmp_path, tmp_path / "second"]
-    shutil.copytree(tmp_path / "data", folders[1] / "data")
-    shutil.copy("params.yaml", folders[1])
-    meeting = {"PET_NNODES": "2", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(devices._free_port())}
-    started = [
-        subprocess.Popen(
-            steady.command("train"), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=steady.environment(**meeting, PET_NODE_RANK=str(node)),
-        )
-        for node, folder in enumerate(folders)
-    ]  # fmt: skip
+    run(steady)
+    alone = log()
+    monkeypatch.chdir(REPOSITORY)
+    settings = jobs.load_settings()
+    settings.resources["train"] = jobs.Resources(cpu="1", memory="1Gi", nodes=2)
+    _, rendered = jobs.render(jobs.Plan("train", {}, "HEAD", "", {}), settings)
+    monkeypatch.chdir(steady.path)
+    (container,) = rendered[1]["spec"]["template"]["spec"]["containers"]
+    meeting = {one["name"]: one.get("value", "") for one in container["env"] if one["name"].startswith("PET_")}
+    assert meeting.keys() == {"PET_NNODES", "PET_NODE_RANK", "PET_MASTER_ADDR", "PET_MASTER_PORT"}
+    meeting |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(devices._free_port())}
+    pods = [steady.start("train", **{**meeting, "PET_NODE_RANK": str(index)}) for index in range(2)]
     try:
-        said = [process.communicate(timeout=280)[0] for process in started]
+        said = [pod.communicate(timeout=280)[0] for pod in pods]
     finally:
-        for process in started:
-            process.kill()
-    assert [process.returncode for process in started] == [0, 0], said
-    assert "step 4 of 4" in said[0] and "step" not in said[1]
-    assert artifacts.open("models/tuned").root and not (folders[1] / "models").exists()
+        for pod in pods:
+            pod.kill()
+    assert [pod.returncode for pod in pods] == [0, 0], said
+    agree(alone, log())
+    assert artifacts.open("models/tuned").params["devices"] == 2
+    assert not list(Path(".tidemill/checkpoints/train").glob("*/checkpoint-*"))
 
 
 def test_a_loss_that_is_no_number_ends_all_processes(steady: Workspace) -> None:

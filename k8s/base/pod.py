@@ -1,12 +1,15 @@
-"""What a pod does for a stage: `pod.py fetch run deliver`, or one of the three (score runs without a network).
+"""What a pod does for a stage: `pod.py fetch run deliver`, or some of these (score runs without a network).
 
-fetch    checks out the exact commit and pulls the stage's inputs by hash
-run      runs the stage as everywhere, through `dvc repro --single-item`
+fetch    checks out the exact commit, pulls the stage's inputs by hash, and the saves that its shards have sent
+shard    makes one shard's saves; after a fetch, in a workspace of its own, it sends each to the remote
+run      runs the stage as everywhere, through `dvc repro --single-item`; on several nodes the first does, others join
+take     after a fetch, takes what another pod's run has made from HANDOVER: data alone, nothing of it is executed
 deliver  pushes outputs, then DVC's run cache, then the result record KEY.json
 
 Told by the environment (a ConfigMap): STAGE, KEY, COMMIT, REPOSITORY ("" for a bundle beside the data), LOCK (sha256
-of dvc.lock beside the data), REMOTE (its DVC configuration, JSON), WORKSPACE. It stands alone: the code that it
-checks out is not there yet when it starts. Exit status: the stage's own; 3 for what no further pod could do.
+of dvc.lock beside the data), REMOTE (its DVC configuration, JSON), WORKSPACE; HANDOVER, another pod's workspace; in an
+Indexed Job JOB_COMPLETION_INDEX, and SHARDS or torchrun's PET_NODE_RANK. It stands alone: the code that it checks out
+is not there yet when it starts. Exit status: the stage's own; 3 for what no further pod could do.
 """
 
 import hashlib
@@ -18,12 +21,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 BAD_INPUT, CRASHED = 3, 1
+SEND_EVERY_S = 10.0  # that a shard's new saves are sent
 STAGE = os.environ["STAGE"]
+SAVES = Path(".tidemill/checkpoints", STAGE)
 COMMIT = os.environ["COMMIT"]
 WORKSPACE = Path(os.environ.get("WORKSPACE", "/workspace"))
 DVC = [sys.executable, "-m", "dvc"]
@@ -35,8 +42,15 @@ def main(phases: list[str]) -> int:
     WORKSPACE.mkdir(parents=True, exist_ok=True)
     os.chdir(WORKSPACE)
     _trust_workspace()
+    acts: dict[str, Callable[[], int]] = {
+        "fetch": fetch,
+        "shard": lambda: shard(send="fetch" in phases),
+        "take": take,
+        "run": run if os.environ.get("PET_NODE_RANK", "0") == "0" else join,
+        "deliver": deliver,
+    }
     for phase in phases:
-        status = {"fetch": fetch, "run": run, "deliver": deliver}[phase]()
+        status = acts[phase]()
         if status:
             return status
     return 0
@@ -57,7 +71,30 @@ def fetch() -> int:
     if inputs and _dvc("pull", "--quiet", *inputs):
         _say("an input is missing or damaged on the remote; `make verify REMOTE=1` where you submitted names it")
         return CRASHED
+    _get_saves()
     return 0
+
+
+def shard(send: bool) -> int:
+    """The saves of one shard. What was sent is not made again, whichever pod takes over."""
+    mine = f"{os.environ['JOB_COMPLETION_INDEX']}/{os.environ['SHARDS']}"
+    process = _start_stage("--shard", mine)
+    sent = _seals()
+    while True:
+        try:
+            status = process.wait(SEND_EVERY_S)
+            break
+        except subprocess.TimeoutExpired:
+            _send_saves(send, sent)
+    if not _send_saves(send, sent):
+        return status or CRASHED
+    _say(f"shard {mine} ended with status {status}")
+    return status
+
+
+def join() -> int:
+    """A node beside the first one, which seals: the stage itself, and DVC knows nothing of it."""
+    return _start_stage().wait()
 
 
 def run() -> int:
@@ -79,6 +116,25 @@ def run() -> int:
     return CRASHED if status else 0
 
 
+def take() -> int:
+    """The stage's outputs as the pod that ran it left them, and DVC's entries for them made anew: foreign code may have
+    run beside them, so that nothing else of that workspace is believed in a pod that has credentials."""
+    handover = Path(os.environ["HANDOVER"])
+    for out in _outs():
+        source, target = handover / out, Path(out)
+        strange = [
+            one for one in [source, *source.rglob("*")] if one.is_symlink() or not (one.is_file() or one.is_dir())
+        ]
+        if strange:
+            return _refuse(f"{strange[0]} is neither a file nor a directory, or is missing")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, target)
+    return CRASHED if _dvc("commit", "--quiet", "--force", STAGE) else 0
+
+
 def deliver() -> int:
     """Objects before the run cache that names them: killed between the two, nobody is sent to what is not there."""
     for words in (["push", "--quiet", STAGE], ["push", "--quiet", "--run-cache", STAGE]):
@@ -88,7 +144,59 @@ def deliver() -> int:
     Path(".tidemill/result.json").write_text(record + "\n")
     _put(Path(".tidemill/result.json"), f"tidemill/results/{os.environ['KEY']}.json")
     _say(f"delivered {record}")
+    _remove_saves()
     return 0
+
+
+def _start_stage(*words: str) -> "subprocess.Popen[bytes]":
+    """`stages/run`, which SIGTERM reaches."""
+    process = subprocess.Popen(["stages/run", STAGE, *words], env={**os.environ, "EXECUTOR": "local"})
+    signal.signal(signal.SIGTERM, lambda _signum, _frame: process.send_signal(signal.SIGTERM))
+    return process
+
+
+def _get_saves() -> None:
+    """Sealed saves that shards of these inputs sent: each file before the seal that makes it count."""
+    fs, root = _remote()
+    there = fs.join(root, "tidemill", "saves", os.environ["KEY"])
+    found = [fs.relpath(path, there) for path in fs.find(there)]
+    sealed = {name.rpartition("/")[0] for name in found if name.endswith("/checkpoint.json")}
+    for name in sorted(found, key=lambda name: name.endswith("/checkpoint.json")):
+        target = SAVES / name
+        if name.rpartition("/")[0] in sealed and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _get(f"tidemill/saves/{os.environ['KEY']}/{name}", target)
+    if sealed:
+        _say(f"{len(sealed)} saves are there")
+
+
+def _seals() -> set[tuple[Path, int]]:
+    """The seals of all saves and when they were set: a damaged save is made again under its name."""
+    return {(seal, seal.stat().st_mtime_ns) for seal in SAVES.rglob("checkpoint.json")}
+
+
+def _send_saves(send: bool, sent: set[tuple[Path, int]]) -> bool:
+    """Send the saves that are not `sent` yet, each one's seal last. False where the remote does not take them."""
+    for seal, when in sorted(_seals() - sent) if send else []:
+        try:
+            for file in sorted(seal.parent.iterdir(), key=lambda file: file == seal):
+                _put(file, f"tidemill/saves/{os.environ['KEY']}/{file.relative_to(SAVES).as_posix()}")
+        except Exception as error:  # each backend has errors of its own
+            _say(f"{seal.parent} cannot be sent: {type(error).__name__}: {error}")
+            return False
+        sent.add((seal, when))
+    return True
+
+
+def _remove_saves() -> None:
+    """What is delivered needs no saves; where they may not be deleted they lie there."""
+    fs, root = _remote()
+    there = fs.join(root, "tidemill", "saves", os.environ["KEY"])
+    try:
+        if fs.exists(there):
+            fs.rm(there, recursive=True)
+    except Exception as error:  # each backend has errors of its own
+        _say(f"{there} cannot be removed: {type(error).__name__}: {error}")
 
 
 def _result() -> dict[str, Any]:
@@ -115,6 +223,24 @@ def _checkout() -> bool:
             _refuse(f"commit {COMMIT} cannot be fetched from {where}")
             return False
     return _git("checkout", "--quiet", "--force", "--detach", COMMIT) == 0
+
+
+def _empty_workspace() -> None:
+    """Only the saves stay: in a volume that an earlier run has left, foreign code may have put anything else."""
+    for path in Path().iterdir():
+        if path.name == ".tidemill" and not path.is_symlink():
+            for inner in path.iterdir():
+                if inner.name != "checkpoints" or inner.is_symlink():
+                    _remove(inner)
+        else:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=path.name == "lost+found")  # the file system's own
+    else:
+        path.unlink()
 
 
 def _inputs() -> list[str]:
@@ -145,6 +271,7 @@ def _add_remote(where: Path) -> None:
         subprocess.run([*dvc, "modify", "--local", "--quiet", "pod", key, str(value)], cwd=where, check=True)
 
 
+@cache
 def _remote() -> Any:
     """(file system, path) of the remote, by way of an empty repository: the real one may not be there yet."""
     from dvc.repo import Repo

@@ -7,6 +7,7 @@ exit status are the stage's own. Inside the image stages/run runs again, holds t
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,8 +21,8 @@ UNLOCKED = "unlocked"
 KINDS = ("cpu", "gpu", "score")
 
 
-def execute(stage: str) -> NoReturn:
-    """Become the engine that runs `stage` (NAME or NAME@KEY) in its image, the workspace mounted.
+def execute(stage: str, more: Sequence[str] = ()) -> NoReturn:
+    """Become the engine that runs `stage` (NAME or NAME@KEY), and `more` words, in its image, the workspace mounted.
 
     Raises `BadInput` where there is no engine, no such image, another image than the locked one, or no GPU
     where params.yaml asks for one.
@@ -29,7 +30,7 @@ def execute(stage: str) -> NoReturn:
     engine = find_engine()
     kind = image_kind(stage)
     image = find_image(engine, kind)
-    words = command(engine, stage, kind, image)
+    words = [*command(engine, stage, kind, image), *more]
     os.execvp(words[0], words)
 
 

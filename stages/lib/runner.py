@@ -2,6 +2,7 @@
 
     stages/run STAGE[@KEY]       run it (dvc.yaml calls exactly this)
     stages/run STAGE --help      what it reads, writes and does
+    stages/run STAGE --shard 1/4 make one shard's saves, no artifact (embed, sample, score)
 
 EXECUTOR says where: local (the default), container (in its image, docs/containers.md); a stage that belongs on a
 cluster is submitted by `EXECUTOR=kubernetes make` (docs/kubernetes.md).
@@ -19,10 +20,11 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO
 
-from stages.lib import container
+from stages.lib import container, shards
 from stages.lib.checkpoint import Preempted, stop_on_sigterm
 from stages.lib.errors import BadInput
 
@@ -63,14 +65,15 @@ def _run(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments[1:]):
         print(importlib.import_module(f"stages.{name}").__doc__)
         return DONE
-    if len(arguments) > 1:
-        raise BadInput(f"stages/run takes one stage; {arguments[1]!r} is one word too many")
+    _take_shard(arguments[1:])
     if executor() == "container":
-        container.execute(arguments[0])
+        container.execute(arguments[0], arguments[1:])
     container.check_image()
     module = importlib.import_module(f"stages.{name}")
     stage: Callable[..., None] = module.main
-    with _lock(_process(arguments[0])):
+    if shards.is_one() and "shards" not in vars(module):  # a stage that shards imports the noun
+        raise BadInput(f"{name} does not shard; embed, sample and score do")
+    with _lock(arguments[0], fcntl.LOCK_SH) if shards.is_one() else nullcontext(), _lock(_process(arguments[0])):
         (STATE / f"{_process(arguments[0])}.json").unlink(missing_ok=True)
         stop_on_sigterm()
         stage(key) if key else stage()
@@ -78,10 +81,26 @@ def _run(arguments: list[str]) -> int:
     return DONE
 
 
+def _take_shard(words: list[str]) -> None:
+    """Let `stages.lib.shards` know what follows the stage's name: nothing, or --shard INDEX/COUNT."""
+    os.environ.pop(shards.VARIABLE, None)
+    if not words:
+        return
+    if words[0] != "--shard" or len(words) != 2:
+        raise BadInput(f"stages/run takes one stage and --shard INDEX/COUNT; {words[0]!r} is one word too many")
+    shards.parse(words[1])
+    os.environ[shards.VARIABLE] = words[1]
+
+
 def _process(stage: str) -> str:
-    """The stage's name, or where it runs in several processes at once, one of them (torchrun's LOCAL_RANK)."""
-    rank = os.environ.get("LOCAL_RANK")
-    return stage if rank is None else f"{stage}.rank{rank}"
+    """The stage's name, or where it runs in several processes at once, one of them: a shard, or by torchrun's variables
+    a rank, or what starts the ranks of another node than the first."""
+    if shards.is_one():
+        return f"{stage}.shard{os.environ[shards.VARIABLE].replace('/', 'of')}"
+    if "LOCAL_RANK" in os.environ:
+        return f"{stage}.rank{os.environ.get('RANK', os.environ['LOCAL_RANK'])}"
+    node = os.environ.get("PET_NODE_RANK", "0")
+    return stage if node == "0" else f"{stage}.node{node}"
 
 
 def executor() -> str:
@@ -108,13 +127,14 @@ def _check_name(name: str) -> None:
         raise BadInput(f"no stage {name!r}; the stages are {', '.join(known)}")
 
 
-def _lock(stage: str) -> IO[str]:
-    """Hold STAGE.lock until this process ends. The kernel drops it then, however it ends, so that a
-    stage whose `dvc` was killed still refuses a second run beside it, and a dead one never blocks."""
+def _lock(stage: str, how: int = fcntl.LOCK_EX) -> IO[str]:
+    """Hold STAGE.lock until this process ends; shards hold their stage's together. The kernel drops it
+    then, however it ends, so that a stage whose `dvc` was killed still refuses a second run beside it,
+    and a dead one never blocks."""
     STATE.mkdir(parents=True, exist_ok=True)
     lock = (STATE / f"{stage}.lock").open("a+")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.seek(0)
         raise BadInput(

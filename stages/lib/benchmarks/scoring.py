@@ -1,7 +1,7 @@
 """Runs samples against a benchmark's tests and counts: what `score` and `make score` have in common."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,7 +37,7 @@ class Settings:
     mode: answers.Mode = "repaired"
 
 
-def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> Iterator[sandbox.Outcome]:
+def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> Generator[sandbox.Outcome]:
     """The outcome of each sample, in order. Raises `BadInput` where there is no isolation and weak is not allowed."""
     programs = (_program(benchmark, sample, settings.mode) for sample in samples)
     yield from sandbox.run_all(programs, settings.limits, settings.workers, settings.allow_weak)

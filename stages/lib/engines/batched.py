@@ -27,21 +27,35 @@ class Batched:
         self, requests: Sequence[decoding.Request], stop: tuple[str, ...], step: str = ""
     ) -> list[decoding.Answer]:
         """The answers, in order; `step` names the saves of a step of its own. Raises `Preempted` on SIGTERM."""
+        answers: dict[int, decoding.Answer] = {}
+        for number, rows in enumerate(self.save(requests, stop, step)):
+            saved = artifacts.read_json(self._place(number, step) / "answers.json")
+            answers |= zip(rows, (decoding.Answer(**one) for one in saved), strict=True)
+        return [answers[row] for row in range(len(requests))]
+
+    def save(
+        self,
+        requests: Sequence[decoding.Request],
+        stop: tuple[str, ...],
+        step: str = "",
+        mine: Callable[[int], range] = range,
+    ) -> list[list[int]]:
+        """The batches, as row numbers of `requests`. Those that are `mine` are answered, unless a save holds them."""
         settings = replace(self.settings, stop=stop)
         lengths = decoding.lengths(self.tokenizer, [request.prompt for request in requests])
         batches = decoding.batches(lengths, self.batch_rows)
-        answers: dict[int, decoding.Answer] = {}
-        for number, rows in enumerate(batches):
-            save = self.saves / step / f"batch-{number:06d}"
+        for number in mine(len(batches)):
+            save = self._place(number, step)
             if not checkpoint.is_valid(save):
-                found = self.answer([requests[row] for row in rows], settings)
+                found = self.answer([requests[row] for row in batches[number]], settings)
                 artifacts.write_json(save / "answers.json", [vars(one) for one in found])
                 checkpoint.seal(save)
                 log.info("answered batch %d of %d", number + 1, len(batches))
-            saved = artifacts.read_json(save / "answers.json")
-            answers |= zip(rows, (decoding.Answer(**one) for one in saved), strict=True)
             checkpoint.raise_if_stop_requested()
-        return [answers[row] for row in range(len(requests))]
+        return batches
+
+    def _place(self, number: int, step: str) -> Path:
+        return self.saves / step / f"batch-{number:06d}"
 
     def metrics(self, prompts: Sequence[str]) -> dict[str, Any]:
         """Tokens of the prompts, each counted once."""

@@ -1,4 +1,5 @@
-"""The walls around a run: bubblewrap, else unshare(1), else none; each a command line that goes before the command."""
+"""The walls around a run: bubblewrap, else unshare(1), each a command line that goes before the command; else the
+pod that we are in; else none."""
 
 import os
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from stages.lib.errors import BadInput
-from stages.lib.sandbox import languages
+from stages.lib.sandbox import languages, pod
 from stages.lib.sandbox.languages import SYSTEM, Toolchain
 
 NOBODY = 65534  # the uid and gid of a run where we are root
@@ -26,16 +27,18 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Isolation:
-    """A kind of wall; what goes before it where we are root; and where it then finds our files."""
+    """A kind of wall; what goes before it where we are root; where it then finds our files; and what stands around us
+    where there is no wall of ours."""
 
     kind: Literal["bubblewrap", "unshare", "none"]
     prefix: tuple[str, ...] = ()
     staged: dict[str, str] = field(default_factory=dict)
+    around: str = ""
 
     @property
     def name(self) -> str:
         """As people are told."""
-        return NAMES[self.kind]
+        return self.around or NAMES[self.kind]
 
     def environment(self, tools: Toolchain) -> dict[str, str]:
         """What a command line of `command` is started with: a wall's own tools need to be found."""
@@ -103,13 +106,16 @@ def find(allow_weak: bool, tools: Sequence[Toolchain] = ()) -> Iterator[Isolatio
     """
     with _staged((languages.REFEREE, languages.PYTHON, *tools)) as (prefix, staged):
         candidates = (Isolation("bubblewrap", prefix, staged), Isolation("unshare", prefix, staged))
-        isolation = next(filter(works, candidates), Isolation("none"))
-        if isolation.kind == "none" and not allow_weak:
-            raise BadInput(
-                "no isolation for foreign code: neither bubblewrap nor unprivileged user namespaces work here; install "
-                "bubblewrap or run where user namespaces are allowed, or say score.allow_weak_isolation: true in "
-                "params.yaml to run it with limits alone"
-            )
+        isolation = next(filter(works, candidates), None)
+        if isolation is None:
+            lacking = pod.problems()
+            if lacking and not allow_weak:
+                raise BadInput(
+                    "no isolation for foreign code: neither bubblewrap nor unprivileged user namespaces work here, nor "
+                    f"is this pod a wall: {'; '.join(lacking)}; install bubblewrap or run where user namespaces are "
+                    "allowed, or say score.allow_weak_isolation: true in params.yaml to run it with limits alone"
+                )
+            isolation = Isolation("none", around="" if lacking else pod.NAME)
         yield isolation
 
 

@@ -4,7 +4,7 @@ One process drives one device. A run on one device is one process, this one. For
 device of this machine, as torchrun does and with its environment variables (RANK, LOCAL_RANK, WORLD_SIZE,
 MASTER_ADDR, MASTER_PORT; https://docs.pytorch.org/docs/stable/elastic/run.html), and keeps what torchrun loses: the
 stage's exit status, and time to save on SIGTERM. Several machines: start the stage on each of them with torchrun's
-PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR and PET_MASTER_PORT.
+PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR and PET_MASTER_PORT, as k8s/overlays/nodes does. They may share a workspace.
 """
 
 import ctypes
@@ -129,11 +129,11 @@ def launch(stage: str, processes: int) -> None:
     if nodes > 1 and "PET_MASTER_ADDR" not in os.environ:
         raise BadInput("PET_NNODES is set and PET_MASTER_ADDR is not: name the machine of PET_NODE_RANK 0")
     LOGS.mkdir(parents=True, exist_ok=True)
-    started = []
+    started, first = [], node * processes
     try:
         for local in range(processes):
-            place = {"RANK": str(node * processes + local), "LOCAL_RANK": str(local)}
-            started.append(_start(stage, {**os.environ, **meeting, **place}, local))
+            place = {"RANK": str(first + local), "LOCAL_RANK": str(local)}
+            started.append(_start(stage, {**os.environ, **meeting, **place}, first, local))
         _wait(started)
     finally:
         for process in started:
@@ -145,7 +145,8 @@ def launch(stage: str, processes: int) -> None:
         return
     if statuses[failed] == PREEMPTED:
         raise checkpoint.Preempted("stopped by SIGTERM; run it again to go on from the last save")
-    said = "above" if failed == 0 else f"{_log_of(stage, failed)}:\n{_tail(_log_of(stage, failed))}"
+    file = _log_of(stage, first + failed)
+    said = "above" if failed == 0 else f"{file}:\n{_tail(file)}"
     if statuses[failed] == BAD_INPUT:
         raise BadInput(f"process {failed} of {processes} says what is wrong, {said}")
     raise RuntimeError(f"process {failed} of {processes} ended with status {statuses[failed]}, {said}")
@@ -160,11 +161,11 @@ def _failures(statuses: list[int], wanted: int | None) -> list[tuple[int, int]]:
     ]
 
 
-def _start(stage: str, environment: dict[str, str], local: int) -> subprocess.Popen[bytes]:
+def _start(stage: str, environment: dict[str, str], first: int, local: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "stages.lib.runner", stage]
     if local == 0:
         return subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent)
-    with _log_of(stage, local).open("wb") as output:
+    with _log_of(stage, first + local).open("wb") as output:
         return subprocess.Popen(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent
         )
@@ -190,8 +191,8 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def _log_of(stage: str, local: int) -> Path:
-    return LOGS / f"{stage}.rank{local}.log"
+def _log_of(stage: str, rank: int) -> Path:
+    return LOGS / f"{stage}.rank{rank}.log"
 
 
 def _tail(file: Path) -> str:
