@@ -107,7 +107,7 @@ def timeline(url: str) -> list[tuple[str, float, float]]:
 
 def work(url: str, folder: str, rows: int) -> None:
     """A worker: ask everything."""
-    from test_teacher import ask_all, asks, settings
+    from asking import ask_all, asks, settings
 
     given = ask_all(settings(url, concurrency=IN_FLIGHT, patience_s=60.0, timeout_s=60.0), asks(rows), Path(folder))
     assert all(answer.value for answer in given)

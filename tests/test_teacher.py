@@ -8,65 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import endpoint
 import pyarrow.parquet as pq
 import pytest
+from asking import SCHEMA, ask_all, asks, settings
 from conftest import REPOSITORY
 
 from stages.lib import teacher
 from stages.lib.errors import BadInput
 from stages.lib.teacher import answers
-from stages.lib.teacher.client import WINDOW
 from stages.lib.teacher.exchange import Reply, Request
 from stages.lib.teacher.index import Index
 from stages.lib.teacher.journal import Journal
-
-SCHEMA = {
-    "type": "object",
-    "properties": {"instruction": {"type": "string", "minLength": 3}},
-    "required": ["instruction"],
-    "additionalProperties": False,
-}
-
-
-def settings(url: str, **changes: Any) -> teacher.Settings:
-    values: dict[str, Any] = {
-        "base_url": url,
-        "api_key_env": "",
-        "model": "stand-in",
-        "structured": "json_schema",
-        "schema_limits": True,
-        "temperature": 0.5,
-        "top_p": 1.0,
-        "max_tokens": 50,
-        "max_reasks": 1,
-        "context": 2048,
-        "free": True,
-        "prices": {},
-        "budget_usd": 0.0,
-        "concurrency": 8,
-        "servers": 1,
-        "timeout_s": 5.0,
-        "patience_s": 2.0,
-        "max_attempts": 4,
-    }
-    return teacher.Settings.model_validate({**values, **changes})
-
-
-def asks(count: int, start: int = 0) -> list[teacher.Ask]:
-    return [
-        teacher.Ask(f"row {i}", [{"role": "user", "content": f"question {i}"}], SCHEMA) for i in range(start, count)
-    ]
-
-
-def ask_all(knobs: teacher.Settings, questions: Iterable[teacher.Ask], journal: Path) -> list[teacher.Answer]:
-    questions = list(questions)
-    with teacher.connect(knobs, label="test", seed=1, journal=journal) as model:
-        return list(model.answers(questions, total=len(questions)))
 
 
 @pytest.fixture(autouse=True)
@@ -90,23 +46,6 @@ def test_concurrency_does_not_change_an_answer(tmp_path: Path) -> None:
         many = ask_all(settings(server.url, concurrency=16), asks(30), tmp_path / "many")
     assert [a.value for a in one] == [a.value for a in many]
     assert [a.request for a in one] == [a.request for a in many]
-
-
-def test_the_window_bounds_what_is_taken_from_the_asks(tmp_path: Path) -> None:
-    taken = 0
-
-    def counted() -> Iterable[teacher.Ask]:
-        nonlocal taken
-        for ask in asks(100):
-            taken += 1
-            yield ask
-
-    with (
-        endpoint.serve() as server,
-        teacher.connect(settings(server.url, concurrency=2), label="t", seed=1, journal=tmp_path) as model,
-    ):
-        next(model.answers(counted(), total=100))
-        assert taken <= 2 * WINDOW
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "html", "half", "cut"])
@@ -164,7 +103,7 @@ def test_an_objection_is_asked_again_but_the_last_answer_stands(tmp_path: Path) 
     with endpoint.serve() as server:
         answer = ask_all(settings(server.url), [ask], tmp_path)[0]
         assert "it is dull" in server.bodies[1]["messages"][-1]["content"]
-    assert answer.value and answer.request == answer.exchanges[1].request.key
+    assert answer.value and answer.request == answer.exchanges[1].request
 
 
 def test_an_endpoint_that_is_not_there_is_named_after_the_stated_time(tmp_path: Path) -> None:

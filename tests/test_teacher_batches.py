@@ -8,8 +8,8 @@ from typing import Any
 
 import endpoint
 import pytest
+from asking import ask_all, asks, settings
 from conftest import REPOSITORY
-from test_teacher import ask_all, asks, settings
 
 from stages.lib import teacher
 from stages.lib.errors import BadInput

@@ -7,7 +7,8 @@ from typing import Any
 import endpoint
 import pytest
 import soak_teacher
-from test_teacher import SCHEMA, ask_all, asks, put, settings
+from asking import SCHEMA, ask_all, asks, settings
+from test_teacher import put
 
 from stages.lib import teacher
 from stages.lib.errors import BadInput
