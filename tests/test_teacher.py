@@ -20,9 +20,12 @@ from conftest import REPOSITORY
 from stages.lib import teacher
 from stages.lib.errors import BadInput
 from stages.lib.teacher import answers
+from stages.lib.teacher.budget import Reserves
 from stages.lib.teacher.exchange import Reply, Request
 from stages.lib.teacher.index import Index
 from stages.lib.teacher.journal import Journal
+
+PRICES = {"stand-in": {"prompt": 1000.0, "completion": 1000.0}}  # an answer costs 0.12
 
 
 @pytest.fixture(autouse=True)
@@ -143,13 +146,57 @@ def test_a_model_without_a_price_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_budget_is_never_overshot_not_even_over_two_runs(tmp_path: Path) -> None:
-    prices = {"stand-in": {"prompt": 1000.0, "completion": 1000.0}}  # an answer costs 0.12
     with endpoint.serve(latency_s=0.01) as server:
         for budget, paid in ((1.5, 12), (1.5, 12), (2.4, 20)):
-            knobs = settings(server.url, free=False, prices=prices, budget_usd=budget)
+            knobs = settings(server.url, free=False, prices=PRICES, budget_usd=budget)
             with pytest.raises(BadInput, match=r"the budget is reached: .* of .* are spent"):
                 ask_all(knobs, asks(60), tmp_path)
             assert 0 < sum(server.answered.values()) <= paid
+
+
+def spend(url: str, folder: Path, label: str, start: int) -> None:
+    knobs = settings(url, free=False, prices=PRICES, budget_usd=3.0, max_attempts=8, patience_s=60.0)
+    with teacher.connect(knobs, label=label, seed=1, journal=folder) as model, pytest.raises(BadInput, match="reached"):
+        list(model.answers(asks(start + 60, start), total=60))
+
+
+@pytest.mark.parametrize("labels", [("generate@1", "generate@1"), ("generate@1", "judge@1")])
+def test_a_budget_is_never_overshot_by_several_processes(labels: tuple[str, str], tmp_path: Path) -> None:
+    """Two workers of one stage share its cap; two stages at once have one each."""
+    context = multiprocessing.get_context("spawn")
+    faults = endpoint.random_faults("500:0.1,cut:0.05", seed=3)
+    with endpoint.serve(faults, latency_s=0.02) as server:
+        workers = [
+            context.Process(target=spend, args=(server.url, tmp_path, label, 60 * number))
+            for number, label in enumerate(labels)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(120)
+        assert [worker.exitcode for worker in workers] == [0, 0]
+        paid = 0.12 * sum(server.answered.values())
+        assert 3.0 * len(set(labels)) / 2 < paid <= 3.0 * len(set(labels))
+    assert [path.name for path in (tmp_path / "reserved").iterdir()] == ["lock"]
+
+
+def test_what_a_dead_process_had_reserved_is_free_again(tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r});"
+        "from stages.lib.teacher.budget import Reserves; from pathlib import Path;"
+        "one = Reserves(Path(sys.argv[1]), 'l'); one.add(2.0); print('reserved', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline() == b"reserved\n"
+        mine = Reserves(tmp_path, "l")
+        mine.add(1.0)
+        assert mine.total() == (3.0, 0.0) and Reserves(tmp_path, "another label").total() == (0.0, 0.0)
+        other.kill()
+    assert mine.total() == (1.0, 0.0)
+    mine.remove(1.0, lost=True)
+    assert mine.total() == (0.0, 1.0)
+    mine.close()
 
 
 def test_prices_are_counted_in_the_ledger(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ class Teacher:
         self._last_sign = 0.0  # of life from the endpoint, by the monotonic clock
         self._silent_since: float | None = None
         self._progress = Progress(label)
-        self.budget = Budget(settings, journal.spent(label))
+        self.budget = Budget(settings, journal, label)
 
     def ledger(self, folder: Path) -> Ledger:
         """A ledger of this teacher's answers in `folder`."""
@@ -120,7 +120,8 @@ class Teacher:
             self.runner.run(window.drain(self._sending, DRAIN_S))
 
     async def close(self) -> None:
-        """Close the connections, if any were opened."""
+        """Close the connections, if any were opened, and give up what is reserved."""
+        self.budget.close()
         if "_turns" in self.__dict__:
             for endpoint in self._turns.endpoints:
                 await endpoint.close()
@@ -219,7 +220,7 @@ class Teacher:
 
     async def _send(self, endpoint: Endpoint | Batches, request: Request) -> Reply:
         """Send once, journal the reply and pay for it. What is here when a run stops is waited for."""
-        reserved = await self.budget.reserve(request)
+        reserved, lost = await self.budget.reserve(request), True
         task = asyncio.current_task()
         self._sending.add(task)
         self._progress.in_flight += 1
@@ -228,15 +229,18 @@ class Teacher:
             reply = await endpoint.send(request)
             self._last_sign, self._silent_since = time.monotonic(), None
             endpoint.pace.answered()
-            await self._journal.put(request, reply, self._label, self.budget.settle(reserved, reply))
+            cost = self.budget.cost(reply.prompt_tokens, reply.completion_tokens)
+            await self._journal.put(request, reply, self._label, cost)
+            lost = False
         except Failed as failure:
-            self.budget.settle(reserved, unknown=failure.sent)
+            lost = failure.sent
             self._note(failure, endpoint, began)
             raise
         except (Refused, BadInput, Claimed):
-            self.budget.settle(reserved)
+            lost = False
             raise
         finally:
+            self.budget.settle(reserved, lost)
             self._sending.discard(task)
             self._progress.in_flight -= 1
         return reply
@@ -289,8 +293,6 @@ class Teacher:
     async def _settle(self, key: str, model: str, reply: Reply, label: str) -> None:
         """Journal and pay for what an earlier run had asked under `label`."""
         cost = self.budget.cost(reply.prompt_tokens, reply.completion_tokens)
-        if label == self._label:
-            self.budget.spent += cost
         await self._journal.put_reply(key, model, reply, label, cost)
 
     def _endpoint(self, one: More) -> Endpoint:
