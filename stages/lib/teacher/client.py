@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from stages.lib import models
 from stages.lib.errors import BadInput
-from stages.lib.teacher import answers, embedded
+from stages.lib.teacher import answers, embedded, sharing
 from stages.lib.teacher.batches import Batches
 from stages.lib.teacher.budget import Budget
 from stages.lib.teacher.endpoint import Endpoint
@@ -64,6 +64,7 @@ def connect(settings: Settings, *, label: str, seed: int, journal: Path = FOLDER
     """
     book = Journal(journal)
     try:
+        sharing.take_in(book)
         teacher = Teacher(settings, label, seed, book)
         with asyncio.Runner() as runner:
             teacher.runner = runner

@@ -78,9 +78,7 @@ class Journal:
         offset = self._index.get(request.key)
         if offset is None:
             return None
-        record = _parse(self._line_at(offset))
-        if record is None:
-            raise OSError(f"{self.path} changed at byte {offset} while it was read")
+        record = self.at(offset)
         if record["key"] != request.key:
             return None
         return Reply(record["response"], record["finish"], record["prompt_tokens"], record["completion_tokens"])
@@ -154,7 +152,7 @@ class Journal:
         while self._pending:
             batch, self._pending = self._pending, []
             try:
-                await asyncio.to_thread(self._append, [record for record, _ in batch])
+                await asyncio.to_thread(self.append, [record for record, _ in batch])
             except OSError as error:
                 for _, written in batch:
                     if not written.done():
@@ -165,7 +163,24 @@ class Journal:
                     written.set_result(None)
         self._committer = None
 
-    def _append(self, records: list[dict[str, Any]]) -> None:
+    def places(self) -> Iterator[tuple[str, int]]:
+        """The key and the offset of each whole record, in the order in which they were written."""
+        with self.path.open("rb", buffering=READ) as stream:
+            offset = 0
+            for line in stream:
+                if (record := parse(line)) is not None:
+                    yield record["key"], offset
+                offset += len(line)
+
+    def at(self, offset: int) -> dict[str, Any]:
+        """The record at `offset`."""
+        record = parse(self._line_at(offset))
+        if record is None:
+            raise OSError(f"{self.path} changed at byte {offset} while it was read")
+        return record
+
+    def append(self, records: list[dict[str, Any]]) -> None:
+        """Write `records` under one lock and return once they are on disk."""
         lines = [to_line(record) for record in records]
         with self._lock:
             fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -205,7 +220,7 @@ class Journal:
                 self._take_in(line)
 
     def _take_in(self, line: bytes) -> None:
-        record = _parse(line)
+        record = parse(line)
         if record is None:
             log.warning("%s: the record at byte %d is damaged; its request will be asked again", self.path, self._end)
             self._end += len(line)
@@ -222,7 +237,7 @@ def records(path: Path) -> Iterator[dict[str, Any] | None]:
     """Each record of the journal file `path` in turn, None for a damaged or unfinished one."""
     with path.open("rb", buffering=READ) as stream:
         for line in stream:
-            yield _parse(line)
+            yield parse(line)
 
 
 @contextmanager
@@ -242,7 +257,7 @@ def to_line(record: dict[str, Any]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse(line: bytes) -> dict[str, Any] | None:
     """The record in `line`, or None if its bytes are not what was written."""
     check, _, body = line.rstrip(b"\n").partition(b" ")
     if check != b"%08x" % zlib.crc32(body):
