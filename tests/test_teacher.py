@@ -43,6 +43,20 @@ def test_answers_come_in_order_and_never_twice(tmp_path: Path) -> None:
     assert {a.id: a.value for a in first}.items() <= {a.id: a.value for a in again}.items()
 
 
+def test_one_connection_serves_several_questions(tmp_path: Path) -> None:
+    with (
+        endpoint.serve(latency_s=0.01) as server,
+        teacher.connect(settings(server.url), label="t", seed=1, journal=tmp_path) as model,
+    ):
+        first = list(model.answers(asks(20), total=20))
+        some = model.answers(asks(60, 20), total=40)
+        assert next(some).value
+        some.close()  # whoever reads stops early; what is in flight is journaled
+        rest = list(model.answers(asks(60, 10), total=50))
+        assert [answer.id for answer in first + rest[10:]] == [f"row {number}" for number in range(60)]
+        assert all(answer.value for answer in rest) and max(server.answered.values()) == 1
+
+
 def test_concurrency_does_not_change_an_answer(tmp_path: Path) -> None:
     with endpoint.serve() as server:
         one = ask_all(settings(server.url, concurrency=1), asks(30), tmp_path / "one")
