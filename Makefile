@@ -75,6 +75,9 @@ plan: $(READY) ## what the next run would take: requests, tokens, US dollars of 
 journal: $(READY) ## what the teachers answered so far: size, spend, models; COMPACT=1 drops what nobody reads
 	@$(BIN)/python -m stages.lib.teacher.inventory $(if $(COMPACT),--compact)
 
+journal-share: $(READY) ## seal what the teachers answered, track it with DVC, push it: others replay it for nothing
+	@$(BIN)/python -m stages.lib.teacher.sharing share
+
 soak: $(READY) ## kill and run again, for long, with a seed that is printed: make soak KILLS=100 SEED=1
 	$(BIN)/python tests/soak_teacher.py --kills $(or $(KILLS),100) --seed $(or $(SEED),0)
 	$(BIN)/python tests/soak_kills.py --kills $(or $(KILLS),500) --seed $(or $(SEED),0)
@@ -125,5 +128,5 @@ lock: ## resolve locks/*.in anew
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify forget remote trace report score show-example plan journal serve gguf profile soak
+.PHONY: help run setup test lint verify forget remote trace report score show-example plan journal journal-share serve gguf profile soak
 .PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop lock clean

@@ -93,6 +93,7 @@ class StandIn:
         self.batches: dict[str, dict[str, Any]] = {}
         self.batch_s = 0.2  # from submission to the end
         self.batch_fate = "completed"  # expired: half of the rows are done; failed: none, the file is refused
+        self.echo_key_at = ""  # files, batches, batch or rows: what of the Batch API tells the caller's key in an error
         self.lose_batch_answer = False  # the next batch is made, but the answer to its maker never leaves
 
     def limit(self, requests_per_minute: float = 0, tokens_per_minute: float = 0, capacity_s: float = 1.0) -> None:
@@ -256,7 +257,9 @@ class _Connection(asyncio.Protocol):
     def _batch_api(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         state, parts = self.state, path.strip("/").split("/")
         state.keys.add(headers.get("authorization", ""))
-        if (method, parts) == ("POST", ["files"]):
+        if method == "POST" and parts == [state.echo_key_at]:
+            self._send(400, json.dumps({"error": {"message": f"not with {headers.get('authorization')}"}}))
+        elif (method, parts) == ("POST", ["files"]):
             name = f"file-{len(state.files)}"
             state.files[name] = _uploaded(headers["content-type"], body)
             self._send(200, json.dumps({"id": name, "object": "file", "bytes": 1, "purpose": "batch"}))
@@ -313,9 +316,11 @@ def _advance(state: StandIn, batch: dict[str, Any]) -> dict[str, Any]:
     """`batch`, ended if its time has come; its rows are then answered, and paid for, once."""
     if batch["status"] != "in_progress" or time.monotonic() < batch["ends"]:
         return batch
-    batch["status"] = state.batch_fate
-    if state.batch_fate == "failed":
-        batch["errors"] = {"object": "list", "data": [{"code": "invalid_json_line", "message": "a line is no JSON"}]}
+    batch["status"] = "failed" if state.echo_key_at == "batch" else state.batch_fate
+    key = f"not with {max(state.keys)}"
+    if batch["status"] == "failed":
+        message = key if state.echo_key_at else "a line is no JSON"
+        batch["errors"] = {"object": "list", "data": [{"code": "invalid_json_line", "message": message}]}
         return batch
     output, errors = [], []
     for number, line in enumerate(state.files[batch["input_file_id"]].splitlines()):
@@ -326,6 +331,10 @@ def _advance(state: StandIn, batch: dict[str, Any]) -> dict[str, Any]:
                 "message": "This request could not be executed before the window expired.",
             }
             errors.append({"id": f"r{number}", "custom_id": row["custom_id"], "response": None, "error": error})
+            continue
+        if state.echo_key_at == "rows":
+            said = {"status_code": 400, "body": {"error": {"message": key}}}
+            output.append({"custom_id": row["custom_id"], "response": said, "error": None})
             continue
         name = identity(row["body"])
         state.asked.append(name)

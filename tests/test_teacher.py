@@ -8,65 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import endpoint
 import pyarrow.parquet as pq
 import pytest
+from asking import SCHEMA, ask_all, asks, settings
 from conftest import REPOSITORY
 
 from stages.lib import teacher
 from stages.lib.errors import BadInput
 from stages.lib.teacher import answers
-from stages.lib.teacher.client import WINDOW
+from stages.lib.teacher.budget import Reserves
 from stages.lib.teacher.exchange import Reply, Request
 from stages.lib.teacher.index import Index
 from stages.lib.teacher.journal import Journal
 
-SCHEMA = {
-    "type": "object",
-    "properties": {"instruction": {"type": "string", "minLength": 3}},
-    "required": ["instruction"],
-    "additionalProperties": False,
-}
-
-
-def settings(url: str, **changes: Any) -> teacher.Settings:
-    values: dict[str, Any] = {
-        "base_url": url,
-        "api_key_env": "",
-        "model": "stand-in",
-        "structured": "json_schema",
-        "schema_limits": True,
-        "temperature": 0.5,
-        "top_p": 1.0,
-        "max_tokens": 50,
-        "max_reasks": 1,
-        "context": 2048,
-        "free": True,
-        "prices": {},
-        "budget_usd": 0.0,
-        "concurrency": 8,
-        "servers": 1,
-        "timeout_s": 5.0,
-        "patience_s": 2.0,
-        "max_attempts": 4,
-    }
-    return teacher.Settings.model_validate({**values, **changes})
-
-
-def asks(count: int, start: int = 0) -> list[teacher.Ask]:
-    return [
-        teacher.Ask(f"row {i}", [{"role": "user", "content": f"question {i}"}], SCHEMA) for i in range(start, count)
-    ]
-
-
-def ask_all(knobs: teacher.Settings, questions: Iterable[teacher.Ask], journal: Path) -> list[teacher.Answer]:
-    questions = list(questions)
-    with teacher.connect(knobs, label="test", seed=1, journal=journal) as model:
-        return list(model.answers(questions, total=len(questions)))
+PRICES = {"stand-in": {"prompt": 1000.0, "completion": 1000.0}}  # an answer costs 0.12
 
 
 @pytest.fixture(autouse=True)
@@ -84,29 +43,26 @@ def test_answers_come_in_order_and_never_twice(tmp_path: Path) -> None:
     assert {a.id: a.value for a in first}.items() <= {a.id: a.value for a in again}.items()
 
 
+def test_one_connection_serves_several_questions(tmp_path: Path) -> None:
+    with (
+        endpoint.serve(latency_s=0.01) as server,
+        teacher.connect(settings(server.url), label="t", seed=1, journal=tmp_path) as model,
+    ):
+        first = list(model.answers(asks(20), total=20))
+        some = model.answers(asks(60, 20), total=40)
+        assert next(some).value
+        some.close()  # whoever reads stops early; what is in flight is journaled
+        rest = list(model.answers(asks(60, 10), total=50))
+        assert [answer.id for answer in first + rest[10:]] == [f"row {number}" for number in range(60)]
+        assert all(answer.value for answer in rest) and max(server.answered.values()) == 1
+
+
 def test_concurrency_does_not_change_an_answer(tmp_path: Path) -> None:
     with endpoint.serve() as server:
         one = ask_all(settings(server.url, concurrency=1), asks(30), tmp_path / "one")
         many = ask_all(settings(server.url, concurrency=16), asks(30), tmp_path / "many")
     assert [a.value for a in one] == [a.value for a in many]
     assert [a.request for a in one] == [a.request for a in many]
-
-
-def test_the_window_bounds_what_is_taken_from_the_asks(tmp_path: Path) -> None:
-    taken = 0
-
-    def counted() -> Iterable[teacher.Ask]:
-        nonlocal taken
-        for ask in asks(100):
-            taken += 1
-            yield ask
-
-    with (
-        endpoint.serve() as server,
-        teacher.connect(settings(server.url, concurrency=2), label="t", seed=1, journal=tmp_path) as model,
-    ):
-        next(model.answers(counted(), total=100))
-        assert taken <= 2 * WINDOW
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "html", "half", "cut"])
@@ -164,7 +120,7 @@ def test_an_objection_is_asked_again_but_the_last_answer_stands(tmp_path: Path) 
     with endpoint.serve() as server:
         answer = ask_all(settings(server.url), [ask], tmp_path)[0]
         assert "it is dull" in server.bodies[1]["messages"][-1]["content"]
-    assert answer.value and answer.request == answer.exchanges[1].request.key
+    assert answer.value and answer.request == answer.exchanges[1].request
 
 
 def test_an_endpoint_that_is_not_there_is_named_after_the_stated_time(tmp_path: Path) -> None:
@@ -204,13 +160,57 @@ def test_a_model_without_a_price_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_budget_is_never_overshot_not_even_over_two_runs(tmp_path: Path) -> None:
-    prices = {"stand-in": {"prompt": 1000.0, "completion": 1000.0}}  # an answer costs 0.12
     with endpoint.serve(latency_s=0.01) as server:
         for budget, paid in ((1.5, 12), (1.5, 12), (2.4, 20)):
-            knobs = settings(server.url, free=False, prices=prices, budget_usd=budget)
+            knobs = settings(server.url, free=False, prices=PRICES, budget_usd=budget)
             with pytest.raises(BadInput, match=r"the budget is reached: .* of .* are spent"):
                 ask_all(knobs, asks(60), tmp_path)
             assert 0 < sum(server.answered.values()) <= paid
+
+
+def spend(url: str, folder: Path, label: str, start: int) -> None:
+    knobs = settings(url, free=False, prices=PRICES, budget_usd=3.0, max_attempts=8, patience_s=60.0)
+    with teacher.connect(knobs, label=label, seed=1, journal=folder) as model, pytest.raises(BadInput, match="reached"):
+        list(model.answers(asks(start + 60, start), total=60))
+
+
+@pytest.mark.parametrize("labels", [("generate@1", "generate@1"), ("generate@1", "judge@1")])
+def test_a_budget_is_never_overshot_by_several_processes(labels: tuple[str, str], tmp_path: Path) -> None:
+    """Two workers of one stage share its cap; two stages at once have one each."""
+    context = multiprocessing.get_context("spawn")
+    faults = endpoint.random_faults("500:0.1,cut:0.05", seed=3)
+    with endpoint.serve(faults, latency_s=0.02) as server:
+        workers = [
+            context.Process(target=spend, args=(server.url, tmp_path, label, 60 * number))
+            for number, label in enumerate(labels)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(120)
+        assert [worker.exitcode for worker in workers] == [0, 0]
+        paid = 0.12 * sum(server.answered.values())
+        assert 3.0 * len(set(labels)) / 2 < paid <= 3.0 * len(set(labels))
+    assert [path.name for path in (tmp_path / "reserved").iterdir()] == ["lock"]
+
+
+def test_what_a_dead_process_had_reserved_is_free_again(tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r});"
+        "from stages.lib.teacher.budget import Reserves; from pathlib import Path;"
+        "one = Reserves(Path(sys.argv[1]), 'l'); one.add(2.0); print('reserved', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline() == b"reserved\n"
+        mine = Reserves(tmp_path, "l")
+        mine.add(1.0)
+        assert mine.total() == (3.0, 0.0) and Reserves(tmp_path, "another label").total() == (0.0, 0.0)
+        other.kill()
+    assert mine.total() == (1.0, 0.0)
+    mine.remove(1.0, lost=True)
+    assert mine.total() == (0.0, 1.0)
+    mine.close()
 
 
 def test_prices_are_counted_in_the_ledger(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The Batch API against a real server: submit, poll, fetch, expire; killed, it neither loses nor doubles a batch."""
 
+import os
 import subprocess
 import sys
 import time
@@ -8,8 +9,8 @@ from typing import Any
 
 import endpoint
 import pytest
+from asking import ask_all, asks, settings
 from conftest import REPOSITORY
-from test_teacher import ask_all, asks, settings
 
 from stages.lib import teacher
 from stages.lib.errors import BadInput
@@ -97,3 +98,35 @@ def test_a_killed_run_takes_its_batch_up(moment: str, tmp_path: Path) -> None:
         assert len(server.batches) == 1, "neither lost nor doubled"
         assert len(server.answered) == 20 and max(server.answered.values()) == 1
     assert len(Journal(tmp_path)) == 20
+
+
+PROGRAM = """
+import logging, sys
+from pathlib import Path
+sys.path[:0] = [{repository!r}, {tests!r}]
+logging.basicConfig(level=logging.DEBUG)
+from asking import asks
+from stages.lib import teacher
+from test_teacher_batches import batched
+folder, knobs = Path(sys.argv[2]), batched(sys.argv[1], api_key_env="PLANTED", max_attempts=2)
+with teacher.connect(knobs, label="l", seed=1, journal=folder / "journal") as model, model.ledger(folder) as ledger:
+    for answer in model.answers(asks(4), total=4):
+        ledger.add(answer)
+ledger.check(0.0)
+"""
+
+
+@pytest.mark.parametrize("place", ["files", "batches", "batch", "rows"])
+def test_a_key_that_the_batch_api_echoes_is_told_nowhere(place: str, tmp_path: Path) -> None:
+    """Not in what a failing run prints at the most talkative level, its traceback included, nor in what it leaves."""
+    key = "sk-planted-9c41d2"
+    program = PROGRAM.format(repository=str(REPOSITORY), tests=str(REPOSITORY / "tests"))
+    with endpoint.serve() as server:
+        server.echo_key_at = place
+        command = [sys.executable, "-c", program, server.url, str(tmp_path)]
+        done = subprocess.run(command, env={**os.environ, "PLANTED": key}, capture_output=True, text=True)
+        assert server.keys == {f"Bearer {key}"}
+    left = "".join(path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file())
+    assert done.returncode and "dead_letters.jsonl" in " ".join(path.name for path in tmp_path.iterdir())
+    assert "[key]" in done.stderr + left, "what the provider said is told, without the key"
+    assert key not in done.stdout + done.stderr + left

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from stages.lib import params, tasks
 from stages.lib.errors import BadInput
 from stages.lib.teacher import Settings
-from stages.lib.teacher.budget import Budget
+from stages.lib.teacher.budget import Prices
 
 SAMPLE = 40  # prompts that are rendered and measured
 BYTES_PER_TOKEN = 3.5  # of a prompt: English and code, by byte-level tokenizers
@@ -80,7 +80,7 @@ def read_settings(stage: str, values: dict[str, Any]) -> Settings:
         settings = Settings.model_validate(values[stage]["teacher"])
     except (KeyError, ValidationError) as error:
         raise BadInput(f"{params.FILE}: {stage}.teacher: {error}") from None
-    Budget(settings, 0.0)
+    Prices(settings)
     return settings
 
 
@@ -90,10 +90,10 @@ def estimate(stage: str, settings: Settings, values: dict[str, Any]) -> Line:
     load = last_run(stage, settings) or rendered(settings, values["generate"])
     requests = round(rows * load.requests)
     prompt, answer = round(requests * load.prompt), round(requests * load.answer)
-    budget = Budget(settings, 0.0)
+    prices = Prices(settings)
     worst = rows * (1 + settings.max_reasks)
-    most = budget.cost(round(worst * (load.prompt + settings.max_reasks * load.answer)), worst * settings.max_tokens)
-    return Line(stage, requests, prompt, answer, budget.cost(prompt, answer), most, load.basis)
+    most = prices.cost(round(worst * (load.prompt + settings.max_reasks * load.answer)), worst * settings.max_tokens)
+    return Line(stage, requests, prompt, answer, prices.cost(prompt, answer), most, load.basis)
 
 
 def last_run(stage: str, settings: Settings) -> Load | None:

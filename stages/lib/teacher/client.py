@@ -1,4 +1,4 @@
-"""The client: asks in, answers out, in order, with a bounded window in flight."""
+"""The client: asks in, answers out, in order; what becomes of a row on the way."""
 
 import asyncio
 import gc
@@ -6,8 +6,7 @@ import hashlib
 import logging
 import random
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +15,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from stages.lib import models
-from stages.lib.checkpoint import raise_if_stop_requested
 from stages.lib.errors import BadInput
-from stages.lib.teacher import answers, embedded
+from stages.lib.teacher import answers, embedded, sharing
 from stages.lib.teacher.batches import Batches
 from stages.lib.teacher.budget import Budget
 from stages.lib.teacher.endpoint import Endpoint
@@ -29,14 +27,12 @@ from stages.lib.teacher.ledger import Answer, Ledger
 from stages.lib.teacher.pacing import Pace, Turns
 from stages.lib.teacher.progress import Progress
 from stages.lib.teacher.settings import EMBEDDED, More, Settings
+from stages.lib.teacher.window import Window
 
-# Asks that may wait for their turn in the order, per request in flight: the row at the head may be pausing for
-# seconds, at an endpoint's request, and the others must find work meanwhile.
-WINDOW = 10
-STARTED = 2  # asks that are begun and not answered, per request in flight: some pause, some are replayed
-TAKEN_AT_ONCE = 64  # asks, before the ones in flight get their turn
-BACKOFF_S, BACKOFF_MOST_S = 0.5, 60.0
-STOP_POLL_S = 1.0
+STARTED = 4  # asks that are begun and not answered, per request in flight: some pause, some are replayed
+# The first retry is quick, because most faults are gone at once, and the pauses grow fast, because the others are
+# not: eight attempts last about 48 s.
+BACKOFF_S, BACKOFF_GROWTH, BACKOFF_MOST_S = 0.1, 4, 60.0
 COLLECT = 20_000, 20, 50  # thresholds of the garbage collector (`gc.set_threshold`)
 CLAIM_POLL_S = 0.1
 DRAIN_S = 20.0
@@ -80,6 +76,7 @@ def connect(settings: Settings, *, label: str, seed: int, journal: Path = FOLDER
     """
     book = Journal(journal)
     try:
+        sharing.take_in(book)
         teacher = Teacher(settings, label, seed, book)
         with asyncio.Runner() as runner:
             teacher.runner = runner
@@ -104,8 +101,7 @@ class Teacher:
         self._concurrency = settings.batch_rows or (
             settings.concurrency + sum(more.concurrency for more in settings.more_endpoints)
         )
-        self._window = WINDOW * self._concurrency if not settings.batch_rows else 2 * settings.batch_rows
-        self._begun = asyncio.Semaphore(STARTED * self._concurrency)
+        self._most_begun = STARTED * self._concurrency
         self._same: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # equal requests of one window
         self._sending: set[asyncio.Task[Any] | None] = set()
         self._stopping = False
@@ -113,68 +109,38 @@ class Teacher:
         self._last_sign = 0.0  # of life from the endpoint, by the monotonic clock
         self._silent_since: float | None = None
         self._progress = Progress(label)
-        self.budget = Budget(settings, journal.spent(label))
+        self.budget = Budget(settings, journal, label)
 
     def ledger(self, folder: Path) -> Ledger:
         """A ledger of this teacher's answers in `folder`."""
         return Ledger(folder, self.budget)
 
     def answers(self, asks: Iterable[Ask | Text], total: int) -> Iterator[Answer]:
-        """An answer for each ask, in order. Raises `BadInput` if the endpoint is not there, refuses the key,
-        or the budget is reached, and `Preempted` on SIGTERM; what was in flight is journaled before."""
-        asks, waiting = iter(asks), deque[asyncio.Task[Answer]]()
-        self._stopping = False
+        """An answer for each ask, in order; call it again when it has ended. Raises `BadInput` if the endpoint is
+        not there, refuses the key, or the budget is reached, and `Preempted` on SIGTERM; what was in flight is
+        journaled before."""
+        asks, window = iter(asks), Window(self._most_begun, self._answer)
+        self._progress, self._silent_since, self._stopping = Progress(self._label), None, False
         reporter = self.runner.get_loop().create_task(self._progress.report(total, self._concurrency, self.budget))
         try:
             with _rare_collections():
-                while ready := self.runner.run(self._advance(asks, waiting)):
+                while ready := self.runner.run(window.advance(asks)):
+                    self._progress.done += len(ready)
                     yield from ready
         finally:
             reporter.cancel()
-            self.runner.run(self._drain(waiting))
+            self._stopping = True  # start nothing more; what is in flight is paid for
+            self.runner.run(window.drain(self._sending, DRAIN_S))
 
     async def close(self) -> None:
-        """Close the connections, if any were opened."""
+        """Close the connections, if any were opened, and give up what is reserved."""
+        self.budget.close()
         if "_turns" in self.__dict__:
             for endpoint in self._turns.endpoints:
                 await endpoint.close()
 
-    async def _advance(self, asks: Iterator[Ask | Text], waiting: deque[asyncio.Task[Answer]]) -> list[Answer]:
-        """Fill the window from `asks`; the answers that are next in order and ready, at least one, or none at
-        the very end. A loop entered once for many answers is what keeps an answer cheap."""
-        while len(waiting) < self._window and (ask := next(asks, None)):
-            waiting.append(asyncio.create_task(self._answer(ask)))
-            if len(waiting) % TAKEN_AT_ONCE == 0:
-                await asyncio.sleep(0)
-                if waiting[0].done():
-                    break
-        raise_if_stop_requested()
-        while waiting and not waiting[0].done():
-            await asyncio.wait([waiting[0]], timeout=STOP_POLL_S)
-            raise_if_stop_requested()
-        ready: list[Answer] = []
-        while waiting and waiting[0].done():
-            if ready and waiting[0].exception():
-                break  # after what stands before it was used
-            ready.append(waiting.popleft().result())
-        self._progress.done += len(ready)
-        return ready
-
-    async def _drain(self, waiting: Collection[asyncio.Task[Answer]]) -> None:
-        """Start nothing more, and give what is in flight a while to reach the journal: it is paid for."""
-        self._stopping = True
-        for task in waiting:
-            if task not in self._sending:
-                task.cancel()
-        if waiting:
-            await asyncio.wait(waiting, timeout=DRAIN_S)
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-
     async def _answer(self, ask: Ask | Text) -> Answer:
-        async with self._begun:
-            return await (self._write(ask) if isinstance(ask, Text) else self._converse(ask))
+        return await (self._write(ask) if isinstance(ask, Text) else self._converse(ask))
 
     async def _write(self, text: Text) -> Answer:
         """Ask once for a text, which is taken as it comes."""
@@ -253,9 +219,9 @@ class Teacher:
             number = 0
             while number < self._settings.max_attempts:
                 if (reply := self._journal.get(request)) is not None:
-                    return Exchange(request, reply, replayed=True)
+                    return Exchange.of(request, reply)
                 try:
-                    return await self._take_turn(request)
+                    return await self._take_turn(request, again=number > 0)
                 except Claimed:
                     await asyncio.sleep(CLAIM_POLL_S)
                     continue
@@ -271,15 +237,15 @@ class Teacher:
                 number += 1
         raise Refused(f"no answer after {number} attempts; the last: {fault}")
 
-    async def _take_turn(self, request: Request) -> Exchange:
+    async def _take_turn(self, request: Request, again: bool) -> Exchange:
         """Wait for an endpoint's turn, then send, unless another process is asking the same or has asked it."""
         most_tokens = len(request.text) / CHARACTERS_PER_TOKEN + self._settings.max_tokens
-        endpoint = await self._turns.take(most_tokens)
+        endpoint = await self._turns.take(most_tokens, first=again)  # others wait behind it in the order
         sent, took = False, None
         try:
             with self._journal.claim(request):
                 if (reply := self._journal.get(request)) is not None:
-                    return Exchange(request, reply, replayed=True)
+                    return Exchange.of(request, reply)
                 if self._fatal:
                     raise self._fatal
                 if self._stopping:
@@ -287,7 +253,7 @@ class Teacher:
                 sent = True
                 reply = await self._send(endpoint, request)
                 took = reply.prompt_tokens + reply.completion_tokens
-                return Exchange(request, reply, replayed=False)
+                return Exchange.of(request, reply)
         finally:
             if sent:
                 self._turns.give_back(endpoint, most_tokens, took)
@@ -296,7 +262,7 @@ class Teacher:
 
     async def _send(self, endpoint: Endpoint | Batches, request: Request) -> Reply:
         """Send once, journal the reply and pay for it. What is here when a run stops is waited for."""
-        reserved = await self.budget.reserve(request)
+        reserved, lost = await self.budget.reserve(request), True
         task = asyncio.current_task()
         self._sending.add(task)
         self._progress.in_flight += 1
@@ -305,15 +271,18 @@ class Teacher:
             reply = await endpoint.send(request)
             self._last_sign, self._silent_since = time.monotonic(), None
             endpoint.pace.answered()
-            await self._journal.put(request, reply, self._label, self.budget.settle(reserved, reply))
+            cost = self.budget.cost(reply.prompt_tokens, reply.completion_tokens)
+            await self._journal.put(request, reply, self._label, cost)
+            lost = False
         except Failed as failure:
-            self.budget.settle(reserved, unknown=failure.sent)
+            lost = failure.sent
             self._note(failure, endpoint, began)
             raise
         except (Refused, BadInput, Claimed):
-            self.budget.settle(reserved)
+            lost = False
             raise
         finally:
+            self.budget.settle(reserved, lost)
             self._sending.discard(task)
             self._progress.in_flight -= 1
         return reply
@@ -366,8 +335,6 @@ class Teacher:
     async def _settle(self, key: str, model: str, reply: Reply, label: str) -> None:
         """Journal and pay for what an earlier run had asked under `label`."""
         cost = self.budget.cost(reply.prompt_tokens, reply.completion_tokens)
-        if label == self._label:
-            self.budget.spent += cost
         await self._journal.put_reply(key, model, reply, label, cost)
 
     def _endpoint(self, one: More) -> Endpoint:
@@ -403,4 +370,4 @@ def _again(messages: list[dict[str, str]], reply: Reply, fault: str) -> list[dic
 
 def _backoff(number: int) -> float:
     """Seconds before the next attempt: exponential with full jitter, so that clients do not return in step."""
-    return random.uniform(0, min(BACKOFF_MOST_S, BACKOFF_S * 2**number))
+    return random.uniform(0, min(BACKOFF_MOST_S, BACKOFF_S * BACKOFF_GROWTH**number))

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from stages.lib.artifacts import canonical
 
@@ -39,7 +39,7 @@ class Request:
         return int(self.body["max_tokens" if "prompt" in self.body else "max_completion_tokens"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What an endpoint said: its text, why it stopped ("stop", "length", …) and what it counted, in tokens."""
 
@@ -49,21 +49,27 @@ class Reply:
     completion_tokens: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request and its reply; `replayed` if it came from the journal."""
+    """A request (its key, its model, its body as canonical JSON) and the reply to it."""
 
-    request: Request
+    request: str
+    model: str
+    body: str
     reply: Reply
-    replayed: bool
+
+    @classmethod
+    def of(cls, request: Request, reply: Reply) -> Self:
+        """The exchange, which keeps no hold of the request's parts: thousands wait for an earlier row."""
+        return cls(request.key, request.body["model"], request.text, reply)
 
     @property
     def record(self) -> dict[str, Any]:
         """The row of `records.EXCHANGE`."""
         return {
-            "request": self.request.key,
-            "model": self.request.body["model"],
-            "body": self.request.text,
+            "request": self.request,
+            "model": self.model,
+            "body": self.body,
             "response": self.reply.text,
             "prompt_tokens": self.reply.prompt_tokens,
             "completion_tokens": self.reply.completion_tokens,

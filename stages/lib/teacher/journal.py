@@ -2,8 +2,9 @@
 
 `journal/exchanges.log` holds a line a response: eight hex digits of CRC-32, a space, canonical
 JSON. Appends go through an exclusive `flock`, and whoever holds it first cuts off what a killed
-writer left of a line. A response counts once its line is synced to disk; responses that arrive
-while a sync runs share the next one (group commit). Failures are never written.
+writer left of a line. A response is written the moment it is there, so that no kill can lose it, and
+counts once it is synced to disk, so that no power cut can; responses that arrive while a sync runs
+share the next one (group commit). Failures are never written.
 
 `journal/claims` is empty: a process that is about to ask locks one byte of it, at an offset drawn
 from the request's key. Another process that wants the same answer waits for it in the journal
@@ -53,7 +54,7 @@ class Journal:
         self._end = 0  # everything before this offset is in the index
         self._index = Index()
         self._spent: Counter[str] = Counter()  # US dollars by label
-        self._pending: list[tuple[dict[str, Any], asyncio.Future[None]]] = []
+        self._unsynced: list[asyncio.Future[None]] = []
         self._committer: asyncio.Task[None] | None = None
         self.refresh()
 
@@ -78,9 +79,7 @@ class Journal:
         offset = self._index.get(request.key)
         if offset is None:
             return None
-        record = _parse(self._line_at(offset))
-        if record is None:
-            raise OSError(f"{self.path} changed at byte {offset} while it was read")
+        record = self.at(offset)
         if record["key"] != request.key:
             return None
         return Reply(record["response"], record["finish"], record["prompt_tokens"], record["completion_tokens"])
@@ -108,11 +107,12 @@ class Journal:
             "prompt_tokens": reply.prompt_tokens,
             "completion_tokens": reply.completion_tokens,
         }
-        written = asyncio.get_running_loop().create_future()
-        self._pending.append((record, written))
+        self._append([record])
+        synced = asyncio.get_running_loop().create_future()
+        self._unsynced.append(synced)
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit())
-        await written
+        await synced
 
     @contextmanager
     def claim(self, request: Request) -> Iterator[None]:
@@ -150,19 +150,40 @@ class Journal:
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
+    def places(self) -> Iterator[tuple[str, int]]:
+        """The key and the offset of each whole record, in the order in which they were written."""
+        with self.path.open("rb", buffering=READ) as stream:
+            offset = 0
+            for line in stream:
+                if (record := parse(line)) is not None:
+                    yield record["key"], offset
+                offset += len(line)
+
+    def at(self, offset: int) -> dict[str, Any]:
+        """The record at `offset`."""
+        record = parse(self._line_at(offset))
+        if record is None:
+            raise OSError(f"{self.path} changed at byte {offset} while it was read")
+        return record
+
+    def append(self, records: list[dict[str, Any]]) -> None:
+        """Write `records` under one lock and return once they are on disk."""
+        self._append(records)
+        os.fsync(self._file)
+
     async def _commit(self) -> None:
-        while self._pending:
-            batch, self._pending = self._pending, []
+        while self._unsynced:
+            waiting, self._unsynced = self._unsynced, []
             try:
-                await asyncio.to_thread(self._append, [record for record, _ in batch])
+                await asyncio.to_thread(os.fsync, self._file)
             except OSError as error:
-                for _, written in batch:
-                    if not written.done():
-                        written.set_exception(error)
+                for synced in waiting:
+                    if not synced.done():
+                        synced.set_exception(error)
                 continue
-            for _, written in batch:
-                if not written.done():
-                    written.set_result(None)
+            for synced in waiting:
+                if not synced.done():
+                    synced.set_result(None)
         self._committer = None
 
     def _append(self, records: list[dict[str, Any]]) -> None:
@@ -176,7 +197,6 @@ class Journal:
                     self._note(record, len(line))
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
-        os.fsync(self._file)
 
     def _write(self, lines: bytes) -> None:
         rest = memoryview(lines)
@@ -205,7 +225,7 @@ class Journal:
                 self._take_in(line)
 
     def _take_in(self, line: bytes) -> None:
-        record = _parse(line)
+        record = parse(line)
         if record is None:
             log.warning("%s: the record at byte %d is damaged; its request will be asked again", self.path, self._end)
             self._end += len(line)
@@ -222,7 +242,7 @@ def records(path: Path) -> Iterator[dict[str, Any] | None]:
     """Each record of the journal file `path` in turn, None for a damaged or unfinished one."""
     with path.open("rb", buffering=READ) as stream:
         for line in stream:
-            yield _parse(line)
+            yield parse(line)
 
 
 @contextmanager
@@ -242,7 +262,7 @@ def to_line(record: dict[str, Any]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse(line: bytes) -> dict[str, Any] | None:
     """The record in `line`, or None if its bytes are not what was written."""
     check, _, body = line.rstrip(b"\n").partition(b" ")
     if check != b"%08x" % zlib.crc32(body):

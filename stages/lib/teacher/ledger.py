@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from stages.lib.artifacts import canonical
 from stages.lib.errors import BadInput
 from stages.lib.records import EXCHANGE
-from stages.lib.teacher.budget import Budget
+from stages.lib.teacher.budget import Prices
 from stages.lib.teacher.exchange import Exchange
 
 ROW_GROUP = 1000
@@ -39,11 +39,11 @@ class Answer:
 class Ledger:
     """Writes `exchanges.parquet` and `dead_letters.jsonl` into a folder, row by row, and counts."""
 
-    def __init__(self, folder: Path, budget: Budget) -> None:
+    def __init__(self, folder: Path, prices: Prices) -> None:
         self._exchanges = pq.ParquetWriter(folder / "exchanges.parquet", EXCHANGE, compression="zstd")
         self._dead = (folder / "dead_letters.jsonl").open("w", encoding="utf-8")
         self._dead_path = folder / "dead_letters.jsonl"
-        self._budget = budget
+        self._prices = prices
         self._rows: list[dict[str, Any]] = []
         self._count: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
@@ -76,7 +76,7 @@ class Ledger:
     def metrics(self) -> dict[str, Any]:
         """Rows asked and answered, dead letters, tokens, and US dollars by the price table."""
         keys = ("asked", "answered", "reasked", "prompt_tokens", "completion_tokens")
-        spend = self._budget.cost(self._count["prompt_tokens"], self._count["completion_tokens"])
+        spend = self._prices.cost(self._count["prompt_tokens"], self._count["completion_tokens"])
         dead = self._count["asked"] - self._count["answered"]
         return {**{key: self._count[key] for key in keys}, "dead_letters": dead, "spend_usd": round(spend, 6)}
 

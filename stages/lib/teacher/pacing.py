@@ -122,13 +122,16 @@ class Turns(Generic[One]):
         self._waiting: deque[tuple[asyncio.Future[One], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def take(self, most_tokens: float) -> One:
-        """The endpoint with the least load that may be asked now; its pace has counted the request."""
+    async def take(self, most_tokens: float, first: bool = False) -> One:
+        """The endpoint with the least load that may be asked now; its pace has counted the request.
+
+        Turns come in the order of the calls; `first` goes before everyone who waits.
+        """
         if not self._waiting and (found := self._find()) is not None:
             found.pace.start(most_tokens)
             return found
         turn: asyncio.Future[One] = asyncio.get_running_loop().create_future()
-        self._waiting.append((turn, most_tokens))
+        (self._waiting.appendleft if first else self._waiting.append)((turn, most_tokens))
         self._set_timer()
         try:
             return await turn

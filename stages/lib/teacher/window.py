@@ -1,0 +1,116 @@
+"""The window between asks and answers: answers leave in the order of their asks, and memory stays bounded.
+
+A row that pauses, perhaps for seconds because its endpoint said so, must hold up nobody but those who read. So
+the rows behind it go on, and what they bring waits for it: as many answers as fit into HELD_BYTES.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Generic, TypeVar
+
+from stages.lib.checkpoint import raise_if_stop_requested
+from stages.lib.teacher.ledger import Answer
+
+HELD_BYTES = 24_000_000  # of answers that wait for an earlier one
+EACH_BYTES = 1_000  # that an answer takes beside its texts
+TAKEN_AT_ONCE = 64  # asks, before the ones that are begun get their turn
+STOP_POLL_S = 1.0
+
+One = TypeVar("One")
+
+
+class Window(Generic[One]):
+    """Up to `most` asks that are begun and have no answer yet; `begin` makes an ask's answer."""
+
+    def __init__(self, most: int, begin: Callable[[One], Coroutine[Any, Any, Answer]]) -> None:
+        self._most = most
+        self._begin = begin
+        self._tasks: deque[asyncio.Task[Answer]] = deque()
+        self._open = 0  # of the tasks: not done yet
+        self._held = 0  # bytes of answers that nobody took
+        self._all_taken = False
+        self._moved: asyncio.Future[None] | None = None
+
+    async def advance(self, asks: Iterator[One]) -> list[Answer]:
+        """The answers that are next in order and ready, at least one, or none at the very end.
+
+        A loop entered once for many answers is what keeps an answer cheap. Raises `Preempted` on SIGTERM, and
+        what the next one in order raised.
+        """
+        while True:
+            await self._fill(asks)
+            raise_if_stop_requested()
+            if not self._tasks or self._tasks[0].done():
+                return self._take_ready()
+            await self._wait(self._tasks[0])
+
+    async def drain(self, keep: set[asyncio.Task[Any] | None], seconds: float) -> None:
+        """Cancel all but the tasks in `keep`, which have so long to end."""
+        for task in self._tasks:
+            if task not in keep:
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _fill(self, asks: Iterator[One]) -> None:
+        taken = 0
+        while self._has_room():
+            ask = next(asks, None)
+            if ask is None:
+                self._all_taken = True
+                return
+            self._open += 1
+            self._tasks.append(asyncio.create_task(self._follow(ask)))
+            taken += 1
+            if taken % TAKEN_AT_ONCE == 0:
+                await asyncio.sleep(0)
+                if self._tasks[0].done():
+                    return
+
+    def _has_room(self) -> bool:
+        return not self._all_taken and self._open < self._most and self._held < HELD_BYTES
+
+    def _take_ready(self) -> list[Answer]:
+        ready: list[Answer] = []
+        while self._tasks and self._tasks[0].done():
+            if ready and self._tasks[0].exception():
+                break  # after what stands before it was used
+            answer = self._tasks.popleft().result()
+            self._held -= _bytes(answer)
+            ready.append(answer)
+        return ready
+
+    async def _follow(self, ask: One) -> Answer:
+        try:
+            answer = await self._begin(ask)
+            self._held += _bytes(answer)
+            return answer
+        finally:
+            self._open -= 1
+            if self._open <= self._most - min(TAKEN_AT_ONCE, self._most // 2) and self._has_room():
+                self._wake()
+
+    async def _wait(self, head: asyncio.Task[Answer]) -> None:
+        """Wait until `head` is done or many asks may be begun, but never longer than a signal may wait."""
+        loop = asyncio.get_running_loop()
+        self._moved = loop.create_future()
+        head.add_done_callback(self._wake)
+        timer = loop.call_later(STOP_POLL_S, self._wake)
+        try:
+            await self._moved
+        finally:
+            self._moved = None
+            timer.cancel()
+            head.remove_done_callback(self._wake)
+
+    def _wake(self, _: Any = None) -> None:
+        if self._moved and not self._moved.done():
+            self._moved.set_result(None)
+
+
+def _bytes(answer: Answer) -> int:
+    return EACH_BYTES + sum(len(exchange.body) + len(exchange.reply.text) for exchange in answer.exchanges)
