@@ -54,6 +54,7 @@ def chain(row_id: str) -> list[tuple[str, Row]]:
         _first("data/candidates/*", ["exchanges.parquet"], "request", candidate["request"], links)
     made = instance or verdict or candidate
     function_id = made["function_id"] if made else row_id
+    _first("data/candidates/*", ["sources.parquet"], "id", function_id, links)
     _first("data/coreset", ["coreset.parquet"], "id", function_id, links)
     _first("data/corpus", ["corpus.parquet"], "id", function_id, links)
     _first("data/functions", ["functions.parquet"], "id", function_id, links)
@@ -71,6 +72,8 @@ def _first(pattern: str, files: list[str], column: str, key: str, links: list[tu
             continue
         artifact = artifacts.open(path)
         for file in files:
+            if not (path / file).is_file():
+                continue  # an artifact holds some of its files only where they were asked for
             table = pq.read_table(artifact.file(file))
             rows = _matching(table, column, key, f"{path / file}")
             if rows:

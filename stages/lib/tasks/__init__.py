@@ -7,6 +7,7 @@ from stages.lib.tasks.assignment import Assignment
 from stages.lib.tasks.catalog import Rule, Task, load, load_all
 from stages.lib.tasks.checks import Row, objection, run
 from stages.lib.tasks.draws import draw_target, draw_task, nearest
+from stages.lib.tasks.methods import Method, load_method
 from stages.lib.tasks.pool import Case, draw_examples, from_verdicts, frozen, seeds, texts_of
 from stages.lib.tasks.prompts import (
     answer_schema,
@@ -22,6 +23,7 @@ from stages.lib.tasks.slices import estimate_tokens, read_round, take_slice
 __all__ = [
     "Assignment",
     "Case",
+    "Method",
     "Row",
     "Rule",
     "Task",
@@ -38,6 +40,7 @@ __all__ = [
     "judge_schema",
     "load",
     "load_all",
+    "load_method",
     "nearest",
     "objection",
     "read_round",

@@ -63,7 +63,9 @@ def objection(
     from stages.lib.tasks.pool import texts_of
     from stages.lib.tasks.prompts import fill
 
-    keys = {**fill(task, function["code"], written), "language": function["language"]}
+    given = {"language": function["language"], **function.get("given", {})}
+    filled = fill(task, function["code"], written, given)
+    keys = {**filled, "language": function["language"]}
     row = Row.of(task, {**keys, "target_language": target_language}, texts_of(examples))
     return next((fault for _, fault in run(task.reask_on, row) if fault), "")
 
