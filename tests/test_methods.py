@@ -163,7 +163,7 @@ def test_of_a_history_only_single_functions_repaired_under_a_good_message_are_ke
         "not one changed function",  # the contents are looked at last, for those whose messages will do
     ]
     edits, _ = read(history, ["repair", "edit"])
-    assert [change.message for change in edits][0] == "Make size count every item again"
+    assert next(change.message for change in edits) == "Make size count every item again"
 
 
 @pytest.mark.parametrize(

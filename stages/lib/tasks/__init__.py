@@ -5,7 +5,7 @@ One YAML file a task in this folder, Jinja templates beside them; docs/tasks.md 
 
 from stages.lib.tasks.assignment import Assignment
 from stages.lib.tasks.catalog import Rule, Task, load, load_all
-from stages.lib.tasks.checks import Row, objection, run
+from stages.lib.tasks.checks import Row, named_language, objection, run
 from stages.lib.tasks.draws import draw_target, draw_task, nearest
 from stages.lib.tasks.methods import Method, load_method
 from stages.lib.tasks.pool import Case, draw_examples, from_verdicts, frozen, seeds, texts_of
@@ -15,6 +15,8 @@ from stages.lib.tasks.prompts import (
     generation_messages,
     judge_messages,
     judge_schema,
+    ruling_messages,
+    ruling_schema,
     summary,
     templates_hash,
 )
@@ -41,9 +43,12 @@ __all__ = [
     "load",
     "load_all",
     "load_method",
+    "named_language",
     "nearest",
     "objection",
     "read_round",
+    "ruling_messages",
+    "ruling_schema",
     "run",
     "seeds",
     "summary",

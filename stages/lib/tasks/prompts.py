@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from stages.lib.errors import BadInput
-from stages.lib.tasks.catalog import FOLDER, Task
+from stages.lib.tasks.catalog import FOLDER, Rule, Task
 from stages.lib.tasks.pool import Case
 
 SUMMARY = 200  # characters of documentation in a prompt
@@ -101,10 +101,23 @@ def judge_messages(task: Task, row: dict[str, Any], examples: int) -> list[dict[
 
 
 def judge_schema(task: Task) -> dict[str, Any]:
+    """The JSON schema of a judgement of an instance of `task`."""
+    return ruling_schema(task.judge)
+
+
+def ruling_messages(rules: Sequence[Rule], row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A judge's prompt for an instance of no task, by `rules`, without examples."""
+    return [
+        {"role": "system", "content": render("judge_system.j2")},
+        {"role": "user", "content": _ruled_on(rules, row)},
+    ]
+
+
+def ruling_schema(rules: Sequence[Rule]) -> dict[str, Any]:
     """The JSON schema of a judgement: for each rule, then overall, a reason and pass or fail."""
     reason = {"type": "string", "minLength": 10, "maxLength": 70}
     ruling = _object({"reason": reason, "verdict": {"type": "string", "enum": ["pass", "fail"]}})
-    return _object(dict.fromkeys([*(rule.rule for rule in task.judge), "overall"], ruling))
+    return _object(dict.fromkeys([*(rule.rule for rule in rules), "overall"], ruling))
 
 
 def templates_hash() -> str:
@@ -141,8 +154,12 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _instance(task: Task, row: dict[str, Any]) -> str:
+    return _ruled_on(task.judge, row)
+
+
+def _ruled_on(rules: Sequence[Rule], row: Mapping[str, Any]) -> str:
     keys = ("instruction", "information", "solution")
-    return render("judge_user.j2", rules=task.judge, **{key: row[key] for key in keys})
+    return render("judge_user.j2", rules=rules, **{key: row[key] for key in keys})
 
 
 def _question(task: Task, code: str, docstring: str, language: str, target_language: str) -> str:

@@ -5,10 +5,11 @@ own. docs/tasks.md says how to add one.
 """
 
 from stages.lib.tasks.methods.definition import Method, load_method
-from stages.lib.tasks.methods.evolutions import Evolution, draw_evolution, load_evolutions
+from stages.lib.tasks.methods.evolutions import EVOLUTIONS, Evolution, draw_evolution, load_evolutions
 from stages.lib.tasks.methods.material import Commits, Rows, freeze, gather
 
 __all__ = [
+    "EVOLUTIONS",
     "Commits",
     "Evolution",
     "Method",

@@ -9,7 +9,7 @@ from stages.lib import params
 from stages.lib.errors import BadInput
 from stages.lib.tasks.draws import draw_share
 
-FILE = Path(__file__).parent / "evol-instruct/evolutions.yaml"
+EVOLUTIONS = Path(__file__).parent / "evol-instruct/evolutions.yaml"
 
 
 class Evolution(params.Section):
@@ -20,7 +20,7 @@ class Evolution(params.Section):
 
 
 @cache
-def load_evolutions(file: Path = FILE) -> dict[str, Evolution]:
+def load_evolutions(file: Path = EVOLUTIONS) -> dict[str, Evolution]:
     """Every evolution by name. Raises `BadInput`, naming file and key."""
     try:
         return {name: Evolution.model_validate(value) for name, value in params.read(file).items()}

@@ -1,0 +1,50 @@
+"""The benchmark by which rounds of evolution are chosen: never the problems that are reported."""
+
+from pydantic import Field, ValidationError
+
+from stages.lib import params
+from stages.lib.benchmarks.catalog import Benchmark, Problem, known
+from stages.lib.errors import BadInput
+
+# Benchmarks that ask the same problems: HumanEvalPack's are HumanEval's, in other tasks and languages.
+_SAME = {"humanevalfix": "humaneval", "humanevalexplain": "humaneval"}
+
+
+class Validation(params.Section):
+    """`problems` problems of a benchmark after its first `skip`."""
+
+    benchmark: str
+    skip: int = Field(ge=0)
+    problems: int = Field(ge=1)
+
+    def take(self, benchmark: Benchmark) -> list[Problem]:
+        """The problems. Raises `BadInput` if there are fewer."""
+        return benchmark.first(self.skip + self.problems)[self.skip :]
+
+
+def read() -> Validation:
+    """`evolve.validation` of params.yaml.
+
+    Raises `BadInput` for keys that are not right, a benchmark that there is not, and problems that `sample` reports:
+    a model that was chosen by them would be reported by what it was chosen for.
+    """
+    values = params.read()
+    try:
+        chosen = Validation.model_validate(values["evolve"]["validation"])
+        reported, count = str(values["sample"]["benchmark"]), int(values["sample"]["problems"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise BadInput(f"{params.FILE}: evolve.validation: {error}") from None
+    if chosen.benchmark not in known():
+        raise BadInput(f"evolve.validation: no benchmark {chosen.benchmark!r}; there are {', '.join(known())}")
+    if _family(chosen.benchmark) == _family(reported) and chosen.skip < count:
+        raise BadInput(
+            f"evolve.validation is {chosen.benchmark} from problem {chosen.skip + 1} on, but sample reports the first "
+            f"{count} problems of {reported}: rounds must not be chosen by what is reported; raise skip to {count}, "
+            "lower sample.problems, or name another benchmark (mbpp)"
+        )
+    return chosen
+
+
+def _family(name: str) -> str:
+    stem = name.partition("-")[0]
+    return _SAME.get(stem, stem)

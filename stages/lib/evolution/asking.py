@@ -1,0 +1,55 @@
+"""The three questions of a round: evolve an instruction, answer it, judge the two."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.lib import artifacts, cards, tasks, teacher
+from stages.lib.corpus import functions
+from stages.lib.evolution.rows import Row, question
+from stages.lib.tasks import methods
+
+FOLDER = Path(__file__).parent
+# Lengths in characters, for weak models alone (teacher.schema_limits).
+EVOLVED = {"instruction": {"type": "string", "minLength": 30, "maxLength": 450}}
+ANSWERED = {"output": {"type": "string", "minLength": 10, "maxLength": 400}}
+
+
+def evolve(row: Row, number: int, evolution: str) -> teacher.Ask:
+    """The ask that makes the instruction of `row` harder, in the words of WizardCoder's template."""
+    method = methods.load_evolutions()[evolution].ask
+    text = cards.render(FOLDER / "evolve.j2", {"method": method, "question": question(row)})
+    return teacher.Ask(artifacts.digest([row["id"], number]), _said(text), _schema(EVOLVED))
+
+
+def answer(row: Row, language: str) -> teacher.Ask:
+    """The ask that answers an evolved row, in code where `language` is not ""."""
+    facts = {"question": question(row), "code": bool(language), "language": language}
+    return teacher.Ask(row["id"], _said(cards.render(FOLDER / "answer.j2", facts)), _schema(ANSWERED))
+
+
+def judge(row: Row, rules: Sequence[tasks.Rule]) -> teacher.Ask:
+    """The ask that rules on an answered row."""
+    shown = {"instruction": row["instruction"], "information": row["input"], "solution": row["output"]}
+    return teacher.Ask(row["id"], tasks.ruling_messages(rules, shown), tasks.ruling_schema(rules))
+
+
+def code_language(row: Row) -> str:
+    """The language that answers to evolutions of `row` must parse in: that of its own answer, where that is code."""
+    language = row["language"]
+    return language if language and functions.parses(row["output"], language) else ""
+
+
+def templates_hash() -> str:
+    """The sha256, hex, over the templates and the evolutions."""
+    files = [FOLDER / "evolve.j2", FOLDER / "answer.j2", methods.EVOLUTIONS]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _said(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text.strip()}]
+
+
+def _schema(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
