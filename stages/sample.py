@@ -1,7 +1,8 @@
-"""sample@base, sample@tuned: a model answers a benchmark's problems, before and after tuning.
+"""sample@base, sample@tuned, sample@evolved-ROUND: a model answers a benchmark's problems, before and after tuning.
 
 Reads   sample@base   the model named in params.yaml (sample.model), and the benchmark's pinned problems
         sample@tuned  models/tuned in its place
+        sample@evolved-ROUND  models/evolved/ROUND; its problems are those of evolve.validation, never the reported ones
 Writes  data/completions/KEY/completions.parquet  a row per problem and sample: prompt and answer, as written
         metrics/sample-KEY.json                   which problems, completions, tokens, how many were cut
 
@@ -16,7 +17,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, decoding, models, params, records
-from stages.lib.benchmarks import asking, catalog
+from stages.lib.benchmarks import asking, catalog, completions, validation
 from stages.lib.errors import BadInput
 
 
@@ -42,12 +43,14 @@ log = logging.getLogger("tidemill.sample")
 
 
 def main(key: str = "") -> None:
-    knobs = read_params(key)
-    benchmark = catalog.load(knobs.benchmark, Path(knobs.data))
-    problems = benchmark.first(knobs.problems)
-    tuned = [artifacts.open("models/tuned")] if key == "tuned" else []
+    knobs = read_params()
+    place = completions.of(key)
+    chosen = validation.read() if place.chooses else validation.first(knobs.benchmark, knobs.problems)
+    benchmark = catalog.load(chosen.benchmark, Path(knobs.data))
+    problems = chosen.take(benchmark)
+    tuned = [artifacts.open(place.model)] if place.model else []
     weights = {} if tuned else {"model_sha256": models.fingerprint(knobs.model)}
-    made_with = {**knobs.result, **weights, "benchmark_sha256": benchmark.sha256}
+    made_with = {**knobs.result, **chosen.recorded, **weights, "benchmark_sha256": benchmark.sha256}
     model, tokenizer = load(knobs, tuned)
     saves = checkpoint.folder(f"sample@{key}", tuned, made_with, knobs.seed)
     said = describe(model, tokenizer, benchmark, problems, knobs, saves)
@@ -57,7 +60,7 @@ def main(key: str = "") -> None:
     }
     rows = answer(model, tokenizer, prompts, benchmark.forms[knobs.prompt].stop, knobs, saves)
     with artifacts.create(
-        f"data/completions/{key}", stage=f"sample@{key}", inputs=tuned, params=made_with, seed=knobs.seed
+        place.completions, stage=f"sample@{key}", inputs=tuned, params=made_with, seed=knobs.seed
     ) as out:
         records.write(out / "completions.parquet", rows, records.COMPLETION)
         artifacts.write_metrics(
@@ -95,9 +98,7 @@ def describe(
     }
 
 
-def read_params(key: str) -> Params:
-    if key not in ("base", "tuned"):
-        raise BadInput(f"sample@{key}: there are sample@base and sample@tuned")
+def read_params() -> Params:
     knobs = params.load("sample", Params)
     if knobs.samples > 1 and knobs.temperature == 0:
         raise BadInput(

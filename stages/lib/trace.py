@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> int:
     console = Console(soft_wrap=True, highlight=False)
     try:
         if len(arguments) != 1:
-            raise BadInput("name one row: make trace ID=…; ids are in data/dataset/train.jsonl")
+            raise BadInput(
+                "name one row: make trace ID=…; ids are in data/dataset/train.jsonl, or data/evolved/ROUND/train.jsonl"
+            )
         for title, row in chain(arguments[0]):
             console.print(f"\n[bold]{escape(title)}[/bold]")
             for key, value in row.items():
@@ -45,6 +47,7 @@ def chain(row_id: str) -> list[tuple[str, Row]]:
     artifact on the way is not what was sealed.
     """
     links: list[tuple[str, Row]] = []
+    row_id = _evolved(row_id, links)
     instance = _first("data/dataset", ["train.parquet", "validation.parquet"], "id", row_id, links)
     verdict = _first("data/verdicts/*", ["verdicts.parquet"], "id", row_id, links)
     if verdict:
@@ -61,6 +64,20 @@ def chain(row_id: str) -> list[tuple[str, Row]]:
     if not links:
         raise BadInput(f"no row of this workspace has the id {row_id!r}; `dvc pull` may bring more")
     return links
+
+
+def _evolved(row_id: str, links: list[tuple[str, Row]]) -> str:
+    """The id of the seed that an evolved row descends from, its parents on the way; of any other row its own id."""
+    files = ["train.parquet", "validation.parquet", "eliminated.parquet"]
+    while row := _first("data/evolved/*", files, "id", row_id, links):
+        row_id = row["id"]
+        if not row["parent"]:
+            break
+        _first("data/evolved/*", ["exchanges.parquet"], "request", row["evolve_request"], links)
+        _first("data/evolved/*", ["answers/exchanges.parquet"], "request", row["request"], links)
+        _first("data/evolved/*", ["judge/exchanges.parquet"], "request", row["judge_request"], links)
+        row_id = row["parent"]
+    return row_id
 
 
 def _first(pattern: str, files: list[str], column: str, key: str, links: list[tuple[str, Row]]) -> Row | None:

@@ -1,5 +1,7 @@
 """The benchmark by which rounds of evolution are chosen: never the problems that are reported."""
 
+from typing import Any
+
 from pydantic import Field, ValidationError
 
 from stages.lib import params
@@ -20,6 +22,16 @@ class Validation(params.Section):
     def take(self, benchmark: Benchmark) -> list[Problem]:
         """The problems. Raises `BadInput` if there are fewer."""
         return benchmark.first(self.skip + self.problems)[self.skip :]
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What an artifact says of it; a skip of none goes without saying."""
+        return {key: value for key, value in self.result.items() if key != "skip" or value}
+
+
+def first(benchmark: str, problems: int) -> Validation:
+    """The first `problems` problems."""
+    return Validation(benchmark=benchmark, skip=0, problems=problems)
 
 
 def read() -> Validation:

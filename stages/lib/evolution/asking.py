@@ -35,6 +35,22 @@ def judge(row: Row, rules: Sequence[tasks.Rule]) -> teacher.Ask:
     return teacher.Ask(row["id"], tasks.ruling_messages(rules, shown), tasks.ruling_schema(rules))
 
 
+def ruled(rows: list[Row], answers: list[Any]) -> tuple[list[Row], list[Row]]:
+    """The rows that the judge passes, and those that it does not, or could not rule on, with rule and reason."""
+    kept, failed = [], []
+    for row, said in zip(rows, answers, strict=True):
+        if said is None:
+            failed.append({**row, "rule": "overall", "reason": "the judge gave no usable answer"})
+            continue
+        judged = {**row, "judge_request": said.request}
+        broken = next(((name, one["reason"]) for name, one in said.value.items() if one["verdict"] != "pass"), None)
+        if broken:
+            failed.append({**judged, "rule": broken[0], "reason": broken[1]})
+        else:
+            kept.append(judged)
+    return kept, failed
+
+
 def code_language(row: Row) -> str:
     """The language that answers to evolutions of `row` must parse in: that of its own answer, where that is code."""
     language = row["language"]
