@@ -116,18 +116,17 @@ def ask_all(frontier: list[Row], number: int, knobs: Params, out: Path) -> tuple
     """The evolutions that stood every rule, those that failed with rule and reason, and what it took."""
     label, held = f"evolve@{number}", elimination.load()
     drawn = [methods.draw_evolution(artifacts.digest([row["id"], number]), knobs.seed) for row in frontier]
-    with teacher.connect(knobs.teacher, label=label, seed=knobs.seed) as model:
-        asks = [asking.evolve(row, number, way) for row, way in zip(frontier, drawn, strict=True)]
-        answers, spent = ask(model, asks, out, knobs)
-        pairs = []
-        for parent, way, found in zip(frontier, drawn, answers, strict=True):
-            if found is not None:
-                text, by = found.value["instruction"].strip(), (found.request, knobs.teacher.model)
-                pairs.append((parent, rows.child(parent, way, number, text, *by, asking.templates_hash())))
-        pairs, failed = eliminate(pairs, held.instruction)
-        log.info("%d of %d instructions stand, and are answered", len(pairs), len(frontier))
-        asks = [asking.answer(row, asking.code_language(parent)) for parent, row in pairs]
-        answers, spent["answers"] = ask(model, asks, out / "answers", knobs)
+    asks = [asking.evolve(row, number, way) for row, way in zip(frontier, drawn, strict=True)]
+    answers, spent = ask(knobs.teacher, label, asks, out, knobs)
+    pairs = []
+    for parent, way, found in zip(frontier, drawn, answers, strict=True):
+        if found is not None:
+            text, by = found.value["instruction"].strip(), (found.request, knobs.teacher.model)
+            pairs.append((parent, rows.child(parent, way, number, text, *by, asking.templates_hash())))
+    pairs, failed = eliminate(pairs, held.instruction)
+    log.info("%d of %d instructions stand, and are answered", len(pairs), len(frontier))
+    asks = [asking.answer(row, asking.code_language(parent)) for parent, row in pairs]
+    answers, spent["answers"] = ask(knobs.teacher, label, asks, out / "answers", knobs)
     answered = [
         (parent, {**row, "output": found.value["output"].strip("\n"), "request": found.request})
         for (parent, row), found in zip(pairs, answers, strict=True)
@@ -136,19 +135,21 @@ def ask_all(frontier: list[Row], number: int, knobs: Params, out: Path) -> tuple
     answered, more = eliminate(answered, held.answer)
     grown, failed = [row for _, row in answered], failed + more
     if knobs.judge is not None:
-        with teacher.connect(knobs.judge, label=label, seed=knobs.seed) as model:
-            said, spent["judge"] = ask(model, [asking.judge(row, held.judge) for row in grown], out / "judge", knobs)
+        asks = [asking.judge(row, held.judge) for row in grown]
+        said, spent["judge"] = ask(knobs.judge, label, asks, out / "judge", knobs)
         grown, more = asking.ruled(grown, said)
         failed += more
     return grown, failed, spent
 
 
-def ask(model: teacher.Teacher, asks: list[teacher.Ask], folder: Path, knobs: Params) -> tuple[list[Any], Row]:
+def ask(
+    settings: Settings, label: str, asks: list[teacher.Ask], folder: Path, knobs: Params
+) -> tuple[list[Any], dict[str, Any]]:
     """An answer for each ask, None for a dead letter; and what they took. Exchanges and dead letters go to `folder`."""
     folder.mkdir(exist_ok=True)
     found: list[Any] = []
-    with model.ledger(folder) as ledger:
-        for answer in model.answers(iter(asks), total=len(asks)):
+    with teacher.connect(settings, label=label, seed=knobs.seed) as model, model.ledger(folder) as ledger:
+        for answer in model.answers(asks, total=len(asks)):
             ledger.add(answer)
             found.append(answer if answer.value is not None else None)
     ledger.check(knobs.max_dead_share)
