@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from stages.lib import artifacts, dataset, params, records, teacher
+from stages.lib import artifacts, dataset, params, records, tasks, teacher
 from stages.lib.benchmarks import validation
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Decontaminator, load_benchmarks
@@ -42,6 +42,7 @@ class Params(settings.Rounds):
     rows: int | None = Field(ge=1)
     seed: int = Field(ge=0)
     validation_share: float = Field(ge=0, lt=1)
+    examples: int = Field(ge=0)
     max_dead_share: float = Field(ge=0, le=1)
     near_duplicates: rules.NearDuplicates
     contamination: rules.Contamination
@@ -116,23 +117,24 @@ def ask_all(frontier: list[Row], number: int, knobs: Params, out: Path) -> tuple
     """The evolutions that stood every rule, those that failed with rule and reason, and what it took."""
     label, held = f"evolve@{number}", elimination.load()
     drawn = [methods.draw_evolution(artifacts.digest([row["id"], number]), knobs.seed) for row in frontier]
-    asks = [asking.evolve(row, number, way) for row, way in zip(frontier, drawn, strict=True)]
+    shown = asking.examples(knobs.examples)
+    asks = [asking.evolve(row, number, way, shown) for row, way in zip(frontier, drawn, strict=True)]
     answers, spent = ask(knobs.teacher, label, asks, out, knobs)
     pairs = []
     for parent, way, found in zip(frontier, drawn, answers, strict=True):
         if found is not None:
             text, by = found.value["instruction"].strip(), (found.request, knobs.teacher.model)
             pairs.append((parent, rows.child(parent, way, number, text, *by, asking.templates_hash())))
-    pairs, failed = eliminate(pairs, held.instruction)
+    pairs, failed = eliminate(pairs, held.instruction, shown)
     log.info("%d of %d instructions stand, and are answered", len(pairs), len(frontier))
-    asks = [asking.answer(row, asking.code_language(parent)) for parent, row in pairs]
+    asks = [asking.answer(row, asking.code_language(parent), shown) for parent, row in pairs]
     answers, spent["answers"] = ask(knobs.teacher, label, asks, out / "answers", knobs)
     answered = [
         (parent, {**row, "output": found.value["output"].strip("\n"), "request": found.request})
         for (parent, row), found in zip(pairs, answers, strict=True)
         if found is not None
     ]
-    answered, more = eliminate(answered, held.answer)
+    answered, more = eliminate(answered, held.answer, shown)
     grown, failed = [row for _, row in answered], failed + more
     if knobs.judge is not None:
         asks = [asking.judge(row, held.judge) for row in grown]
@@ -157,13 +159,14 @@ def ask(
 
 
 def eliminate(
-    pairs: list[tuple[Row, Row]], held: elimination.OfInstruction | elimination.OfAnswer
+    pairs: list[tuple[Row, Row]], held: elimination.OfInstruction | elimination.OfAnswer, shown: list[tasks.Case]
 ) -> tuple[list[tuple[Row, Row]], list[Row]]:
     """The pairs of parent and evolution that stand the rules, and the evolutions that do not, with rule and reason."""
     kept, failed = [], []
     for parent, row in pairs:
         texts = rows.question(parent), rows.question(row), row["output"], asking.code_language(parent)
-        fault = elimination.find_fault(held, elimination.Evolution(*texts))
+        examples = tuple(case.answer["instruction"] for case in shown)
+        fault = elimination.find_fault(held, elimination.Evolution(*texts, examples))
         if fault:
             failed.append({**row, "rule": fault[0], "reason": fault[1]})
         else:

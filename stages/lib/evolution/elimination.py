@@ -23,12 +23,14 @@ _TAGS = {"py": "Python", "js": "JavaScript", "cpp": "C++", "csharp": "C#", "cs":
 
 @dataclass(frozen=True)
 class Evolution:
-    """A row's question before and after, and the answer; `language` is "" where the answer need not be code."""
+    """A row's question before and after, and the answer; `language` is "" where the answer need not be code, `shown`
+    are the evolved questions that the prompt showed as examples."""
 
     parent: str
     question: str
     answer: str = ""
     language: str = ""
+    shown: tuple[str, ...] = ()
 
 
 class Fragment(params.Section):
@@ -49,6 +51,16 @@ class CopiedPrompt(params.Section):
     def fault(self, one: Evolution) -> str:
         found = (phrase for phrase in self.phrases if phrase in one.question.lower())
         return next((repr(phrase) for phrase in found if phrase not in one.parent.lower()), "")
+
+
+class CopiedExample(params.Section):
+    """An example of the prompt once more."""
+
+    most_overlap: float = Field(gt=0, le=1)
+
+    def fault(self, one: Evolution) -> str:
+        share = max((_overlap(one.question, text) for text in one.shown), default=0.0)
+        return f"{share:.0%} of the words are an example's" if share > self.most_overlap else ""
 
 
 class NoGain(params.Section):
@@ -144,6 +156,7 @@ class OfInstruction(params.Section):
 
     fragment: Fragment
     copied_prompt: CopiedPrompt
+    copied_example: CopiedExample
     no_gain: NoGain
     loop: Loop
     too_long: TooLong
