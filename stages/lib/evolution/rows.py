@@ -64,14 +64,15 @@ def draw(rows: list[Row], count: int | None, seed: int) -> list[Row]:
 
 
 def child(parent: Row, evolution: str, number: int, instruction: str, request: str, model: str, made_by: str) -> Row:
-    """What `parent` has become in round `number`, not answered yet. It keeps the lineage of its root."""
+    """What `parent` has become in round `number`, not answered yet. It keeps the lineage of its root, and the input
+    of `parent` where the new instruction does not hold that."""
     identity = {"parent": parent["id"], "evolution": evolution, "round": number, "model": model, "made_by": made_by}
     return {
         **parent,
         "id": artifacts.digest(identity),
         "language": parent["language"] or tasks.named_language(instruction),
         "instruction": instruction,
-        "input": "",
+        "input": "" if _holds(instruction, parent["input"]) else parent["input"],
         "output": "",
         "request": "",
         "judge_request": "",
@@ -83,7 +84,7 @@ def child(parent: Row, evolution: str, number: int, instruction: str, request: s
 
 
 def question(row: Row) -> str:
-    """Instruction and input as one text: WizardCoder's prompts have no input of their own."""
+    """Instruction and input as one text: the prompt that WizardCoder evolves has no input of its own."""
     return f"{row['instruction']}\n\n{row['input']}" if row["input"].strip() else str(row["instruction"])
 
 
@@ -93,6 +94,12 @@ def split(rows: list[Row], validation_share: float) -> dict[str, list[Row]]:
     for row in rows:
         parts[dataset.split(row["root"], validation_share)].append(row)
     return parts
+
+
+def _holds(instruction: str, given: str) -> bool:
+    """Whether an evolved instruction has taken in its parent's input, or half of its words."""
+    words = set(given.split())
+    return len(words & set(instruction.split())) * 2 >= len(words)
 
 
 def _check(row: Any, where: str) -> None:
