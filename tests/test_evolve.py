@@ -19,7 +19,7 @@ from test_independence import covers, files_imported_by
 from stages.lib import artifacts, records, trace
 from stages.lib.benchmarks import validation
 from stages.lib.errors import BadInput
-from stages.lib.evolution import elimination, rounds, rows
+from stages.lib.evolution import drive, elimination, rounds, rows, settings
 from stages.lib.evolution.elimination import Evolution
 
 PARENT = "Write a Python function that returns the sum of a list of numbers."
@@ -320,23 +320,34 @@ def test_the_side_pipeline_knows_every_module_that_a_stage_imports(stage: str) -
     assert not [str(dep) for dep in named if not any(covers(dep, file) for file in files)]
 
 
-def test_the_side_pipeline_is_out_of_the_way_until_it_has_run() -> None:
-    from dvc.repo import Repo
-
-    assert YAML(typ="safe").load(REPOSITORY / "pipelines/evolve/rounds.yaml")["rounds"] == {}
-    with Repo(str(REPOSITORY)) as repo:
-        assert not [stage.addressing for stage in repo.index.stages if "evolve" in stage.addressing]
-
-
 def write_repository(workspace: Workspace) -> None:
     """A DVC repository of its own with the code, the side pipeline, and no pipeline that makes data/dataset."""
     for name in ("stages", "pipelines", "containers"):
-        ignore = shutil.ignore_patterns("__pycache__")
+        ignore = shutil.ignore_patterns("__pycache__", "dvc.lock")
         shutil.copytree(REPOSITORY / name, workspace.path / name, ignore=ignore)
+    (workspace.path / "pipelines/evolve/rounds.yaml").write_text("# A comment.\nrounds: {}\nmodels: {}\nbest: []\n")
     (workspace.path / ".venv").symlink_to(Path(sys.prefix))
     subprocess.run(["git", "init", "--quiet"], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "config", "core.analytics", "false"], check=True)
+
+
+def test_rounds_that_nobody_has_run_are_not_in_dvcs_index(workspace: Workspace) -> None:
+    """`dvc pull` would fail for each of their outputs."""
+    from dvc.repo import Repo
+
+    write_repository(workspace)
+    with Repo() as repo:
+        assert not repo.index.stages
+    drive.write_rounds(settings.read(), 1, over=True)
+    with Repo() as repo:
+        stages = {stage.name: stage for stage in repo.index.stages}
+    every = [f"{stage}@evolved-{number}" for stage in ("train", "sample", "score") for number in (0, 1)]
+    assert sorted(stages) == sorted(["evolve@0", "evolve@1", "choose@best", *every])
+    table = YAML(typ="safe").load(REPOSITORY / "containers/stages.yaml")
+    for stage in stages.values():
+        kinds = table[stage.cmd.split()[1].partition("@")[0]]["image"].split(" or ")
+        assert [dep.params for dep in stage.deps if "images.lock" in dep.fs_path] == [kinds], stage.name
 
 
 def evolve(workspace: Workspace) -> "subprocess.CompletedProcess[str]":
