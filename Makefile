@@ -48,6 +48,9 @@ remote: $(READY) ## where `dvc push` and pods put artifacts: make remote URL=s3:
 trace: $(READY) ## print a row's whole chain, back to the raw function: make trace ID=…
 	@$(BIN)/python -m stages.lib.trace $(ID)
 
+evolve: $(READY) ## Code Evol-Instruct on the dataset, in rounds, until pass@1 on evolve.validation falls
+	@$(BIN)/python -m stages.lib.evolution.drive
+
 report: $(READY) ## make the report alone, of what is there
 	@$(BIN)/dvc repro --single-item report
 	@cat report/summary.txt
@@ -128,5 +131,5 @@ lock: ## resolve locks/*.in anew
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify forget remote trace report score show-example plan journal journal-share serve gguf profile soak
+.PHONY: help run setup test lint verify forget remote trace evolve report score show-example plan journal journal-share serve gguf profile soak
 .PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop lock clean

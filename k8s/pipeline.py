@@ -38,7 +38,7 @@ def load() -> dict[str, Stage]:
     from dvc.repo import Repo
 
     with Repo() as repo:
-        entries = {stage.name: stage for stage in repo.index.stages if stage.is_data_source is False or stage.cmd}
+        entries = {stage.name: stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"}
         makers = {out.fs_path: (name, out) for name, stage in entries.items() for out in stage.outs}
         found = {name: _stage(repo, stage, makers) for name, stage in entries.items()}
     ordered: dict[str, Stage] = {}

@@ -44,7 +44,8 @@ def main() -> None:
     folder = knobs.contamination.folder
     benchmarks, unchecked = load_benchmarks(Path(folder) if folder else None)
 
-    passed = join([row for rows in judged for row in rows if row["passed"]], corpus)
+    sources = dataset.read_sources(corpus, candidates)
+    passed = [dataset.instance(row, sources[row["function_id"]]) for rows in judged for row in rows if row["passed"]]
     kept, dropped = rules.apply(plan(knobs, benchmarks), passed)
     check(kept, judged, passed)
     parts = {name: [row for row in kept if dataset.split(row["id"], knobs.validation_share) == name] for name in SPLITS}
@@ -60,13 +61,6 @@ def main() -> None:
         rounds = describe_rounds(knobs.rounds, candidates, verdicts, judged)
         (out / "README.md").write_text(dataset.card(facts | {"rounds": rounds, "sources": list_sources(kept)}))
         artifacts.write_metrics("assemble", facts)
-
-
-def join(passed: list[rules.Row], corpus: artifacts.Artifact) -> list[rules.Row]:
-    """The dataset rows of the verdicts in `passed`, each with its function's source, path and licence."""
-    table = records.read(corpus.file("corpus.parquet"), records.FUNCTION)
-    functions = {row["id"]: row for row in table.to_pylist()}
-    return [dataset.instance(row, functions[row["function_id"]]) for row in passed]
 
 
 def plan(knobs: Params, benchmarks: list[Benchmark]) -> dict[str, rules.Rule]:

@@ -1,8 +1,10 @@
 """generate: a teacher model turns raw functions into instruction instances, one task a row.
 
 Reads   data/coreset, data/corpus; for round 2 and later data/verdicts/ROUND-1, whose good and bad cases
-        become the examples of the prompts (round 1 takes the seed examples of stages/lib/tasks)
+        become the examples of the prompts (round 1 takes the seed examples of stages/lib/tasks); a git history
+        where generate.method is commit
 Writes  data/candidates/ROUND/candidates.parquet    task_name, instruction, information, solution and lineage
+        data/candidates/ROUND/sources.parquet       where rows are not made from functions: what they are made from
         data/candidates/ROUND/pool.jsonl            the round's example pool, frozen
         data/candidates/ROUND/exchanges.parquet     every request and response that was used
         data/candidates/ROUND/dead_letters.jsonl    rows that got no usable answer, with every attempt
@@ -12,7 +14,8 @@ Writes  data/candidates/ROUND/candidates.parquet    task_name, instruction, info
 
     stages/run generate@1
 
-Round R takes the R-th slice of the coreset's functions that fit the prompt. A row's task, target
+generate.method says what a row is made from and how: a folder of stages/lib/tasks/methods each. By default
+round R takes the R-th slice of the coreset's functions that fit the prompt. A row's task, target
 language, examples and sampling seed are drawn by its function's id alone (docs/tasks.md).
 """
 
@@ -21,13 +24,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from stages.lib import artifacts, params, records, tasks, teacher
 from stages.lib.errors import BadInput
-from stages.lib.tasks import unit_tests
+from stages.lib.tasks import methods, unit_tests
 
 Function = dict[str, Any]  # a row of records.FUNCTION
 
@@ -55,17 +58,12 @@ class Tests(params.Section):
     count: int = Field(ge=unit_tests.LEAST)
 
 
-class Params(params.Section):
+class Params(methods.Rows):
     """The section `generate` of params.yaml."""
 
-    seed: int = Field(ge=0)
-    rounds: int = Field(gt=0)
-    rows_per_round: int = Field(gt=0)
     mix: dict[str, float]
     examples: Examples
     pool: Pool
-    documentation: Literal["required", "shown", "hidden"]
-    max_code_tokens: int = Field(gt=0)
     max_dead_share: float = Field(ge=0, le=1)
     tests: Tests
     teacher: teacher.Settings
@@ -76,6 +74,7 @@ def main(key: str) -> None:
     number = tasks.read_round("generate", key)
     if number > knobs.rounds:
         raise BadInput(f"generate@{number}: params.yaml says generate.rounds: {knobs.rounds}; raise it to {number}")
+    method = tasks.load_method(knobs.method)
     for task in knobs.mix:
         tasks.load(task)
     unit_tests.check_languages(knobs.tests.languages)
@@ -84,17 +83,19 @@ def main(key: str) -> None:
         inputs.append(artifacts.open(f"data/verdicts/{number - 1}"))
     corpus = records.read(inputs[0].file("corpus.parquet"), records.FUNCTION).to_pylist()
     by_id = {row["id"]: row for row in corpus}
-    functions, set_aside = take_slice(list_chosen(inputs[1], by_id), number, knobs)
-    pool, pool_hash = tasks.frozen(list_cases(inputs[2:], by_id), knobs.pool.cases, knobs.pool.max_characters)
-    shown = knobs.examples
-    rows = [
-        tasks.Assignment.draw(function, pool, knobs.seed, knobs.mix, shown.good, shown.bad) for function in functions
-    ]
+    cases = list_cases(inputs[2:], by_id)
+    functions, set_aside = methods.gather(method, list_chosen(inputs[1], by_id), cases, number, knobs)
+    pool, pool_hash = methods.freeze(method, cases, functions, knobs.pool.cases, knobs.pool.max_characters)
+    drawn_by = knobs.seed, knobs.mix, knobs.examples.good, knobs.examples.bad
+    rows = [tasks.Assignment.draw(method, function, pool, *drawn_by) for function in functions]
+    log.info("round %d: %d functions, %d set aside", number, len(functions), len(set_aside))
     with artifacts.create(
         f"data/candidates/{number}", stage=f"generate@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
     ) as out:
         records.write_lines(out / "pool.jsonl", [asdict(case) for case in pool])
         records.write_lines(out / "set_aside.jsonl", set_aside)
+        if method.made_from != "functions":
+            records.write(out / "sources.parquet", functions, records.FUNCTION)
         candidates, spent = ask_all(rows, number, pool_hash, knobs, out)
         records.write(out / "candidates.parquet", candidates, records.CANDIDATE)
         artifacts.write_metrics(f"generate@{number}", describe(candidates, set_aside, pool, pool_hash, knobs, spent))
@@ -106,17 +107,6 @@ def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list
 
     table = pq.read_table(coreset.file("coreset.parquet"), columns=["order", "id"]).sort_by("order")
     return [by_id[chosen] for chosen in table["id"].to_pylist()]
-
-
-def take_slice(chosen: list[Function], number: int, knobs: Params) -> tuple[list[Function], list[dict[str, Any]]]:
-    """The functions of round `number`, and what is set aside on the way to its end."""
-    limits = knobs.rows_per_round, knobs.max_code_tokens, knobs.documentation == "required"
-    taken, set_aside = tasks.take_slice(chosen, number, knobs.rounds, *limits)
-    if not taken:
-        why = f"max_code_tokens = {knobs.max_code_tokens} and documentation = {knobs.documentation}"
-        raise BadInput(f"round {number} has no rows: too few of {len(chosen)} functions fit {why}; raise coreset.k")
-    log.info("round %d: %d functions, %d set aside", number, len(taken), len(set_aside))
-    return taken, set_aside
 
 
 def list_cases(verdicts: list[artifacts.Artifact], by_id: dict[str, Function]) -> list[tasks.Case]:
@@ -136,6 +126,9 @@ def ask_all(
     ):
         candidates = []
         asks = list_asks(rows, knobs.documentation)
+        if rows and not rows[0].method.asks:
+            candidates = [row.candidate({}, "", number, pool_hash, "") for row in rows]
+            rows, asks = [], iter(())
         for row, answer in zip(rows, model.answers(asks, total=len(rows)), strict=True):
             ledger.add(answer)
             if answer.value is not None:

@@ -1,7 +1,8 @@
-"""sample@base, sample@tuned: a model answers a benchmark's problems, before and after tuning.
+"""sample@base, sample@tuned, sample@evolved-ROUND: a model answers a benchmark's problems, before and after tuning.
 
 Reads   sample@base   the model named in params.yaml (sample.model), and the benchmark's pinned problems
         sample@tuned  models/tuned in its place
+        sample@evolved-ROUND  models/evolved/ROUND; its problems are those of evolve.validation, never the reported ones
 Writes  data/completions/KEY/completions.parquet  a row per problem and sample: prompt and answer, as written
         metrics/sample-KEY.json                   which problems, completions, tokens, how many were cut
         with `sample.engine: endpoint` also exchanges.parquet and dead_letters.jsonl, as generate does
@@ -20,7 +21,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, decoding, engines, models, params, records, shards
-from stages.lib.benchmarks import asking, catalog
+from stages.lib.benchmarks import asking, catalog, completions, validation
 from stages.lib.engines import offline, served
 from stages.lib.errors import BadInput
 
@@ -47,11 +48,14 @@ class Params(params.Section):
 
 
 def main(key: str = "") -> None:
-    knobs = read_params(key)
-    benchmark = catalog.load(knobs.benchmark, Path(knobs.data), knobs.data_sha256)
-    problems = benchmark.first(knobs.problems)
-    tuned = [artifacts.open("models/tuned")] if key == "tuned" else []
-    made_with = {**knobs.result, **name_model(knobs, key), "benchmark_sha256": benchmark.sha256}
+    knobs = read_params()
+    place = completions.of(key)
+    chosen = validation.read() if place.chooses else validation.first(knobs.benchmark, knobs.problems)
+    pinned = knobs.data_sha256 if chosen.benchmark == knobs.benchmark else ""
+    benchmark = catalog.load(chosen.benchmark, Path(knobs.data), pinned)
+    problems = chosen.take(benchmark)
+    tuned = [artifacts.open(place.model)] if place.model else []
+    made_with = {**knobs.result, **chosen.recorded, **name_model(knobs, key), "benchmark_sha256": benchmark.sha256}
     saves = checkpoint.folder(f"sample@{key}", tuned, made_with, knobs.seed)
     stop = benchmark.forms[knobs.prompt].stop
     if shards.is_one():
@@ -60,7 +64,7 @@ def main(key: str = "") -> None:
         return
     with (
         artifacts.create(
-            f"data/completions/{key}", stage=f"sample@{key}", inputs=tuned, params=made_with, seed=knobs.seed
+            place.completions, stage=f"sample@{key}", inputs=tuned, params=made_with, seed=knobs.seed
         ) as out,
         start(knobs, key, tuned, saves, out) as engine,
     ):
@@ -82,9 +86,7 @@ def main(key: str = "") -> None:
     checkpoint.discard(saves)
 
 
-def read_params(key: str) -> Params:
-    if key not in ("base", "tuned"):
-        raise BadInput(f"sample@{key}: there are sample@base and sample@tuned")
+def read_params() -> Params:
     knobs = params.load("sample", Params)
     if knobs.samples > 1 and knobs.temperature == 0:
         raise BadInput(

@@ -1,4 +1,4 @@
-"""score@base, score@tuned: every completion is run against its problem's tests, in the sandbox.
+"""score@base, score@tuned, score@evolved-ROUND: every completion is run against its problem's tests, in the sandbox.
 
 Reads   data/completions/KEY
 Writes  data/scores/KEY/scores.parquet  a verdict per problem and sample
@@ -19,6 +19,7 @@ from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, records, sandbox, shards
 from stages.lib.benchmarks import answers, catalog, scoring
+from stages.lib.benchmarks import completions as places
 from stages.lib.errors import BadInput
 
 
@@ -41,10 +42,9 @@ log = logging.getLogger("tidemill.score")
 
 
 def main(key: str = "") -> None:
-    if key not in ("base", "tuned"):
-        raise BadInput(f"score@{key}: there are score@base and score@tuned")
+    place = places.of(key, "score")
     knobs = params.load("score", Params)
-    completions = artifacts.open(f"data/completions/{key}")
+    completions = artifacts.open(place.completions)
     benchmark = catalog.load(completions.params["benchmark"], Path(knobs.data), completions.params["benchmark_sha256"])
     if reason := sandbox.missing(benchmark.language):
         raise BadInput(f"{benchmark.name} is not run: {reason}; install what is missing")
@@ -67,7 +67,7 @@ def main(key: str = "") -> None:
         return
     scores = read_scores(samples, saves)
     with artifacts.create(
-        f"data/scores/{key}", stage=f"score@{key}", inputs=[completions], params=knobs.result, seed=knobs.seed
+        place.scores, stage=f"score@{key}", inputs=[completions], params=knobs.result, seed=knobs.seed
     ) as out:
         records.write(out / "scores.parquet", scores, records.SCORE)
         summary = scoring.summarize(benchmark, [(str(row["task_id"]), str(row["verdict"])) for row in scores], settings)

@@ -1,6 +1,7 @@
 """train: the base model is tuned on the instruction dataset, with TRL's SFTTrainer.
 
 Reads   data/dataset/train.jsonl and validation.jsonl, the base model named in params.yaml (train.model)
+        (train@evolved-ROUND: data/evolved/ROUND instead, and models/evolved/ROUND for models/tuned)
 Writes  models/tuned/adapter or model    LoRA's weights, or all of them, as peft and transformers load them
         models/tuned/model               by train.merge, LoRA's weights merged into the base
         models/tuned/log.jsonl           a line a step: loss, learning rate, gradient norm; validation loss
@@ -9,8 +10,8 @@ Writes  models/tuned/adapter or model    LoRA's weights, or all of them, as peft
         metrics/train.json, plots/train.csv
 
 A row is asked in the paper's prompt; the loss is on the response and its end token only. Progress is saved
-every save_steps: a killed run goes on after the last save, on a CPU to the very same weights. What cannot fit into
-memory is refused before anything is loaded. On several devices one process for each shares every batch.
+every save_steps: a killed run goes on after the last save, on a CPU to the same weights. What cannot fit into memory
+is refused before anything is loaded. On several devices one process for each shares every batch.
 """
 
 import logging
@@ -21,7 +22,7 @@ from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, models, params, prompts, records
 from stages.lib.errors import BadInput
-from stages.lib.training import devices, examples, packing, plan
+from stages.lib.training import devices, examples, packing, place, plan
 from stages.lib.training.examples import Example
 from stages.lib.training.packing import Sequence
 
@@ -69,44 +70,46 @@ class Params(params.Section):
 log = logging.getLogger("tidemill.train")
 
 
-def main() -> None:
-    knobs = params.load("train", Params)
+def main(key: str = "") -> None:
+    where = place.of(key)
+    knobs = params.load("train", Params).model_copy(update=where.changes)
     here = devices.on_this_machine(knobs.processes, models.device(knobs.device))
     if not devices.is_started() and here * devices.machines() > 1:
-        devices.launch("train", here)
+        devices.launch(where.stage, here)
     else:
-        train(knobs, devices.here())
+        train(knobs, devices.here(), where)
 
 
-def train(knobs: Params, world: devices.World) -> None:
+def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     """One process of the run; where there are several, the first one seals what all have made."""
     if not world.leads:
         logging.getLogger("tidemill").setLevel(logging.WARNING)
-    data = artifacts.open("data/dataset")
-    needed = fit_into_memory(knobs, world)
-    tokenizer = models.load_tokenizer(knobs.model)
+    data = artifacts.open(where.dataset)
+    needed, tokenizer = fit_into_memory(knobs, world), models.load_tokenizer(knobs.model)
     rows, too_long = read(data, "train", tokenizer, knobs)
     held_out, _ = read(data, "validation", tokenizer, knobs)
     if not rows:
-        raise BadInput(f"data/dataset: none of its {len(too_long)} training rows has at most {knobs.max_tokens} tokens")
+        raise BadInput(
+            f"{where.dataset}: none of its {len(too_long)} training rows has at most {knobs.max_tokens} tokens"
+        )
     order = packing.in_order(rows, knobs.epochs, knobs.seed, knobs.max_tokens if knobs.packing == "best_fit" else None)
     made_with = {**knobs.result, "model_sha256": models.fingerprint(knobs.model), "devices": world.size}
     if knobs.file:
         made_with["file_sha256"] = artifacts.hash_file(Path(knobs.file))
-    saves = checkpoint.folder("train", [data], made_with, knobs.seed)
+    saves = checkpoint.folder(where.stage, [data], made_with, knobs.seed)
     log.info("%d rows, %d set aside, %d to validate on", len(rows), len(too_long), len(held_out))
     tuned = tune(knobs, tokenizer, order, held_out, saves, needed)
     if not world.leads:
         return
     facts = count(knobs, rows, too_long, held_out, tuned)
-    with artifacts.create("models/tuned", stage="train", inputs=[data], params=made_with, seed=knobs.seed) as out:
+    with artifacts.create(where.model, stage=where.stage, inputs=[data], params=made_with, seed=knobs.seed) as out:
         write(out, tuned, tokenizer, knobs)
         records.write_lines(out / "log.jsonl", tuned.entries)
         aside = [{"id": row.id, "reason": "too long", "tokens": len(row.input_ids)} for row in too_long]
         records.write_lines(out / "set_aside.jsonl", aside)
         (out / "README.md").write_text(card(knobs, data, facts), encoding="utf-8")
-        artifacts.write_metrics("train", facts)
-        artifacts.write_series("train", [entry for entry in tuned.entries if "loss" in entry])
+        artifacts.write_metrics(where.stage, facts)
+        artifacts.write_series(where.stage, [entry for entry in tuned.entries if "loss" in entry])
     checkpoint.discard(saves)
 
 

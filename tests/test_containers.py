@@ -305,7 +305,7 @@ def test_a_stage_has_the_entries_of_its_images_as_parameters() -> None:
     table = YAML(typ="safe").load(REPOSITORY / "containers/stages.yaml")
     with Repo(str(REPOSITORY)) as repo:
         for stage in repo.index.stages:
-            kinds = table[stage.name.partition("@")[0]]["image"].split(" or ")
+            kinds = table[stage.cmd.split()[1].partition("@")[0]]["image"].split(" or ")
             locked = [dep for dep in stage.deps if dep.hash_name == "params" and "images.lock" in dep.fs_path]
             assert [dep.params for dep in locked] == [kinds], stage.name
 

@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> int:
     console = Console(soft_wrap=True, highlight=False)
     try:
         if len(arguments) != 1:
-            raise BadInput("name one row: make trace ID=…; ids are in data/dataset/train.jsonl")
+            raise BadInput(
+                "name one row: make trace ID=…; ids are in data/dataset/train.jsonl, or data/evolved/ROUND/train.jsonl"
+            )
         for title, row in chain(arguments[0]):
             console.print(f"\n[bold]{escape(title)}[/bold]")
             for key, value in row.items():
@@ -45,6 +47,7 @@ def chain(row_id: str) -> list[tuple[str, Row]]:
     artifact on the way is not what was sealed.
     """
     links: list[tuple[str, Row]] = []
+    row_id = _evolved(row_id, links)
     instance = _first("data/dataset", ["train.parquet", "validation.parquet"], "id", row_id, links)
     verdict = _first("data/verdicts/*", ["verdicts.parquet"], "id", row_id, links)
     if verdict:
@@ -54,12 +57,27 @@ def chain(row_id: str) -> list[tuple[str, Row]]:
         _first("data/candidates/*", ["exchanges.parquet"], "request", candidate["request"], links)
     made = instance or verdict or candidate
     function_id = made["function_id"] if made else row_id
+    _first("data/candidates/*", ["sources.parquet"], "id", function_id, links)
     _first("data/coreset", ["coreset.parquet"], "id", function_id, links)
     _first("data/corpus", ["corpus.parquet"], "id", function_id, links)
     _first("data/functions", ["functions.parquet"], "id", function_id, links)
     if not links:
         raise BadInput(f"no row of this workspace has the id {row_id!r}; `dvc pull` may bring more")
     return links
+
+
+def _evolved(row_id: str, links: list[tuple[str, Row]]) -> str:
+    """The id of the seed that an evolved row descends from, its parents on the way; of any other row its own id."""
+    files = ["train.parquet", "validation.parquet", "eliminated.parquet"]
+    while row := _first("data/evolved/*", files, "id", row_id, links):
+        row_id = row["id"]
+        if not row["parent"]:
+            break
+        _first("data/evolved/*", ["exchanges.parquet"], "request", row["evolve_request"], links)
+        _first("data/evolved/*", ["answers/exchanges.parquet"], "request", row["request"], links)
+        _first("data/evolved/*", ["judge/exchanges.parquet"], "request", row["judge_request"], links)
+        row_id = row["parent"]
+    return row_id
 
 
 def _first(pattern: str, files: list[str], column: str, key: str, links: list[tuple[str, Row]]) -> Row | None:
@@ -71,6 +89,8 @@ def _first(pattern: str, files: list[str], column: str, key: str, links: list[tu
             continue
         artifact = artifacts.open(path)
         for file in files:
+            if not (path / file).is_file():
+                continue  # an artifact holds some of its files only where they were asked for
             table = pq.read_table(artifact.file(file))
             rows = _matching(table, column, key, f"{path / file}")
             if rows:

@@ -1,12 +1,14 @@
 """The instruction dataset: its rows, its split, and the card that says how it was made."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from stages.lib import cards
+from stages.lib import artifacts, cards, records
 
 Row = dict[str, Any]
 
+SOURCES = "sources.parquet"  # of data/candidates/ROUND, where the method does not begin with functions
 CARD = Path(__file__).with_name("card.md.j2")
 
 
@@ -29,6 +31,14 @@ def instance(verdict: Row, function: Row) -> Row:
         "license": function["license"],
         "request": verdict["request"],
         "judge_request": verdict["judge_request"],
+    }
+
+
+def read_sources(corpus: artifacts.Artifact, candidates: Iterable[artifacts.Artifact]) -> dict[str, Row]:
+    """What rows were made from, by id: the corpus's functions, and what a method of generation has in their place."""
+    files = [corpus.file("corpus.parquet"), *(one.path / SOURCES for one in candidates)]
+    return {
+        row["id"]: row for file in files if file.is_file() for row in records.read(file, records.FUNCTION).to_pylist()
     }
 
 

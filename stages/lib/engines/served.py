@@ -39,7 +39,11 @@ class Endpoint(params.Section):
     answers_as: str = Field(exclude=True)
 
     def model(self, key: str) -> str:
-        """The served name of "base" or "tuned". Raises `BadInput` where there is none, or no URL."""
+        """The served name of "base" or "tuned". Raises `BadInput` where there is none, no URL, or another key."""
+        if key not in ("base", "tuned"):
+            raise BadInput(
+                f"params.yaml: sample.engine: an endpoint serves base and tuned, not {key}; take another engine"
+            )
         for name, value in (("base_url", self.base_url), (key, getattr(self, key))):
             if not value:
                 raise BadInput(f"params.yaml: sample.endpoint.{name} is empty, and sample.engine is endpoint; name it")

@@ -9,9 +9,10 @@ from typing import Any
 
 from stages.lib.judging import measures
 from stages.lib.report import tables
-from stages.lib.report.run import VERDICTS, Run
+from stages.lib.report.run import CANDIDATES, VERDICTS, Run
 from stages.lib.report.tables import Row
 
+SOURCES = "sources.parquet"
 PLANTS = "audit/plants.parquet"
 PASSED, BY_CHECKS, BY_JUDGE = "passed", "failed the checks", "failed the judge"
 
@@ -145,10 +146,20 @@ def choose(verdicts: Sequence[Row], most: int) -> list[Row]:
     return [row for key in sorted(groups) for row in groups[key] if row["id"] in chosen]
 
 
+def made_from(run: Run, ids: list[str]) -> dict[str, Row]:
+    """The functions with these ids, by id, and what a method of generation has in their place."""
+    found = tables.with_ids(run["data/corpus"], "corpus.parquet", ids)
+    for key in run.rounds:
+        artifact = run[CANDIDATES + key]
+        if (artifact.path / SOURCES).is_file():
+            found |= tables.with_ids(artifact, SOURCES, ids)
+    return found
+
+
 def to_read(run: Run, most: int) -> list[Row]:
     """The chosen rows with the function of each and the place in the dataset that it found."""
     chosen = choose(run.verdicts, most)
-    functions = tables.with_ids(run["data/corpus"], "corpus.parquet", [row["function_id"] for row in chosen])
+    functions = made_from(run, [row["function_id"] for row in chosen])
     return [
         {
             "verdict": row,

@@ -5,8 +5,9 @@ One YAML file a task in this folder, Jinja templates beside them; docs/tasks.md 
 
 from stages.lib.tasks.assignment import Assignment
 from stages.lib.tasks.catalog import Rule, Task, load, load_all
-from stages.lib.tasks.checks import Row, objection, run
+from stages.lib.tasks.checks import Row, named_language, objection, run
 from stages.lib.tasks.draws import draw_target, draw_task, nearest
+from stages.lib.tasks.methods import Method, load_method
 from stages.lib.tasks.pool import Case, draw_examples, from_verdicts, frozen, seeds, texts_of
 from stages.lib.tasks.prompts import (
     answer_schema,
@@ -14,6 +15,8 @@ from stages.lib.tasks.prompts import (
     generation_messages,
     judge_messages,
     judge_schema,
+    ruling_messages,
+    ruling_schema,
     summary,
     templates_hash,
 )
@@ -22,6 +25,7 @@ from stages.lib.tasks.slices import estimate_tokens, read_round, take_slice
 __all__ = [
     "Assignment",
     "Case",
+    "Method",
     "Row",
     "Rule",
     "Task",
@@ -38,9 +42,13 @@ __all__ = [
     "judge_schema",
     "load",
     "load_all",
+    "load_method",
+    "named_language",
     "nearest",
     "objection",
     "read_round",
+    "ruling_messages",
+    "ruling_schema",
     "run",
     "seeds",
     "summary",

@@ -1,4 +1,5 @@
-"""One function with what was drawn for it, and what it becomes: a question, then a candidate."""
+"""One function, or what a method has in its place, with what was drawn for it, and what it becomes: a question, then
+a candidate."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,21 +9,28 @@ from typing import Any, Self
 from stages.lib.artifacts import digest
 from stages.lib.tasks import checks, draws, prompts
 from stages.lib.tasks.catalog import Task, load
+from stages.lib.tasks.methods import Method
 from stages.lib.tasks.pool import Case, draw_examples
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A function (a row of `records.FUNCTION`), the task that it gets, and the examples of its prompt."""
+    """A function (a row of `records.FUNCTION`), the task that it gets, and the examples of its prompt.
 
+    `also` are cases of the pool that the prompt does not show as examples, and that the answer must not repeat.
+    """
+
+    method: Method
     function: dict[str, Any]
     task: Task
     target_language: str
     examples: tuple[Case, ...]
+    also: tuple[Case, ...] = ()
 
     @classmethod
     def draw(
         cls,
+        method: Method,
         function: dict[str, Any],
         pool: Sequence[Case],
         seed: int,
@@ -30,15 +38,26 @@ class Assignment:
         good: int,
         bad: int,
     ) -> Self:
-        """Task, target language and `good` and `bad` examples of `function`: by its id alone."""
+        """Task, target language and `good` and `bad` examples of `function`: by its id alone. A method with prompts
+        of its own shows good ones alone."""
         row, language = function["id"], function["language"]
+        if method.task is not None:
+            also = (function["parent"],) if "parent" in function else ()
+            shown = method.shown() if also else pool
+            examples = draw_examples(shown, row, seed, method.task, language, good, 0)
+            return cls(method, function, method.apply_to(load(method.task)), language, examples, also)
         task = load(draws.draw_task(row, seed, mix))
         target = draws.draw_target(row, seed, task.target_languages, language) if task.target_languages else language
-        return cls(function, task, target, draw_examples(pool, row, seed, task.name, language, good, bad))
+        return cls(method, function, task, target, draw_examples(pool, row, seed, task.name, language, good, bad))
 
     def messages(self, documentation: str) -> list[dict[str, str]]:
         """The teacher's prompt, with `documentation` of the function ("" for none)."""
         code, language = self.function["code"], self.function["language"]
+        if self.method.task is not None:
+            snippet, given = self.method.snippet(self.function["id"], code), self.function.get("given", {})
+            return prompts.method_messages(
+                f"methods/{self.method.name}", self.task, snippet, language, given, self.examples
+            )
         return prompts.generation_messages(
             self.task, code, documentation, language, self.target_language, self.examples
         )
@@ -50,7 +69,15 @@ class Assignment:
 
     def objection(self, written: dict[str, Any]) -> str:
         """The first fault in `written` that the task wants named to the teacher, or ""."""
-        return checks.objection(self.task, self.function, self.target_language, self.examples, written)
+        return checks.objection(self.task, self.function, self.target_language, self._known, written)
+
+    @property
+    def _given(self) -> dict[str, str]:
+        return {"language": self.function["language"], **self.function.get("given", {})}
+
+    @property
+    def _known(self) -> tuple[Case, ...]:
+        return (*self.examples, *self.also)
 
     def candidate(
         self, written: dict[str, Any], request: str, number: int, pool_hash: str, model: str
@@ -58,6 +85,8 @@ class Assignment:
         """The row of `records.CANDIDATE`, without tests, that `model` wrote in answer to `request`."""
         lineage = {"function": self.function["id"], "task": self.task.name, "target": self.target_language}
         made_by = {"pool": pool_hash, "templates": prompts.templates_hash(), "model": model}
+        if self.method.task is not None:
+            made_by["method"] = self.method.hash
         return {
             "id": digest({**lineage, **made_by}),
             "round": number,
@@ -65,9 +94,9 @@ class Assignment:
             "task": self.task.name,
             "language": self.function["language"],
             "target_language": self.target_language,
-            **prompts.fill(self.task, self.function["code"], written),
+            **prompts.fill(self.task, self.function["code"], written, self._given),
             "answer": json.dumps(written, ensure_ascii=False),
-            "examples": [case.id for case in self.examples],
+            "examples": [case.id for case in self._known],
             "request": request,
             "tests": [],
         }

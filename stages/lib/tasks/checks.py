@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from stages.lib import records
 from stages.lib.corpus import functions
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def objection(
     from stages.lib.tasks.pool import texts_of
     from stages.lib.tasks.prompts import fill
 
-    keys = {**fill(task, function["code"], written), "language": function["language"]}
+    given = {"language": function["language"], **function.get("given", {})}
+    filled = fill(task, function["code"], written, given)
+    keys = {**filled, "language": function["language"]}
     row = Row.of(task, {**keys, "target_language": target_language}, texts_of(examples))
     return next((fault for _, fault in run(task.reask_on, row) if fault), "")
 
@@ -79,10 +82,19 @@ def fields_present(row: Row) -> str:
 def instruction_names_language(row: Row) -> str:
     """The instruction names the language of the code, and for a translation the target too."""
     for language in dict.fromkeys((row.language, row.target_language)):
-        name = _NAMES.get(language, re.escape(language))
-        if not re.search(rf"(?<![\w+#]){name}(?![\w+#])", row.instruction, re.I if language != "Go" else 0):
+        if not _names(row.instruction, language):
             return f"the instruction does not name {language}"
     return ""
+
+
+def named_language(text: str) -> str:
+    """The first of `records.LANGUAGES` that `text` names, or ""."""
+    return next((language for language in records.LANGUAGES if _names(text, language)), "")
+
+
+def _names(text: str, language: str) -> bool:
+    name = _NAMES.get(language, re.escape(language))
+    return bool(re.search(rf"(?<![\w+#]){name}(?![\w+#])", text, re.I if language != "Go" else 0))
 
 
 def instruction_is_prose(row: Row) -> str:

@@ -14,18 +14,28 @@ def draw_task(row: str, seed: int, mix: Mapping[str, float]) -> str:
     total = sum(mix.values())
     if total <= 0 or min(mix.values()) < 0:
         raise BadInput("generate.mix: shares must not be negative, and one must be above 0")
-    left = _uniform(f"task:{seed}:{row}") * total
-    for task, share in mix.items():
+    return draw_share(f"task:{seed}:{row}", mix)
+
+
+def draw_share(key: str, shares: Mapping[str, float]) -> str:
+    """One of the names of `shares`, each with the probability of its share of their sum; drawn by `key` alone."""
+    left = _uniform(key) * sum(shares.values())
+    for name, share in shares.items():
         left -= share
         if left < 0:
-            return task
-    return max(mix, key=lambda task: mix[task])  # rounding left nothing for the last
+            return name
+    return max(shares, key=lambda name: shares[name])  # rounding left nothing for the last
 
 
 def draw_target(row: str, seed: int, languages: Sequence[str], source: str) -> str:
     """One of `languages` that is not `source`, all equally likely; `source` itself where there is none."""
     others = [language for language in languages if language != source] or [source]
     return others[int(_uniform(f"target:{seed}:{row}") * len(others))]
+
+
+def draw_number(key: str, below: int) -> int:
+    """A number from 0 to `below` - 1, all equally likely; drawn by `key` alone."""
+    return int(_uniform(key) * below)
 
 
 def nearest(row: str, seed: int, items: Mapping[str, Item], count: int) -> list[Item]:

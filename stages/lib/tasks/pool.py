@@ -26,6 +26,11 @@ class Case:
     reason: str
     origin: str
 
+    @property
+    def length(self) -> int:
+        """Characters of code and answer."""
+        return len(self.code) + sum(map(len, self.answer.values()))
+
 
 def seeds() -> list[Case]:
     """The seed examples of every task."""
@@ -38,7 +43,9 @@ def seeds() -> list[Case]:
 
 
 def from_verdicts(rows: Iterable[dict[str, Any]], functions: Mapping[str, dict[str, Any]]) -> list[Case]:
-    """A case for each row of `records.VERDICT`; `functions` are the rows of `records.FUNCTION` by id."""
+    """A case for each row of `records.VERDICT`; `functions` are the rows of `records.FUNCTION` by id. A row that was
+    made from no function has no code."""
+    nothing = {"code": "", "docstring": ""}
     return [
         Case(
             id=row["id"],
@@ -46,8 +53,8 @@ def from_verdicts(rows: Iterable[dict[str, Any]], functions: Mapping[str, dict[s
             good=row["passed"],
             language=row["language"],
             target_language=row["target_language"],
-            code=functions[row["function_id"]]["code"],
-            docstring=functions[row["function_id"]]["docstring"],
+            code=functions.get(row["function_id"], nothing)["code"],
+            docstring=functions.get(row["function_id"], nothing)["docstring"],
             answer=json.loads(row["answer"]),
             reason=next((ruling["reason"] for ruling in row["rulings"] if not ruling["passed"]), ""),
             origin=f"round {row['round']}",
@@ -61,7 +68,7 @@ def frozen(cases: Iterable[Case], each: int, most_characters: int) -> tuple[list
     of code and answer, whichever the hash of their ids gives, topped up with seeds where there are fewer."""
     groups: dict[tuple[str, bool], dict[str, Case]] = defaultdict(dict)
     for case in cases:
-        if len(case.code) + sum(map(len, case.answer.values())) <= most_characters:
+        if case.length <= most_characters:
             groups[case.task, case.good][case.id] = case
     pool: list[Case] = []
     for task in load_all():

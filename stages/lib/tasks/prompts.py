@@ -3,12 +3,12 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from stages.lib.errors import BadInput
-from stages.lib.tasks.catalog import FOLDER, Task
+from stages.lib.tasks.catalog import FOLDER, Rule, Task
 from stages.lib.tasks.pool import Case
 
 SUMMARY = 200  # characters of documentation in a prompt
@@ -55,6 +55,23 @@ def generation_messages(
     return messages
 
 
+def method_messages(
+    folder: str, task: Task, code: str, language: str, given: Mapping[str, str], examples: Sequence[Case]
+) -> list[dict[str, str]]:
+    """The teacher's prompt by the templates system.j2 and user.j2 of the method's folder; examples are turns of the
+    conversation."""
+
+    def question(code: str, language: str, given: Mapping[str, str]) -> str:
+        ask = _expand(task.ask, language=language)
+        return render(f"{folder}/user.j2", code=code, language=language, ask=ask, **given)
+
+    messages = [{"role": "system", "content": render(f"{folder}/system.j2", task=task)}]
+    for case in examples:
+        messages.append({"role": "user", "content": question(case.code, case.language, dict.fromkeys(given, ""))})
+        messages.append({"role": "assistant", "content": json.dumps(case.answer, ensure_ascii=False)})
+    return [*messages, {"role": "user", "content": question(code, language, given)}]
+
+
 def summary(docstring: str) -> str:
     """The first sentence of the first paragraph, in a line of at most 200 characters; "" for none."""
     paragraph = " ".join(docstring.strip().split("\n\n")[0].split())
@@ -62,9 +79,11 @@ def summary(docstring: str) -> str:
     return sentence if len(sentence) <= SUMMARY else ""
 
 
-def fill(task: Task, code: str, answer: dict[str, str]) -> dict[str, str]:
-    """The paper's four output keys: what the teacher wrote, and what the task fills from the raw code."""
-    filled = {key: _expand(template, code=code, **answer) for key, template in task.fills.items()}
+def fill(task: Task, code: str, answer: Mapping[str, str], given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The paper's four output keys: what the teacher wrote, and what the task fills from the raw code and from what
+    else its row is `given`."""
+    values = {"code": code, **(given or {}), **answer}
+    filled = {key: _expand(template, **values) for key, template in task.fills.items()}
     both = {**filled, **{key: value.strip("\n") for key, value in answer.items()}}
     keys = ("instruction", "information", "solution")
     return {"task_name": task.name, **{key: both.get(key, "") for key in keys}}
@@ -82,10 +101,23 @@ def judge_messages(task: Task, row: dict[str, Any], examples: int) -> list[dict[
 
 
 def judge_schema(task: Task) -> dict[str, Any]:
+    """The JSON schema of a judgement of an instance of `task`."""
+    return ruling_schema(task.judge)
+
+
+def ruling_messages(rules: Sequence[Rule], row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A judge's prompt for an instance of no task, by `rules`, without examples."""
+    return [
+        {"role": "system", "content": render("judge_system.j2")},
+        {"role": "user", "content": _ruled_on(rules, row)},
+    ]
+
+
+def ruling_schema(rules: Sequence[Rule]) -> dict[str, Any]:
     """The JSON schema of a judgement: for each rule, then overall, a reason and pass or fail."""
     reason = {"type": "string", "minLength": 10, "maxLength": 70}
     ruling = _object({"reason": reason, "verdict": {"type": "string", "enum": ["pass", "fail"]}})
-    return _object(dict.fromkeys([*(rule.rule for rule in task.judge), "overall"], ruling))
+    return _object(dict.fromkeys([*(rule.rule for rule in rules), "overall"], ruling))
 
 
 def templates_hash() -> str:
@@ -122,8 +154,12 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _instance(task: Task, row: dict[str, Any]) -> str:
+    return _ruled_on(task.judge, row)
+
+
+def _ruled_on(rules: Sequence[Rule], row: Mapping[str, Any]) -> str:
     keys = ("instruction", "information", "solution")
-    return render("judge_user.j2", rules=task.judge, **{key: row[key] for key in keys})
+    return render("judge_user.j2", rules=rules, **{key: row[key] for key in keys})
 
 
 def _question(task: Task, code: str, docstring: str, language: str, target_language: str) -> str:

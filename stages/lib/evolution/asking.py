@@ -1,0 +1,107 @@
+"""The three questions of a round: evolve an instruction, answer it, judge the two."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.lib import artifacts, cards, tasks, teacher
+from stages.lib.corpus import functions
+from stages.lib.errors import BadInput
+from stages.lib.evolution.rows import Row, question
+from stages.lib.tasks import methods
+
+FOLDER = Path(__file__).parent
+EXAMPLES = "constraints"  # the evolution of the examples
+# Lengths in characters, for weak models alone (teacher.schema_limits).
+EVOLVED = {"instruction": {"type": "string", "minLength": 30, "maxLength": 450}}
+ANSWERED = {"output": {"type": "string", "minLength": 10, "maxLength": 400}}
+
+
+def examples(count: int) -> list[tasks.Case]:
+    """`count` examples of a question (`code`) that was made harder, and its answer; the paper shows none.
+
+    Raises `BadInput` if there are fewer.
+    """
+    found = tasks.load_method("evol-instruct").shown()
+    if count > len(found):
+        raise BadInput(f"evolve.examples: {count}, but stages/lib/tasks/methods/evol-instruct has {len(found)}")
+    return found[:count]
+
+
+def evolve(row: Row, number: int, evolution: str, shown: Sequence[tasks.Case]) -> teacher.Ask:
+    """The ask that makes the instruction of `row` harder, in the words of WizardCoder's template."""
+    turns = [(_evolve(EXAMPLES, case.code), {"instruction": case.answer["instruction"]}) for case in shown]
+    messages = _talk(turns, _evolve(evolution, question(row)))
+    return teacher.Ask(artifacts.digest([row["id"], number]), messages, _schema(EVOLVED))
+
+
+def answer(row: Row, language: str, shown: Sequence[tasks.Case]) -> teacher.Ask:
+    """The ask that answers an evolved row, in code where `language` is not ""."""
+    turns = [
+        (_answer(case.answer["instruction"], case.language), {"output": case.answer["solution"]}) for case in shown
+    ]
+    return teacher.Ask(row["id"], _talk(turns, _answer(question(row), language)), _schema(ANSWERED))
+
+
+def judge(row: Row, rules: Sequence[tasks.Rule]) -> teacher.Ask:
+    """The ask that rules on an answered row."""
+    shown = {"instruction": row["instruction"], "information": row["input"], "solution": row["output"]}
+    return teacher.Ask(row["id"], tasks.ruling_messages(rules, shown), tasks.ruling_schema(rules))
+
+
+def ruled(rows: list[Row], answers: list[Any]) -> tuple[list[Row], list[Row]]:
+    """The rows that the judge passes, and those that it does not, or could not rule on, with rule and reason."""
+    kept, failed = [], []
+    for row, said in zip(rows, answers, strict=True):
+        if said is None:
+            failed.append({**row, "rule": "overall", "reason": "the judge gave no usable answer"})
+            continue
+        judged = {**row, "judge_request": said.request}
+        broken = next(((name, one["reason"]) for name, one in said.value.items() if one["verdict"] != "pass"), None)
+        if broken:
+            failed.append({**judged, "rule": broken[0], "reason": broken[1]})
+        else:
+            kept.append(judged)
+    return kept, failed
+
+
+def code_language(row: Row) -> str:
+    """The language that answers to evolutions of `row` must parse in: that of its own answer, where that is code."""
+    language = row["language"]
+    return language if language and functions.parses(row["output"], language) else ""
+
+
+def templates_hash() -> str:
+    """The sha256, hex, over the templates and the evolutions."""
+    files = [
+        FOLDER / "evolve.j2",
+        FOLDER / "answer.j2",
+        methods.EVOLUTIONS,
+        methods.EVOLUTIONS.with_name("method.yaml"),
+    ]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _evolve(evolution: str, text: str) -> str:
+    method = methods.load_evolutions()[evolution].ask
+    return cards.render(FOLDER / "evolve.j2", {"method": method, "question": text}).strip()
+
+
+def _answer(text: str, language: str) -> str:
+    facts = {"question": text, "code": bool(language), "language": language}
+    return cards.render(FOLDER / "answer.j2", facts).strip()
+
+
+def _talk(turns: Sequence[tuple[str, dict[str, str]]], last: str) -> list[dict[str, str]]:
+    """A conversation of examples that ends with the user's question."""
+    messages = []
+    for asked, said in turns:
+        messages.append({"role": "user", "content": asked})
+        messages.append({"role": "assistant", "content": json.dumps(said, ensure_ascii=False)})
+    return [*messages, {"role": "user", "content": last}]
+
+
+def _schema(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}

@@ -1,0 +1,45 @@
+"""The result of an evolution: dataset and model of the best round, under one path each."""
+
+import shutil
+from pathlib import Path
+
+from stages.lib import artifacts, records
+from stages.lib.evolution import rounds
+from stages.lib.evolution.settings import Rounds
+
+DATASET, MODEL = "data/evolved-best", "models/evolved-best"
+
+
+def parts(number: int) -> list[str]:
+    """The artifacts of a round, each made from the one before it."""
+    kinds = "data/evolved", "models/evolved", "data/completions/evolved", "data/scores/evolved"
+    return [f"{kind}/{number}" for kind in kinds]
+
+
+def score(number: int) -> float:
+    """The pass@1 of round `number`, from its verified scores."""
+    found = artifacts.open(parts(number)[-1])
+    return rounds.pass_at_1(records.read(found.file("scores.parquet"), records.SCORE).to_pylist())
+
+
+def write(knobs: Rounds) -> None:
+    """Go through the rounds as they were decided, open every artifact of each, and copy the best one's dataset and
+    model. What lies beyond the round in which it was over is not looked at.
+
+    Raises `artifacts.Damaged` for an artifact that is missing, damaged, or not made from the one before it.
+    """
+    opened: list[artifacts.Artifact] = []
+    scores: list[float] = []
+    while True:
+        opened += [artifacts.open(path) for path in parts(len(scores))]
+        scores.append(score(len(scores)))
+        decision = rounds.decide(scores, knobs.rounds)
+        if decision.over:
+            break
+    result = {"best": decision.best, "pass_at_1": scores, "why": decision.why}
+    recorded = {**result, "validation": knobs.validation.result}
+    for path, source in zip((DATASET, MODEL), parts(decision.best), strict=False):
+        with artifacts.create(path, stage="evolve@best", inputs=opened, params=recorded) as out:
+            shutil.copytree(source, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(artifacts.SEAL))
+    rows = [line for name in ("train", "validation") for line in records.read_lines(Path(DATASET) / f"{name}.jsonl")]
+    artifacts.write_metrics("evolve@best", {**result, "rows": len(rows)})

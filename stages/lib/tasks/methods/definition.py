@@ -1,0 +1,112 @@
+"""A method's definition: method.yaml of its folder, read into a typed model."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from stages.lib import params
+from stages.lib.artifacts import digest
+from stages.lib.errors import BadInput
+from stages.lib.tasks.catalog import Task, load
+from stages.lib.tasks.draws import draw_number
+from stages.lib.tasks.pool import Case
+
+FOLDER = Path(__file__).parent
+
+
+class Example(params.Section):
+    """An example of our own; `code` is what it was made from, where the method shows that."""
+
+    language: str
+    code: str = ""
+    answer: dict[str, str]
+
+
+class Method(params.Section):
+    """A method. `made_from` is what a row begins with; `task` the task of all its rows, null where generate.mix draws
+    it. The keys of a task that stand here (`definition` to `reask_on`) take the place of that task's; `seeds` are
+    the examples of its prompts. `writes` is empty where no teacher is asked.
+    """
+
+    name: str
+    source: str
+    made_from: Literal["functions", "seeds", "commits", "cases"]
+    task: str | None
+    definition: str = ""
+    requirements: list[str] = Field(default_factory=list)
+    ask: str = ""
+    writes: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    reask_on: list[str] = Field(default_factory=list)
+    fills: dict[str, str] = Field(default_factory=dict)
+    languages: dict[str, float] = Field(default_factory=dict)
+    snippet_lines: int | None = Field(default=None, gt=0)
+    evolutions: list[str] = Field(default_factory=list)
+    seeds: list[Example] = Field(default_factory=list)
+
+    @property
+    def asks(self) -> bool:
+        """Whether a teacher writes anything."""
+        return self.task is None or bool(self.writes)
+
+    @property
+    def hash(self) -> str:
+        """The sha256, hex, over the files of its folder."""
+        content = b"".join(file.name.encode() + file.read_bytes() for file in sorted((FOLDER / self.name).iterdir()))
+        return hashlib.sha256(content).hexdigest()
+
+    def apply_to(self, task: Task) -> Task:
+        """`task` with this method's words and rules in the place of its own."""
+        own = ("definition", "requirements", "ask", "writes", "reask_on", "fills")
+        return task if self.task is None else task.model_copy(update={key: getattr(self, key) for key in own})
+
+    def snippet(self, row: str, code: str) -> str:
+        """What of `code` the prompt shows: `snippet_lines` at most, one after another, drawn by the row's id."""
+        lines = code.splitlines()
+        if self.snippet_lines is None or not lines:
+            return code
+        count = 1 + draw_number(f"lines:{row}", min(self.snippet_lines, len(lines)))
+        first = draw_number(f"first:{row}", len(lines) - count + 1)
+        return "\n".join(lines[first : first + count])
+
+    def shown(self) -> list[Case]:
+        """The seeds as cases of an example pool."""
+        return [
+            Case(
+                id=digest({"method": self.name, **seed.model_dump()}),
+                task=self.task or "",
+                good=True,
+                language=seed.language,
+                target_language=seed.language,
+                code=seed.code,
+                docstring="",
+                answer=seed.answer,
+                reason="",
+                origin="seed",
+            )
+            for seed in self.seeds
+        ]
+
+
+@cache
+def load_method(name: str, folder: Path = FOLDER) -> Method:
+    """The method `name`. Raises `BadInput` if there is none, or, naming file and key, if its file is not right."""
+    known = sorted(file.parent.name for file in folder.glob("*/method.yaml"))
+    if name not in known:
+        raise BadInput(f"generate.method: no method {name!r}; the methods are {', '.join(known)}")
+    file = folder / name / "method.yaml"
+    try:
+        method = Method.model_validate(params.read(file))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    if method.task is not None:
+        load(method.task)
+    for seed in method.seeds:
+        if list(seed.answer) != list(method.writes):
+            raise BadInput(
+                f"{file}: seeds: an answer has the keys {list(seed.answer)}, writes says {list(method.writes)}"
+            )
+    return method

@@ -1,0 +1,30 @@
+"""Which dataset a run trains on, and where its model goes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from stages.lib.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Place:
+    """Paths of the dataset and of the model, the stage's name, and the keys of `train` that do not hold there."""
+
+    dataset: str
+    model: str
+    stage: str
+    changes: dict[str, Any]
+
+
+def of(key: str) -> Place:
+    """The place of train ("") or of train@evolved-ROUND, which trains on all rows of data/evolved/ROUND.
+
+    Raises `BadInput` for another key.
+    """
+    if not key:
+        return Place("data/dataset", "models/tuned", "train", {})
+    number = key.removeprefix("evolved-")
+    if not number.isdecimal() or number == key:
+        raise BadInput(f"train@{key}: there are train and train@evolved-ROUND, such as train@evolved-1")
+    # train.file and train.rows say what takes the place of data/dataset's rows.
+    return Place(f"data/evolved/{number}", f"models/evolved/{number}", f"train@{key}", {"file": None, "rows": None})
