@@ -45,13 +45,15 @@ SETTINGS: Any = {
 }
 
 
-def covering_radius(chosen: Points, random: tuple[Points, Points], bound: tuple[Points, Points]) -> str:
+def covering_radius(
+    chosen: Points, random: tuple[Points, Points], bound: tuple[Points, Points], name: str = "k-center greedy"
+) -> str:
     """Covering radius after each centre, log-log; `random` and `bound` are pairs of k and radius, maybe empty."""
 
     def plot(axes: Any) -> None:
         if len(random[0]):
             axes.plot(*random, color=SECOND, linestyle=(0, (5, 2)), label="random choice")
-        axes.plot(range(1, len(chosen) + 1), chosen, color=FIRST, label="k-center greedy")
+        axes.plot(range(1, len(chosen) + 1), chosen, color=FIRST, label=name)
         if len(bound[0]):
             axes.plot(*bound, color=MUTED, linestyle=(0, (1, 2)), label="lower bound for any choice")
         _logarithmic(axes.xaxis, ticks=(1, 2, 5))
