@@ -49,6 +49,7 @@ def test_every_matrix_of_the_repository_is_sound(profiles: Path, name: str) -> N
     if name == "methods" and "method" not in params.read()["generate"]:
         pytest.skip("params.yaml has no generate.method yet")
     found = matrix.load(name)
+    matrix.check_values(found)
     assert found.reference in found.runs and len(found.texts) == len(found.runs)
     for run, overrides in found.runs.items():
         values = matrix.values(found.texts[run])
@@ -335,15 +336,21 @@ def test_a_second_one_beside_it_is_refused(street: Street, tmp_path: Path) -> No
 
 
 def test_a_run_that_fails_is_named_with_what_it_said(street: Street, tmp_path: Path) -> None:
-    runs = {"a": {}, "b": {"filter.length.unit": "miles"}}
+    runs = {"a": {}, "b": {"filter.blacklist": "nowhere.txt"}}
     write_matrix(street.path / "profiles/ablations", "broken", runs=runs, targets=["filter"])
     street.commit()
     ran = street.run(ABLATE, "broken", TIDEMILL_GATE=str(tmp_path / "gate"))
     assert ran.returncode == 3
-    assert "run b failed" in ran.stderr and "filter.length.unit" in ran.stderr
+    assert "run b failed" in ran.stderr and "blacklist nowhere.txt does not exist" in ran.stderr
     shown = street.run(ABLATE, "broken", "--page")
     assert shown.returncode == 0, shown.stderr
     assert "Not finished yet: b." in (street.path / ".tidemill/ablate/broken/index.html").read_text()
+
+
+def test_a_value_that_a_stage_would_refuse_is_found_before_any_run(profiles: Path) -> None:
+    write_matrix(profiles, runs={"a": {}, "b": {"coreset.method": "rand"}, "c": {"assemble.rows": "many"}})
+    with pytest.raises(BadInput, match=r"matrix ours, run b:\n  coreset\.method: Input should be 'k-center', 'random'"):
+        matrix.check_values(matrix.load("ours"))
 
 
 def test_without_a_name_the_matrices_are_listed() -> None:

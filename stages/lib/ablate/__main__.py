@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> int:
         if not words.name:
             raise BadInput(f"name one: make ablate NAME=…\n{_list()}")
         found = matrix.load(words.name)
+        matrix.check_values(found)
         clone = driver.existing(found) if words.page else driver.run(found)
         print(page.write(found, clone, driver.ROOT / found.name))
     except BadInput as error:

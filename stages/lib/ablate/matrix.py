@@ -1,10 +1,12 @@
 """A matrix: profiles/ablations/NAME.yaml, read and checked before anything runs."""
 
 import difflib
+import importlib
 import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -72,6 +74,19 @@ def load(name: str) -> Matrix:
     _refuse_equal(texts, file)
     own = {key: getattr(found, key) for key in ("title", "question", "targets", "budget_usd", "figures", "runs")}
     return Matrix(name=name, reference=reference, texts=texts, **own)
+
+
+def check_values(matrix: Matrix) -> None:
+    """Raise `BadInput` for a run with a value that its stage would refuse, before any run has begun."""
+    with TemporaryDirectory() as folder:
+        for run, text in matrix.texts.items():
+            file = Path(folder, f"{matrix.name}, run {run}")
+            file.write_text(text, encoding="utf-8")
+            try:
+                for section in values(text):
+                    params.load(section, importlib.import_module(f"stages.{section}").Params, file)
+            except BadInput as error:
+                raise BadInput(str(error).replace(f"{folder}/", "matrix ")) from None
 
 
 def read(name: str) -> Section:
