@@ -58,7 +58,13 @@ def gather(matrix: Matrix, found: list[Result], events: list[dict[str, str]]) ->
         "difference_plot": draw_differences([one for one in differences if one.one == reference.name]),
         "curve": draw_curve(found),
         "changed": changed_params(found, reference),
-        "rules": rule_rates(found),
+        "shares": {
+            "Tasks": shares(found, "mix", "tasks"),
+            "Languages": shares(found, "mix", "languages"),
+            "Pass rate by rule, of the candidates that it was applied to": shares(found, "pass_rate", "by_rule"),
+            "Contamination by benchmark": shares(found, "contamination", "by_benchmark"),
+        },
+        "ways": list_ways(found, events),
     }
 
 
@@ -135,13 +141,27 @@ def changed_params(found: Sequence[Result], reference: Result) -> dict[str, list
     return changes
 
 
-def rule_rates(found: Sequence[Result]) -> dict[str, dict[str, float | None]]:
-    """By rule of checks and judge, each run's pass rate."""
-    rates: dict[str, dict[str, float | None]] = {}
+def shares(found: Sequence[Result], *path: str) -> dict[str, dict[str, float | None]]:
+    """A mapping of metrics/measure.json by its path, turned: by name, each run's share."""
+    turned: dict[str, dict[str, float | None]] = {}
     for one in found:
-        for rule, rate in one.metrics.get("measure", {}).get("pass_rate", {}).get("by_rule", {}).items():
-            rates.setdefault(rule, {})[one.name] = rate
-    return dict(sorted(rates.items()))
+        held: Any = one.metrics.get("measure", {})
+        for part in path:
+            held = held.get(part, {})
+        for name, value in held.items():
+            turned.setdefault(name, {})[one.name] = value
+    return dict(sorted(turned.items()))
+
+
+def list_ways(found: Sequence[Result], events: Sequence[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """By stage and run, how the stage came to its result: "ran" if it did in any attempt, else the last word."""
+    names = {one.name for one in found}
+    ways: dict[str, dict[str, str]] = {}
+    for event in events:
+        if event["run"] in names:
+            row = ways.setdefault(event["stage"], {})
+            row[event["run"]] = "ran" if row.get(event["run"]) == "ran" else event["how"]
+    return ways
 
 
 def draw_scores(found: Sequence[Result], reference: Result) -> str:

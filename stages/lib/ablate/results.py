@@ -56,6 +56,14 @@ class Result:
             value = value.get(part) if isinstance(value, dict) else None
         return None if isinstance(value, dict) else value
 
+    def interval(self, path: str) -> list[float] | None:
+        """The 95% interval beside a figure that is a share of few; None for others."""
+        *parents, leaf = path.split(".")
+        value: Any = self.metrics.get("measure", {})
+        for part in [*parents, f"{leaf}_95"]:
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
 
 def read(matrix: Matrix, clone: Clone) -> list[Result]:
     """The runs of `matrix` whose experiments are there, in its order."""
