@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from scipy.stats import bootstrap
 
 from stages.lib import artifacts, params
-from stages.lib.ablate import matrix, money, page, results, statistics
+from stages.lib.ablate import clone, matrix, money, page, results, statistics
 from stages.lib.errors import BadInput
 from stages.lib.teacher import journal
 
@@ -290,11 +290,11 @@ def test_killed_it_goes_on_and_no_stage_runs_twice(street: Street, tmp_path: Pat
 
     # A third time there is nothing to do; a run whose experiment is gone takes every stage from the cache of runs,
     # and what the killed saving of an experiment leaves behind does no harm.
-    clone = folder / "workspace"
+    workspace = folder / "workspace"
     base = street.git("rev-parse", "HEAD").strip()
     for reference in (f"refs/exps/{base[:2]}/{base[2:]}/tiny-short", "refs/exps/exec/EXEC_BASELINE"):
         words = ["update-ref", "-d", reference] if reference.endswith("short") else ["update-ref", reference, base]
-        subprocess.run(["git", *words], cwd=clone, check=True)
+        subprocess.run(["git", *words], cwd=workspace, check=True)
     third = ablate(street, gate)
     printed = third.communicate(timeout=400)[0]
     assert third.returncode == 0, printed
@@ -336,6 +336,35 @@ def test_a_second_one_beside_it_is_refused(street: Street, tmp_path: Path) -> No
         lock.flush()
         ran = street.run(ABLATE, "tiny", TIDEMILL_GATE=str(tmp_path / "gate"))
     assert ran.returncode == 3 and f"is being run by process {os.getpid()}" in ran.stderr
+
+
+def test_another_executor_is_refused(street: Street) -> None:
+    ran = street.run(ABLATE, "tiny", EXECUTOR="container")
+    assert ran.returncode == 3 and "EXECUTOR=container: comparisons run here" in ran.stderr
+
+
+def test_the_clone_has_the_journal_and_what_git_does_not_track(
+    street: Street, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(street.path)
+    monkeypatch.setenv("PATH", street.env()["PATH"])
+    (street.path / "journal").mkdir(exist_ok=True)
+    (street.path / "journal/exchanges.log").write_text("kept")
+    (street.path / "benchmarks.d").mkdir()
+    whole = clone.prepare(tmp_path / "one")
+    assert (whole.path / "journal").resolve() == (street.path / "journal").resolve()
+    assert (whole.path / "benchmarks.d").is_symlink() and not (whole.path / "dvc.lock").exists()
+    status = subprocess.check_output(["git", "status", "--porcelain"], cwd=whole.path, text=True)
+    assert status == ""
+    (street.path / "journal/shared.dvc").write_text("outs: []\n")  # as a shared journal has it
+    street.git("add", "--force", "journal/shared.dvc")
+    street.commit()
+    part = clone.prepare(tmp_path / "two")
+    assert (part.path / "journal/exchanges.log").read_text() == "kept"
+    assert not (part.path / "journal").is_symlink()
+    shutil.rmtree(street.path / "benchmarks.d")
+    street.git("rm", "--quiet", "journal/shared.dvc")
+    street.commit()
 
 
 def test_a_run_that_fails_is_named_with_what_it_said(street: Street, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from stages.lib.errors import BadInput
 
 # What a run makes: never shared between workspaces.
 OWN = {"data", "models", "report", "metrics", "plots", ".tidemill", ".dvc", ".git", "dvc.lock"}
-STATE = Path(".tidemill")
+STATE, JOURNAL = Path(".tidemill"), Path("journal")
 OWN_STATE = {"run", "checkpoints", "ablate", "bytecode", "plots", "serve", "tensorboard"}
 LOCK_FILE = "dvc.lock"
 
@@ -102,11 +102,13 @@ def _drop_unfinished(path: Path) -> None:
 
 def _share(path: Path) -> None:
     """Link what the workspace has and git does not track, and DVC's cache."""
-    Path("journal").mkdir(exist_ok=True)
+    JOURNAL.mkdir(exist_ok=True)
     (STATE / "downloads").mkdir(parents=True, exist_ok=True)
     tracked = {name.split("/")[0] for name in _git("ls-files").splitlines()}
     outside = [found for found in Path().iterdir() if found.name not in tracked | OWN]
     linked = [*outside, *(found for found in STATE.iterdir() if found.name not in OWN_STATE)]
+    if JOURNAL.name in tracked:  # a shared journal's record is a file of the commit: the rest is linked one by one
+        linked += [JOURNAL / "exchanges.log", JOURNAL / "claims"]
     (path / STATE).mkdir(exist_ok=True)
     for found in linked:
         target = path / found

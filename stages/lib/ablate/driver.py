@@ -45,6 +45,8 @@ class Interrupted(Exception):
 
 def run(matrix: Matrix) -> Clone:
     """Every run of `matrix` that is not there yet. Raises `BadInput` for a run that failed, or the budget."""
+    if (executor := os.environ.get("EXECUTOR") or "local") != "local":
+        raise BadInput(f"EXECUTOR={executor}: comparisons run here, in a clone that no image sees; unset it")
     folder = ROOT / matrix.name
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(matrix.name, folder):
