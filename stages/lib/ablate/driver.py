@@ -55,6 +55,7 @@ def run(matrix: Matrix) -> Clone:
         for number, name in enumerate(matrix.runs, 1):
             label = f"{matrix.name}: {name} ({number} of {len(matrix.runs)})"
             if _is_done(matrix, name, clone):
+                clone.publish(matrix.experiment(name))
                 print(f"{label}: done before", flush=True)
                 continue
             spent = money.check(
