@@ -71,6 +71,9 @@ gguf: $(READY) ## write the tuned model as one GGUF file for llama.cpp: make ggu
 profile: $(READY) ## lay profiles/NAME.yaml over params.yaml: make profile NAME=openai
 	@$(BIN)/python -m stages.lib.profile $(NAME)
 
+ablate: $(READY) ## compare runs: make ablate NAME=smoke (profiles/ablations/); goes on where it was stopped; PAGE=1: the page alone
+	@$(BIN)/python -m stages.lib.ablate $(NAME) $(if $(PAGE),--page)
+
 plan: $(READY) ## what the next run would take: requests, tokens, US dollars of its teachers; memory and hours of training
 	@$(BIN)/python -m stages.lib.plan
 	@$(BIN)/python -m stages.lib.training.plan
@@ -131,5 +134,5 @@ lock: ## resolve locks/*.in anew
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify forget remote trace evolve report score show-example plan journal journal-share serve gguf profile soak
+.PHONY: help run setup test lint verify forget remote trace evolve report score show-example ablate plan journal journal-share serve gguf profile soak
 .PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop lock clean

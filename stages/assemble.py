@@ -6,12 +6,14 @@ Writes  data/dataset/{train,validation}.{jsonl,parquet}  instruction, input, out
         data/dataset/README.md                           the dataset card; `datasets.load_dataset` reads it
         metrics/assemble.json                            rows in, dropped by rule, rows by split, task, language
 
-A row's split follows from its id alone, so that it stays where it is when other rows come or go.
+A row's split follows from its id alone, so that it stays where it is when other rows come or go. What is off by
+default (judge: false, some tasks, rows, money) is there for comparisons: docs/ablations.md.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 from pydantic import Field
@@ -19,6 +21,7 @@ from pydantic import Field
 from stages.lib import artifacts, dataset, params, records
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Benchmark, Decontaminator, load_benchmarks
+from stages.lib.dataset import selection
 from stages.lib.errors import BadInput
 
 DROPPED = pa.schema([*records.INSTANCE, ("rule", pa.string()), ("reason", pa.string())])
@@ -30,6 +33,11 @@ class Params(params.Section):
     """The `assemble` section of params.yaml."""
 
     rounds: Annotated[list[Positive], Field(min_length=1)]
+    judge: bool
+    tasks: Literal["all"] | Annotated[list[str], Field(min_length=1)]
+    rows: Positive | None
+    money: selection.Money | None
+    seed: Annotated[int, Field(ge=0)]
     validation_share: Annotated[float, Field(ge=0, lt=1)]
     near_duplicates: rules.NearDuplicates
     contamination: rules.Contamination
@@ -45,7 +53,8 @@ def main() -> None:
     benchmarks, unchecked = load_benchmarks(Path(folder) if folder else None)
 
     sources = dataset.read_sources(corpus, candidates)
-    passed = [dataset.instance(row, sources[row["function_id"]]) for rows in judged for row in rows if row["passed"]]
+    chosen = choose(knobs, candidates, verdicts, judged)
+    passed = [dataset.instance(row, sources[row["function_id"]]) for row in chosen]
     kept, dropped = rules.apply(plan(knobs, benchmarks), passed)
     check(kept, judged, passed)
     parts = {name: [row for row in kept if dataset.split(row["id"], knobs.validation_share) == name] for name in SPLITS}
@@ -59,16 +68,44 @@ def main() -> None:
             records.write(out / f"{name}.parquet", rows, records.INSTANCE)
         records.write(out / "dropped.parquet", dropped, DROPPED)
         rounds = describe_rounds(knobs.rounds, candidates, verdicts, judged)
-        (out / "README.md").write_text(dataset.card(facts | {"rounds": rounds, "sources": list_sources(kept)}))
+        (out / "README.md").write_text(
+            dataset.card(facts | {"rounds": rounds, "sources": list_sources(kept), "judged": knobs.judge})
+        )
         artifacts.write_metrics("assemble", facts)
+
+
+def choose(
+    knobs: Params,
+    candidates: list[artifacts.Artifact],
+    verdicts: list[artifacts.Artifact],
+    judged: list[list[rules.Row]],
+) -> list[rules.Row]:
+    """The verdicts that may become rows: those that passed, and what the knobs for comparisons leave of them."""
+    rows = [row for rows in judged for row in rows]
+    if not knobs.judge:
+        made = [records.read(one.file("candidates.parquet"), records.CANDIDATE).to_pylist() for one in candidates]
+        rows = selection.candidates_with_verdicts([row for rows in made for row in rows], rows)
+    if knobs.money:
+        paid = selection.affordable(rows, knobs.money, [*candidates, *verdicts])
+        rows = [row for row in rows if row["id"] in paid]
+    wanted = selection.choose_tasks(knobs.tasks)
+    return [row for row in rows if row["task"] in wanted and (row["passed"] or not knobs.judge)]
 
 
 def plan(knobs: Params, benchmarks: list[Benchmark]) -> dict[str, rules.Rule]:
     """The rules by name, in the order in which they are applied."""
-    return {
+    steps = {
         "near_duplicate": rules.near_duplicates_of(dataset.text, knobs.near_duplicates),
         "contamination": rules.contamination(dataset.text, Decontaminator(benchmarks, knobs.contamination.ngram)),
     }
+    return steps if knobs.rows is None else {**steps, "rows": lambda rows: cap_training(rows, knobs)}
+
+
+def cap_training(rows: Sequence[rules.Row], knobs: Params) -> list[str | None]:
+    """Drops training rows beyond `assemble.rows`."""
+    train = [row for row in rows if dataset.split(row["id"], knobs.validation_share) == "train"]
+    capped = dict(zip((row["id"] for row in train), selection.cap(train, knobs.rows, knobs.seed), strict=True))
+    return [capped.get(row["id"]) for row in rows]
 
 
 def check(kept: list[rules.Row], judged: list[list[rules.Row]], passed: list[rules.Row]) -> None:
@@ -77,7 +114,8 @@ def check(kept: list[rules.Row], judged: list[list[rules.Row]], passed: list[rul
         total = sum(len(rows) for rows in judged)
         raise BadInput(
             f"the dataset is empty: of {total} judged candidates {len(passed)} passed and none was kept; look at "
-            "failures_by_rule in metrics/judge-*.json, and at generate.rows_per_round, the teacher and the judge"
+            "failures_by_rule in metrics/judge-*.json, and at generate.rows_per_round, the teacher and the judge, "
+            "assemble.tasks and assemble.rows"
         )
 
 

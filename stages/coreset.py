@@ -1,4 +1,4 @@
-"""coreset: the rows of the corpus that spread over it, by exact k-center greedy.
+"""coreset: the rows of the corpus that spread over it, by exact k-center greedy (or at random, or by clusters).
 
 Reads   data/corpus/corpus.parquet, data/embeddings/embeddings.npy (row i of one is row i of the other)
 Writes  data/coreset/coreset.parquet     order, row, id, distance (to the rows chosen before it), radius
@@ -8,11 +8,13 @@ Writes  data/coreset/coreset.parquet     order, row, id, distance (to the rows c
         metrics/coreset.json             k, N, d, distinct rows, radii, lower bound on the optimum, languages covered
         plots/coreset.csv                covering radius after each centre, and that of a random subset of its size
 
-The greedy order is nested: the first 1,000 rows of a coreset of 20,000 are the coreset of 1,000.
+The greedy order is nested: the first 1,000 rows of a coreset of 20,000 are the coreset of 1,000. The other two
+methods are there to be compared with; they bound nothing, and their "optimum_at_least" is null.
 """
 
 import logging
 from collections import Counter
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +23,7 @@ from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, records
 from stages.lib.errors import BadInput
-from stages.lib.kcenter import Selection, covering_radii, k_center_greedy
+from stages.lib.kcenter import Selection, alternatives, covering_radii, k_center_greedy
 
 PROJECTED_ROWS = 20_000  # at most this many rows that were not chosen are drawn
 
@@ -52,6 +54,7 @@ log = logging.getLogger("tidemill.coreset")
 class Params(params.Section):
     """The section `coreset` of params.yaml."""
 
+    method: Literal["k-center", "random", "clusters"]
     k: int = Field(ge=1)
     radius: float = Field(ge=0)
     first: Literal["mean", "random"]
@@ -72,26 +75,43 @@ def main() -> None:
         )
     saves = checkpoint.folder("coreset", inputs, knobs.result)
     how: dict[str, Any] = {"normalize": knobs.normalize, "device": knobs.device, "threads": knobs.threads}
-    chosen = k_center_greedy(
-        embeddings, knobs.k, first=knobs.first, radius=knobs.radius, seed=knobs.seed, saves=saves, **how
-    )
+    chosen = choose(embeddings, knobs, saves, how)
     sizes = spread_sizes(len(chosen.indices))
     random_order = np.random.default_rng(knobs.seed).permutation(len(embeddings))[: sizes[-1]]
     random_radii = covering_radii(embeddings, random_order, sizes, **how)
     languages = corpus["language"].to_pylist()
     with artifacts.create("data/coreset", stage="coreset", inputs=inputs, params=knobs.result, seed=knobs.seed) as out:
-        records.write(out / "coreset.parquet", list_centres(chosen, corpus), CORESET)
+        distances = measure_distances(embeddings, chosen, knobs)
+        records.write(out / "coreset.parquet", list_centres(chosen, distances, corpus), CORESET)
         records.write(out / "projection.parquet", project(embeddings, chosen, languages, knobs.seed), PROJECTION)
         coverage = count_languages(chosen, languages)
         records.write(out / "coverage.parquet", coverage, COVERAGE)
-        artifacts.write_metrics("coreset", describe(chosen, embeddings, coverage))
-        artifacts.write_series("coreset", draw_curve(chosen, sizes, random_radii))
+        artifacts.write_metrics("coreset", describe(chosen, embeddings, coverage, knobs.method))
+        artifacts.write_series("coreset", draw_curve(chosen, sizes, random_radii, knobs.method))
     checkpoint.discard(saves)
 
 
-def list_centres(chosen: Selection, corpus: pa.Table) -> list[dict[str, Any]]:
+def choose(embeddings: np.ndarray, knobs: Params, saves: Path, how: dict[str, Any]) -> Selection:
+    """The chosen rows, in order, with the covering radius after each."""
+    if knobs.method == "k-center":
+        greedy = {"first": knobs.first, "radius": knobs.radius, "seed": knobs.seed, "saves": saves}
+        return k_center_greedy(embeddings, knobs.k, **greedy, **how)
+    if knobs.method == "random":
+        order = alternatives.choose_random(embeddings, knobs.k, knobs.seed)
+    else:
+        order = alternatives.choose_clusters(embeddings, knobs.k, knobs.seed, knobs.normalize)
+    return alternatives.measure(embeddings, order, radius=knobs.radius, **how)
+
+
+def measure_distances(embeddings: np.ndarray, chosen: Selection, knobs: Params) -> list[float | None]:
+    """Of each chosen row, the distance to those before it; the greedy choice takes just the farthest row."""
+    if knobs.method == "k-center":
+        return [None, *chosen.radii[:-1].tolist()]
+    return alternatives.distances_to_earlier(embeddings, chosen.indices, knobs.normalize)
+
+
+def list_centres(chosen: Selection, distances: list[float | None], corpus: pa.Table) -> list[dict[str, Any]]:
     picked = corpus.select(["id", "language"]).take(pa.array(chosen.indices)).to_pylist()
-    distances = [None, *chosen.radii[:-1].tolist()]
     return [
         {"order": order, "row": int(chosen.indices[order]), "distance": distances[order], "radius": radius, **row}
         for order, (radius, row) in enumerate(zip(chosen.radii.tolist(), picked, strict=True))
@@ -127,7 +147,7 @@ def count_languages(chosen: Selection, languages: list[str]) -> list[dict[str, A
     return [{"language": name, "corpus": all_rows[name], "coreset": centres[name]} for name in sorted(all_rows)]
 
 
-def describe(chosen: Selection, embeddings: np.ndarray, coverage: list[dict[str, Any]]) -> dict[str, Any]:
+def describe(chosen: Selection, embeddings: np.ndarray, coverage: list[dict[str, Any]], method: str) -> dict[str, Any]:
     last = float(chosen.radii[-1])
     return {
         "k": len(chosen.indices),
@@ -136,11 +156,16 @@ def describe(chosen: Selection, embeddings: np.ndarray, coverage: list[dict[str,
         "distinct_rows": chosen.distinct_rows,  # null unless the choice ended because no distinct row was left
         "radius_first": float(chosen.radii[0]),
         "radius_last": last,
-        "optimum_at_least": last / 2,  # greedy is a 2-approximation (Gonzalez 1985)
+        "optimum_at_least": _bound(last, method),
         "languages": len(coverage),
         "languages_covered": sum(1 for entry in coverage if entry["coreset"]),
         "centres_by_language": {entry["language"]: entry["coreset"] for entry in coverage},
     }
+
+
+def _bound(radius: float, method: str) -> float | None:
+    """What no choice of as many rows comes below: greedy is a 2-approximation (Gonzalez 1985), the others are none."""
+    return radius / 2 if method == "k-center" else None
 
 
 def spread_sizes(k: int) -> list[int]:
@@ -148,14 +173,14 @@ def spread_sizes(k: int) -> list[int]:
     return sorted({round(size) for size in np.geomspace(1, k, 2 + int(24 * np.log10(k)))})
 
 
-def draw_curve(chosen: Selection, sizes: list[int], random_radii: np.ndarray) -> list[dict[str, Any]]:
+def draw_curve(chosen: Selection, sizes: list[int], random_radii: np.ndarray, method: str) -> list[dict[str, Any]]:
     """The covering radius of the first centres, of a random subset of as many rows, the bound on any choice."""
     return [
         {
             "centres": size,
             "radius": float(chosen.radii[size - 1]),
             "random_radius": float(random_radius),
-            "optimum_at_least": float(chosen.radii[size - 1]) / 2,
+            "optimum_at_least": _bound(float(chosen.radii[size - 1]), method),
         }
         for size, random_radius in zip(sizes, random_radii, strict=True)
     ]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,30 @@ def verdict(number: int, function: Row, passed: bool = True, **fields: Any) -> R
     }
 
 
-def write(verdicts: list[Row], functions: list[Row]) -> None:
+def exchange(request: str) -> Row:
+    """A request of 1,000 tokens of prompt and 100 of answer."""
+    tokens = {"prompt_tokens": 1000, "completion_tokens": 100}
+    return {"request": request, "model": MODEL, "body": "{}", "response": "{}", **tokens}
+
+
+def write(verdicts: list[Row], functions: list[Row], unjudged: Sequence[Row] = ()) -> None:
     corpus = corpora.write_corpus(functions)
     named = {"teacher": {"model": MODEL}}
     for number in (1, 2):
         with artifacts.create(
             f"data/candidates/{number}", stage=f"generate@{number}", inputs=[corpus], params=named
         ) as out:
-            (out / "note.txt").write_text("candidates")
+            rows = [row for row in [*verdicts, *unjudged] if row["round"] == number]
+            records.write(out / "candidates.parquet", [row | {"tests": []} for row in rows], records.CANDIDATE)
+            records.write(out / "exchanges.parquet", [exchange(row["request"]) for row in rows], records.EXCHANGE)
         made = artifacts.open(f"data/candidates/{number}")
         with artifacts.create(f"data/verdicts/{number}", stage=f"judge@{number}", inputs=[made], params=named) as out:
+            (out / "audit").mkdir()
             rows = [row for row in verdicts if row["round"] == number]
             records.write(out / "verdicts.parquet", rows, records.VERDICT)
+            asked = [exchange(row["judge_request"]) for row in rows]
+            records.write(out / "exchanges.parquet", asked, records.EXCHANGE)
+            records.write(out / "audit/exchanges.parquet", 50 * asked, records.EXCHANGE)
 
 
 def lines(split: str) -> list[Row]:
@@ -138,8 +151,69 @@ def test_nothing_that_passed_is_bad_input(workspace: Workspace) -> None:
     assert "the dataset is empty: of 6 judged candidates 0 passed" in done.stderr
 
 
-@pytest.mark.parametrize(("key", "value", "word"), [("rounds", [], "rounds"), ("validation_share", 1.0, "less than 1")])
+def assembled(workspace: Workspace, **knobs: Any) -> list[Row]:
+    for key, value in knobs.items():
+        workspace.set(f"assemble.{key}", value)
+    done = workspace.run("assemble")
+    assert done.returncode == 0, done.stderr
+    return lines("train") + lines("validation")
+
+
+def test_without_the_judge_every_candidate_is_a_row(workspace: Workspace) -> None:
+    functions = corpora.functions(30)
+    verdicts = [verdict(n, function, passed=n % 3 == 0) for n, function in enumerate(functions)]
+    write(verdicts[:-2], functions, unjudged=verdicts[-2:])  # no verdict: the judge's dead letters
+    assert len(assembled(workspace)) == 10
+    assert {row["id"] for row in assembled(workspace, judge=False)} == {row["id"] for row in verdicts}
+    assert "assemble.judge: false" in Path("data/dataset/README.md").read_text()
+
+
+def test_some_tasks_alone(workspace: Workspace) -> None:
+    functions = corpora.functions(30)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    write(verdicts, functions)
+    rows = assembled(workspace, tasks=["code repair", "code translation"])
+    assert {row["id"] for row in rows} == {row["id"] for row in verdicts if row["task"] in records.TASKS[2:]}
+
+
+def test_a_cap_takes_training_rows_by_their_ids_alone(workspace: Workspace) -> None:
+    functions = corpora.functions(60)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    write(verdicts, functions)
+    assembled(workspace)
+    validation = lines("validation")
+    assembled(workspace, rows=20)
+    twenty = {row["id"] for row in lines("train")}
+    assert len(twenty) == 20 and lines("validation") == validation
+    assert json.loads(Path("metrics/assemble.json").read_text())["dropped"]["rows"] == 60 - len(validation) - 20
+    assembled(workspace, rows=7)
+    assert {row["id"] for row in lines("train")} < twenty
+    assembled(workspace, rows=7, seed=2)
+    assert not {row["id"] for row in lines("train")} < twenty
+
+
+def test_money_buys_candidates_in_the_order_of_their_ids(workspace: Workspace) -> None:
+    functions = corpora.functions(20)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    write(verdicts, functions)
+    # Two requests a candidate, each of 1,000 tokens at 2 dollars a million and 100 at 10: 0.006 dollars.
+    rows = assembled(workspace, money={"usd": 0.0451, "prompt": 2.0, "completion": 10.0})
+    assert {row["id"] for row in rows} == set(sorted(row["id"] for row in verdicts)[:7])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("rounds", [], "rounds"),
+        ("validation_share", 1.0, "less than 1"),
+        ("tasks", ["code golf"], "assemble.tasks: no task 'code golf'"),
+        ("rows", 0, "assemble.rows"),
+        ("money", {"usd": 0.001, "prompt": 2.0, "completion": 10.0}, "pay for no candidate, which costs 0.006"),
+    ],
+)
 def test_senseless_parameters_are_named(workspace: Workspace, key: str, value: Any, word: str) -> None:
+    functions = corpora.functions(4)
+    write([verdict(n, function) for n, function in enumerate(functions)], functions)
     workspace.set(f"assemble.{key}", value)
     done = workspace.run("assemble")
     assert done.returncode == 3 and word in done.stderr

@@ -84,6 +84,7 @@ def test_stopped_it_saves_and_goes_on_to_the_same_bytes(workspace: Workspace) ->
     [
         ("k", 601, "k = 601: choose 1 to 600"),
         ("k", 0, "coreset.k"),
+        ("method", "median", "coreset.method"),
         ("first", "median", "coreset.first"),
         ("device", "gpu", "cupy finds no GPU"),
     ],
@@ -108,3 +109,47 @@ def test_a_radius_ends_the_choice_at_a_prefix_of_the_longer_one(workspace: Works
     shorter = pq.read_table("data/coreset/coreset.parquet").to_pydict()
     assert shorter["row"] == longer["row"][: len(shorter["row"])]
     assert len(shorter["row"]) <= 80 and shorter["radius"][-1] <= longer["radius"][79]
+
+
+@pytest.mark.parametrize("method", ["random", "clusters"])
+def test_the_other_choices_write_the_same_records_with_the_true_radii(
+    workspace: Workspace, vectors: np.ndarray, method: str
+) -> None:
+    make_inputs(vectors)
+    workspace.set("coreset.k", 40)
+    workspace.set("coreset.method", method)
+    roots = []
+    for _ in range(2):
+        result = workspace.run("coreset")
+        assert result.returncode == 0, result.stderr
+        roots.append(artifacts.open("data/coreset").root)
+    assert roots[0] == roots[1]
+    table = pq.read_table("data/coreset/coreset.parquet").to_pydict()
+    assert len(set(table["row"])) == 40 and table["order"] == list(range(40))
+    between = np.linalg.norm(vectors[:, None].astype(float) - vectors[table["row"]][None].astype(float), axis=2)
+    assert table["radius"] == pytest.approx(np.minimum.accumulate(between, axis=1).max(axis=0))
+    earlier = [between[table["row"][order], :order].min() for order in range(1, 40)]
+    assert table["distance"][0] is None and table["distance"][1:] == pytest.approx(earlier)
+    metrics = json.loads((workspace.path / "metrics/coreset.json").read_text())
+    assert metrics["optimum_at_least"] is None and metrics["radius_last"] == table["radius"][-1]
+
+
+def test_clusters_take_one_row_of_each_group(workspace: Workspace) -> None:
+    centres = 20 * np.eye(12, dtype=np.float16)
+    noise = np.random.default_rng(3).standard_normal((12, 30, 12)).astype(np.float16) / 4
+    make_inputs((centres[:, None] + noise).reshape(-1, 12))
+    workspace.set("coreset.k", 12)
+    workspace.set("coreset.method", "clusters")
+    assert workspace.run("coreset").returncode == 0
+    rows = pq.read_table("data/coreset/coreset.parquet")["row"].to_pylist()
+    assert {row // 30 for row in rows} == set(range(12))
+
+
+@pytest.mark.parametrize("method", ["random", "clusters"])
+def test_copies_of_one_row_are_still_different_rows(workspace: Workspace, method: str) -> None:
+    make_inputs(np.repeat(np.eye(4, dtype=np.float16), 5, axis=0))
+    workspace.set("coreset.k", 18)
+    workspace.set("coreset.method", method)
+    result = workspace.run("coreset")
+    assert result.returncode == 0, result.stderr
+    assert len(set(pq.read_table("data/coreset/coreset.parquet")["row"].to_pylist())) == 18

@@ -169,7 +169,10 @@ class Built:
             for name in LANGUAGES
         ]
         with artifacts.create(
-            "data/coreset", stage="coreset", inputs=self.open("data/corpus", "data/embeddings")
+            "data/coreset",
+            stage="coreset",
+            inputs=self.open("data/corpus", "data/embeddings"),
+            params={"method": "k-center"},
         ) as out:
             records.write(out / "coreset.parquet", centres, coreset.CORESET)
             records.write(out / "projection.parquet", points, coreset.PROJECTION)

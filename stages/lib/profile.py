@@ -36,10 +36,6 @@ def apply(name: str, file: Path = params.FILE) -> list[str]:
     Mappings are merged key by key, anything else is replaced whole. Raises `BadInput` for an unknown
     profile and for a section that `file` does not have.
     """
-    overlay_file = FOLDER / f"{name}.yaml"
-    if not overlay_file.is_file():
-        raise BadInput(f"no profile {name!r}; there are {_known()}")
-    overlay = params.read(overlay_file)
     yaml = YAML(pure=True)
     yaml.preserve_quotes = True
     yaml.width = 4096
@@ -47,12 +43,21 @@ def apply(name: str, file: Path = params.FILE) -> list[str]:
         values = yaml.load(file)
     except YAMLError as error:
         raise BadInput(f"{file} is not valid YAML: {error}") from None
-    if unknown := sorted(overlay.keys() - values.keys()):
-        raise BadInput(f"{overlay_file}: {file} has no section {unknown[0]!r}")
-    changed = _merge(values, overlay, "")
+    changed = merge(values, name, file)
     with file.open("w", encoding="utf-8") as stream:
         yaml.dump(values, stream)
     return changed
+
+
+def merge(values: Any, name: str, file: Path = params.FILE) -> list[str]:
+    """Merge profiles/NAME.yaml into `values`, those of `file`; `apply` says the rest."""
+    overlay_file = FOLDER / f"{name}.yaml"
+    if not overlay_file.is_file():
+        raise BadInput(f"no profile {name!r}; there are {_known()}")
+    overlay = params.read(overlay_file)
+    if unknown := sorted(overlay.keys() - values.keys()):
+        raise BadInput(f"{overlay_file}: {file} has no section {unknown[0]!r}")
+    return _merge(values, overlay, "")
 
 
 def _merge(target: Any, overlay: dict[str, Any], prefix: str) -> list[str]:

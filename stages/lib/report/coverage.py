@@ -12,6 +12,7 @@ from stages.lib.report.run import Run
 from stages.lib.report.tables import Row
 
 SERIES = Path("plots/coreset.csv")
+NAMES = {"k-center": "k-center greedy", "random": "this random choice", "clusters": "centres of clusters"}
 DRAWN = 6000  # functions in the map at most; more only make the page heavy
 
 
@@ -21,7 +22,8 @@ class Coverage:
 
     picks: int
     radius: float
-    bound: float
+    method: str
+    bound: float | None
     random: float | None
     curve: str
     map: str
@@ -35,8 +37,9 @@ def read(run: Run) -> Coverage:
     coreset = run["data/coreset"]
     radii = tables.column(coreset, "coreset.parquet", "radius")
     random = _random(SERIES)
+    method = coreset.params["method"]
     # After k picks greedy leaves at most twice the radius of the best choice of k rows (Gonzalez 1985).
-    halves = [radius / 2 for radius in radii]
+    halves = [radius / 2 for radius in radii] if method == "k-center" else []
     points, order = _projection(coreset)
     picked = order >= 0
     rest = points[~picked]
@@ -44,9 +47,10 @@ def read(run: Run) -> Coverage:
     return Coverage(
         picks=len(radii),
         radius=radii[-1],
-        bound=halves[-1],
+        method=method,
+        bound=halves[-1] if halves else None,
         random=dict(zip(*random, strict=True)).get(len(radii)),
-        curve=figures.covering_radius(radii, random, (range(1, len(radii) + 1), halves)),
+        curve=figures.covering_radius(radii, random, (range(1, len(halves) + 1), halves), NAMES[method]),
         map=figures.projection(rest, points[picked]),
         drawn=len(rest) + int(picked.sum()),
         dimensions=run.metrics["coreset"]["dimension"],

@@ -45,13 +45,15 @@ SETTINGS: Any = {
 }
 
 
-def covering_radius(chosen: Points, random: tuple[Points, Points], bound: tuple[Points, Points]) -> str:
+def covering_radius(
+    chosen: Points, random: tuple[Points, Points], bound: tuple[Points, Points], name: str = "k-center greedy"
+) -> str:
     """Covering radius after each centre, log-log; `random` and `bound` are pairs of k and radius, maybe empty."""
 
     def plot(axes: Any) -> None:
         if len(random[0]):
             axes.plot(*random, color=SECOND, linestyle=(0, (5, 2)), label="random choice")
-        axes.plot(range(1, len(chosen) + 1), chosen, color=FIRST, label="k-center greedy")
+        axes.plot(range(1, len(chosen) + 1), chosen, color=FIRST, label=name)
         if len(bound[0]):
             axes.plot(*bound, color=MUTED, linestyle=(0, (1, 2)), label="lower bound for any choice")
         _logarithmic(axes.xaxis, ticks=(1, 2, 5))
@@ -86,12 +88,42 @@ def loss(train: tuple[Points, Points], validation: tuple[Points, Points]) -> str
     return _draw("Loss by training step", plot, "optimizer step", "loss per token, nats")
 
 
-def _draw(title: str, plot: Callable[[Any], None], x: str = "", y: str = "") -> str:
+def interval_lines(title: str, lines: Sequence[tuple[str, float, float, float]], x: str, zero: bool = False) -> str:
+    """A dot and its interval for each (label, value, low, high), from the top; `zero`: with a line at 0."""
+
+    def plot(axes: Any) -> None:
+        if zero:
+            axes.axvline(0.0, color=MUTED, linewidth=1.0)
+        for place, (_, value, low, high) in enumerate(lines):
+            axes.plot([low, high], [place, place], color=FIRST, linewidth=2.4, solid_capstyle="round")
+            axes.plot([value], [place], color=FIRST, marker="o", markersize=7)
+        axes.set_yticks(range(len(lines)), [label for label, *_ in lines], color=INK)
+        axes.set_ylim(len(lines) - 0.4, -0.6)
+        axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
+
+    return _draw(title, plot, x, size=(SIZE[0], 0.9 + 0.32 * len(lines)))
+
+
+def interval_points(title: str, points: Sequence[tuple[float, float, float, float]], x: str, y: str) -> str:
+    """A dot and its interval for each (x, value, low, high), x on a logarithmic axis."""
+
+    def plot(axes: Any) -> None:
+        for place, value, low, high in sorted(points):
+            axes.plot([place, place], [low, high], color=FIRST, linewidth=2.4, solid_capstyle="round")
+            axes.plot([place], [value], color=FIRST, marker="o", markersize=6)
+        _logarithmic(axes.xaxis, ticks=(1, 2, 5))
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
+
+    return _draw(title, plot, x, y)
+
+
+def _draw(title: str, plot: Callable[[Any], None], x: str = "", y: str = "", size: tuple[float, float] = SIZE) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({**SETTINGS, "svg.hashsalt": title}):
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         plot(figure.add_subplot(xlabel=x, ylabel=y))
         svg = io.StringIO()
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})

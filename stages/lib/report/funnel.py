@@ -107,7 +107,8 @@ def _judge(run: Run, key: str, examples: int) -> Step:
 def _assemble(run: Run, examples: int) -> Step:
     dataset, kept = run["data/dataset"], run.splits().total()
     drops = _by_rule(dataset, run.metrics["assemble"]["dropped"], examples, _instance)
-    return _step("assemble", "rows that passed", kept + tables.rows_in(dataset, "dropped.parquet"), kept, drops)
+    unit = "rows that passed" if dataset.params.get("judge", True) else "candidates"
+    return _step("assemble", unit, kept + tables.rows_in(dataset, "dropped.parquet"), kept, drops)
 
 
 def _by_rule(

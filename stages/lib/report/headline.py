@@ -47,7 +47,11 @@ def numbers(facts: Facts) -> list[tuple[str, str, str]]:
     return [
         ("functions collected", number(counts["functions"]), f"{number(counts['corpus'])} after the filter"),
         ("functions picked", number(counts["picks"]), "to spread over the rest"),
-        ("covering radius", number(covered.radius), f"no choice can beat {number(covered.bound)}"),
+        (
+            "covering radius",
+            number(covered.radius),
+            f"no choice can beat {number(covered.bound)}" if covered.bound else "",
+        ),
         ("candidates passed", f"{judged.passed} of {judged.total}", f"judge pass rate {percent(judged.share)}"),
         ("training rows", number(counts["train"]), plural(counts["validation"], "row") + " for validation"),
         ("training loss", f"{trained.first:.3f} → {trained.last:.3f}", "first step and last"),

@@ -9,18 +9,18 @@ FOLDER = Path(__file__).parent
 MOST_CHARACTERS = 6000  # of one text; `make trace` prints the rest
 
 
-def render(template: str, **values: Any) -> str:
-    """The text of `template` (a file beside this module) with `values`; .html.j2 files are escaped."""
+def render(template: str, folder: Path = FOLDER, **values: Any) -> str:
+    """The text of `template` (a file of `folder`, or beside this module) with `values`; .html.j2 files are escaped."""
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
+        loader=jinja2.FileSystemLoader([folder, FOLDER]),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "percent": percent, "clip": clip, "plural": plural}
+    environment.filters |= {"number": number, "percent": percent, "usd": usd, "clip": clip, "plural": plural}
     style = (FOLDER / "style.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(style=style, **values)
 
@@ -40,6 +40,13 @@ def number(value: float | int | None) -> str:
 def percent(share: float | None) -> str:
     """A share from 0 to 1 in percent, with one decimal."""
     return "–" if share is None else f"{100 * share:.1f}%"
+
+
+def usd(amount: float | None) -> str:
+    """US dollars, with as many decimals as small sums need."""
+    if amount is None:
+        return "–"
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
 
 
 def plural(count: int, word: str) -> str:

@@ -1,0 +1,70 @@
+"""Which candidates may become rows of the dataset: what the comparisons of docs/ablations.md turn on and off."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+
+from stages.lib import records
+from stages.lib.artifacts import Artifact, digest
+from stages.lib.errors import BadInput
+from stages.lib.params import Section
+
+Row = dict[str, Any]
+
+
+class Money(Section):
+    """A sum, in US dollars, and what a million tokens of prompts and of answers cost."""
+
+    usd: float
+    prompt: float
+    completion: float
+
+
+def choose_tasks(wanted: Literal["all"] | list[str]) -> tuple[str, ...]:
+    """The tasks that are kept. Raises `BadInput` for one that does not exist."""
+    if wanted == "all":
+        return records.TASKS
+    if unknown := [task for task in wanted if task not in records.TASKS]:
+        raise BadInput(f"assemble.tasks: no task {unknown[0]!r}; all, or some of: {', '.join(records.TASKS)}")
+    return tuple(wanted)
+
+
+def candidates_with_verdicts(candidates: Sequence[Row], verdicts: Sequence[Row]) -> list[Row]:
+    """Every candidate, with its verdict where the judge gave one (a dead letter of the judge's has none)."""
+    known = {row["id"]: row for row in verdicts}
+    unjudged = {"rulings": [], "passed": False, "judge_request": "", "execution": ""}
+    return [known.get(row["id"], row | unjudged) for row in candidates]
+
+
+def affordable(rows: Sequence[Row], money: Money, made: Sequence[Artifact]) -> set[str]:
+    """The ids of as many of `rows`, in the order of their ids, as `money` pays for.
+
+    A candidate's cost is the mean over all: every exchange in the artifacts `made` (re-asked, dead and failed ones
+    too, the judge's audit apart), at the prices of `money`. Raises `BadInput` where it pays for none.
+    """
+    prompt, completion = (sum(parts) for parts in zip(*(count_tokens(one) for one in made), strict=True))
+    each = (prompt * money.prompt + completion * money.completion) / 1e6 / max(1, len(rows))
+    count = len(rows) if each == 0 else int(money.usd / each)
+    if not count:
+        raise BadInput(f"assemble.money: {money.usd} US dollars pay for no candidate, which costs {each:.6f} here")
+    return set(sorted(row["id"] for row in rows)[:count])
+
+
+def count_tokens(artifact: Artifact) -> tuple[int, int]:
+    """Tokens of all prompts and of all answers that went into `artifact`, the judge's audit apart."""
+    names = [one["path"] for one in artifact.files]
+    files = [name for name in names if name.endswith("exchanges.parquet") and "audit/" not in name]
+    tables = [pq.read_table(artifact.file(name), columns=["prompt_tokens", "completion_tokens"]) for name in files]
+    prompt, completion = (
+        sum(sum(table[name].to_pylist()) for table in tables) for name in ("prompt_tokens", "completion_tokens")
+    )
+    return prompt, completion
+
+
+def cap(rows: Sequence[Row], most: int | None, seed: int) -> list[str | None]:
+    """Of each row why it is left out: all but `most` (None: nothing), drawn by `seed` and each row's id alone."""
+    if most is None or len(rows) <= most:
+        return [None] * len(rows)
+    drawn = set(sorted((row["id"] for row in rows), key=lambda id: digest([seed, id]))[:most])
+    return [None if row["id"] in drawn else f"beyond {most} training rows" for row in rows]

@@ -1,0 +1,92 @@
+"""What the judge said, and what came of the tests."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from stages.lib.judging import measures
+from stages.lib.judging.panel import stands
+from stages.lib.measures.text import share
+
+Row = dict[str, Any]  # of records.VERDICT
+PASSED = "passed"
+SAY_NOTHING = ("", "vacuous tests", "input passes too")  # outcomes that prove nothing of a solution
+
+
+def pass_rate(verdicts: Sequence[Row]) -> dict[str, Any]:
+    """The share of verdicts that pass, with its 95% Wilson interval, and that of each rule among the rows that it
+    was applied to."""
+    asked: Counter[str] = Counter()
+    passed: Counter[str] = Counter()
+    for row in verdicts:
+        for ruling in row["rulings"]:
+            name = f"{ruling['kind']}: {ruling['rule']}"
+            asked[name] += 1
+            passed[name] += ruling["passed"]
+    whole = sum(row["passed"] for row in verdicts)
+    return {
+        "overall": share(whole, len(verdicts)),
+        "overall_95": measures.interval(whole, len(verdicts)),
+        "by_rule": {name: share(passed[name], asked[name]) for name in sorted(asked)},
+    }
+
+
+def own_tests(verdicts: Sequence[Row]) -> dict[str, Any]:
+    """Of the rows whose tests were run and can fail, the share that passes them, with its 95% Wilson interval."""
+    told = [row for row in verdicts if row["execution"] not in SAY_NOTHING]
+    good = sum(row["execution"] == PASSED for row in told)
+    return {
+        "run": sum(row["execution"] != "" for row in verdicts),
+        "telling": len(told),
+        "share": share(good, len(told)),
+        "share_95": measures.interval(good, len(told)),
+    }
+
+
+def against_tests(verdicts: Sequence[Row]) -> dict[str, Any]:
+    """The judge where its rows' tests know better: recall is the share of rows that fail their tests which the judge
+    fails too, false alarms the share of rows that pass them which it fails; Cohen's kappa of the two.
+
+    Rows that the judge did not see, or whose tests say nothing, do not count.
+    """
+    pairs = []
+    for row in verdicts:
+        said = [ruling for ruling in row["rulings"] if ruling["kind"] == "judge"]
+        if said and row["execution"] not in SAY_NOTHING:
+            pairs.append((row["execution"] == PASSED, stands(said)))
+    bad, good = [judged for truth, judged in pairs if not truth], [judged for truth, judged in pairs if truth]
+    caught, alarms = bad.count(False), good.count(False)
+    return {
+        "rows": len(pairs),
+        "recall": share(caught, len(bad)),
+        "recall_95": measures.interval(caught, len(bad)),
+        "false_alarms": share(alarms, len(good)),
+        "false_alarms_95": measures.interval(alarms, len(good)),
+        "kappa": kappa(pairs),
+    }
+
+
+def panel_kappa(ballots: Sequence[Row]) -> float | None:
+    """The mean of Cohen's kappa over the pairs of judges, on whether a row passes all rules; None without a pair."""
+    said: dict[int, dict[str, bool]] = defaultdict(dict)
+    for row in ballots:
+        said[row["judge"]][row["id"]] = stands(row["rulings"])
+    judges = sorted(said)
+    found = []
+    for place, one in enumerate(judges):
+        for other in judges[place + 1 :]:
+            both = sorted(said[one].keys() & said[other].keys())
+            value = kappa([(said[one][row], said[other][row]) for row in both])
+            if value is not None:
+                found.append(value)
+    return round(sum(found) / len(found), 6) if found else None
+
+
+def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
+    """Cohen's kappa (Cohen 1960), None where it is undefined: no row, or all words of both are the same one."""
+    from sklearn.metrics import cohen_kappa_score
+
+    if len({word for pair in pairs for word in pair}) < 2:
+        return None
+    one, other = zip(*pairs, strict=True)
+    return round(float(cohen_kappa_score(one, other)), 6)
