@@ -28,7 +28,7 @@ $(READY): locks/dev.txt locks/torch.txt
 	@touch $@
 
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(or $(TESTS),-n 2 --dist loadfile)
 
 lint: $(READY) ## check style, types and the rules of who may import whom
 	$(BIN)/ruff check
