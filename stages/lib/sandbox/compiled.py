@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.lib.sandbox import harness, languages, processes
+from stages.lib.sandbox.javac import COMPILE_S
 from stages.lib.sandbox.program import Outcome, Program
 from stages.lib.sandbox.slot import GRACE_S, TICK_S, Slot
 
-COMPILE_S = 30.0  # on the clock, before a program's own limits begin
 NOT_BUILT = 96  # jobs/job.sh's exit status
 # How the languages' own words tell the tests' failure from the candidate's; a program can lie about it and fails.
 WRONG = re.compile(r"Assertion `|Assertion failed|AssertionError|an assertion of the tests|assertion (?:`left|failed)")
