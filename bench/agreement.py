@@ -2,8 +2,8 @@
 
 Run: .venv/bin/python -m bench.agreement [--mutants 2000] [--buggy humanevalpack/python.jsonl.gz] [--out FILE]
 Writes bench/results/agreement.json: samples, disagreements by task, the worst difference of pass@k, the seconds that
-programs took over their limit. The other scorer runs without isolation, its time-out is 3 s on the clock (30 s for what it
-says otherwise at first).
+programs took over their limit. The other scorer runs without isolation; its time-out is 3 s on the clock, 30 s for what
+it says otherwise than ours at first.
 """
 
 import argparse
