@@ -97,3 +97,13 @@ def test_a_killed_run_takes_its_batch_up(moment: str, tmp_path: Path) -> None:
         assert len(server.batches) == 1, "neither lost nor doubled"
         assert len(server.answered) == 20 and max(server.answered.values()) == 1
     assert len(Journal(tmp_path)) == 20
+
+
+def test_texts_go_in_batches_of_the_completions_api(tmp_path: Path) -> None:
+    texts = [teacher.Text(f"row {number}", f"def f{number}(", ("\nclass",)) for number in range(3)]
+    with endpoint.serve() as server:
+        server.reply = lambda body: f"{body['prompt']}):"
+        given = ask_all(batched(server.url), texts, tmp_path)
+        assert [answer.value for answer in given] == [{"text": f"def f{number}():"} for number in range(3)]
+        (batch,) = server.batches.values()
+        assert batch["endpoint"] == "/v1/completions" and b'"url":"/v1/completions"' in server.files["file-0"]
