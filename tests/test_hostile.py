@@ -1,6 +1,7 @@
 """Hostile programs of languages whose tests and candidate share a process: files under hostile/LANGUAGE.
 
-Each file's first line says what may come of it: `expect: VERDICT|VERDICT…`. SECRET stands for the path of a file
+Each file's first line says what comes of it: `expect: VERDICT`; two where the machine's speed decides, and why.
+SECRET stands for the path of a file
 outside, MARK for an argument by which a process that is left running would be found.
 """
 
@@ -17,7 +18,7 @@ from stages.lib import sandbox
 from stages.lib.errors import BadInput
 
 HERE = Path(__file__).parent / "hostile"
-LIMITS = sandbox.Limits(cpu_s=1, wall_s=4.0, memory_mb=768, processes=16, file_mb=8, output_kb=64)
+LIMITS = sandbox.Limits(cpu_s=2, wall_s=4.0, memory_mb=512, processes=16, file_mb=8, output_kb=64)
 
 
 @pytest.fixture

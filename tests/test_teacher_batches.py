@@ -130,3 +130,13 @@ def test_a_key_that_the_batch_api_echoes_is_told_nowhere(place: str, tmp_path: P
     assert done.returncode and "dead_letters.jsonl" in " ".join(path.name for path in tmp_path.iterdir())
     assert "[key]" in done.stderr + left, "what the provider said is told, without the key"
     assert key not in done.stdout + done.stderr + left
+
+
+def test_texts_go_in_batches_of_the_completions_api(tmp_path: Path) -> None:
+    texts = [teacher.Text(f"row {number}", f"def f{number}(", ("\nclass",)) for number in range(3)]
+    with endpoint.serve() as server:
+        server.reply = lambda body: f"{body['prompt']}):"
+        given = ask_all(batched(server.url), texts, tmp_path)
+        assert [answer.value for answer in given] == [{"text": f"def f{number}():"} for number in range(3)]
+        (batch,) = server.batches.values()
+        assert batch["endpoint"] == "/v1/completions" and b'"url":"/v1/completions"' in server.files["file-0"]

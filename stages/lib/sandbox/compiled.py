@@ -15,13 +15,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.lib.sandbox import harness, languages, processes
+from stages.lib.sandbox.javac import COMPILE_S
 from stages.lib.sandbox.program import Outcome, Program
-from stages.lib.sandbox.slot import GRACE_S, TICK_S, Slot
+from stages.lib.sandbox.slot import GRACE_S, OUT_OF_CPU, TICK_S, Slot
 
-COMPILE_S = 30.0  # on the clock, before a program's own limits begin
 NOT_BUILT = 96  # jobs/job.sh's exit status
 # How the languages' own words tell the tests' failure from the candidate's; a program can lie about it and fails.
 WRONG = re.compile(r"Assertion `|Assertion failed|AssertionError|an assertion of the tests|assertion (?:`left|failed)")
+MEMORY = re.compile(r"OutOfMemoryError|out of memory|bad_alloc|memory allocation of \d+ bytes failed")
 RAISED = re.compile(r"terminate called|\bat .*(?:\.java:\d|Unknown Source)|Exception in|panic: |panicked at|Error\b")
 
 
@@ -134,14 +135,19 @@ class _Job:
         text = self.tail.decode("utf-8", "replace")
         if self.slot.group and self.slot.group.kills() > kills:
             return "out of memory", f"killed at {self.slot.limits.memory_mb} MiB"
+        if status == NOT_BUILT:
+            return "compile error", _first(text)
         if not self.built:
-            return "compile error", _first(text) if status == NOT_BUILT else f"exit status {status}: {_last(text)}"
-        if number in (signal.SIGKILL, signal.SIGXCPU) and time.monotonic() - self.begun > self.slot.limits.cpu_s - 0.2:
+            return "compile error", f"exit status {status}: {_last(text)}"
+        spent = time.monotonic() - self.begun
+        if number in (signal.SIGKILL, signal.SIGXCPU) and spent > OUT_OF_CPU * self.slot.limits.cpu_s:
             return "timed out", f"after {self.slot.limits.cpu_s:g} s of CPU time"
         if WRONG.search(text):
             return "wrong answer", _line(WRONG, text)
-        if RAISED.search(text) or "OutOfMemoryError" in text:
-            return ("out of memory" if "OutOfMemoryError" in text else "exception"), _line(RAISED, text)
+        if MEMORY.search(text):
+            return "out of memory", _line(MEMORY, text)
+        if RAISED.search(text):
+            return "exception", _line(RAISED, text)
         if number in set(signal.Signals):
             return "crash", signal.Signals(number).name
         return "early exit", f"exit status {status}: {_last(text)}".rstrip(": ")

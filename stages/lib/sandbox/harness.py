@@ -56,8 +56,13 @@ func main() {{
 		{name}(t)
 		returned = true
 	}}()
-	if !<-done || t.Failed() {{
+	returned := <-done
+	if t.Failed() {{
 		os.Stderr.WriteString("an assertion of the tests failed\\n")
+		os.Exit(1)
+	}}
+	if !returned {{
+		os.Stderr.WriteString("the tests did not return\\n")
 		os.Exit(1)
 	}}
 	out_{word}.Write(append([]byte("\\n"), secret_{word}...))

@@ -10,7 +10,7 @@ from typing import Any
 from stages.lib.sandbox import languages, processes
 from stages.lib.sandbox.walls import Isolation
 
-COMPILE_S = 30.0  # on the clock; compiled.py has the same for the others
+COMPILE_S = 30.0  # on the clock, of any compiler, before a program's own limits begin
 
 
 class Javac:

@@ -116,9 +116,11 @@ def _run(command: list[str], cwd: Path | None = None, **environment: str) -> str
 
 def _cpp(folder: Path) -> None:
     """The precompiled header must be compiled with the flags of jobs/cpp.sh, or g++ does not use it."""
-    shutil.copy(JOBS / "all.h", folder)
+    for name in ("all.h", "headers.h", "instances.h"):
+        shutil.copy(JOBS / name, folder)
     flags = ["-std=c++17", "-O0", "-w"]
     _run(["g++", *flags, "-x", "c++-header", "all.h", "-o", "all.h.gch"], folder)
+    _run(["g++", *flags, "-I", ".", "-c", str(JOBS / "instances.cpp"), "-o", "instances.o"], folder)
     _run(["g++", "-O1", "-w", "-c", str(JOBS / "harness.cpp"), "-o", "harness.o"], folder)
 
 
@@ -185,7 +187,7 @@ RECIPES = {
     "cpp": Recipe(
         (("g++", "g++"), ("mold", "mold"), ("/usr/include/boost/any.hpp", "libboost-dev"),
          ("/usr/include/openssl/md5.h", "libssl-dev")),
-        ("all.h", "harness.cpp"),
+        ("all.h", "headers.h", "instances.h", "instances.cpp", "harness.cpp"),
         _cpp,
     ),
     "go": Recipe(

@@ -17,7 +17,7 @@ from typing import get_args
 from stages.lib.sandbox import cgroup, compiled, languages, processes, walls
 from stages.lib.sandbox.forkserver import Cell, Ended, ForkServer, Lost
 from stages.lib.sandbox.program import Limits, Outcome, Program, Verdict
-from stages.lib.sandbox.slot import GRACE_S, TICK_S, Slot
+from stages.lib.sandbox.slot import GRACE_S, OUT_OF_CPU, TICK_S, Slot
 
 STARVED = 0.1  # part of the clock limit that a program waited for a CPU: more, and it is run again alone
 JOB_ALONE = 3  # clock limits that a job in another language has when it is run alone: other work may go on beside
@@ -263,7 +263,7 @@ def _how_it_ended(slot: Slot, run: _Run, ended: Ended, kills: int) -> tuple[str,
         return "violation", "closed the harness's channel and stayed"
     if os.WIFSIGNALED(ended.status):
         number = os.WTERMSIG(ended.status)
-        if number == signal.SIGKILL and ended.cpu_s > slot.limits.cpu_s - 0.2:  # RLIMIT_CPU
+        if number == signal.SIGKILL and ended.cpu_s > OUT_OF_CPU * slot.limits.cpu_s:  # RLIMIT_CPU
             return "timed out", f"after {slot.limits.cpu_s:g} s of CPU time"
         return "crash", signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     lines = run.tail.decode("utf-8", "replace").strip().splitlines()

@@ -8,6 +8,9 @@ from stages.lib.sandbox.referee import Referee
 from stages.lib.sandbox.walls import Isolation
 
 TICK_S = 0.05  # between two looks at a run without a cgroup
+# Of the CPU limit: a SIGKILL after more than that is the limit's. The kernel holds it by ticks, which were seen to run
+# ahead of the time that it then reports by a quarter.
+OUT_OF_CPU = 0.5
 GRACE_S = 1.0  # for the last words of a process whose other side is gone
 
 

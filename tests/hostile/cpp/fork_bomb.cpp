@@ -1,4 +1,4 @@
-// expect: timed out|crash|early exit|wrong answer
+// expect: timed out
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>

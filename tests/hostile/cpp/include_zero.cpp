@@ -1,4 +1,4 @@
-// expect: compile error|timed out|out of memory
+// expect: out of memory
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>

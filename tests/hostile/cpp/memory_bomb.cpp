@@ -1,4 +1,4 @@
-// expect: out of memory|exception|crash|timed out
+// expect: out of memory
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-// expect: compile error|wrong answer|early exit|crash|timed out
+// expect: early exit
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>

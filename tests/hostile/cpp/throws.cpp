@@ -1,4 +1,4 @@
-// expect: exception|crash
+// expect: exception
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-// expect: exception|crash
+// expect: exception
 import java.util.*;
 import java.io.*;
 class Solution {

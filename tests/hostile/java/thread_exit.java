@@ -1,6 +1,9 @@
-// expect: early exit|wrong answer|exception
+// expect: early exit
 import java.util.*;
 import java.io.*;
+class Leaver extends Thread {
+    public void run() { System.exit(0); }
+}
 class Solution {
-    static { new Thread(() -> System.exit(0)).start(); } public int f(int x) { return 0; }
+    static { Thread t = new Leaver(); t.start(); try { t.join(); } catch (InterruptedException e) { } } public int f(int x) { return 0; }
 }

@@ -1,4 +1,4 @@
-// expect: wrong answer|exception
+// expect: wrong answer
 import java.util.*;
 import java.io.*;
 class Solution {

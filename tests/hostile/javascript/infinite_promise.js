@@ -1,3 +1,3 @@
-// expect: wrong answer|timed out
+// expect: wrong answer
 setInterval(() => {}, 1000)
 const f = (x) => 0

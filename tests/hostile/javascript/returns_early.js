@@ -1,3 +1,3 @@
-// expect: early exit|wrong answer|exception|compile error
+// expect: compile error
 return
 const f = (x) => 0

@@ -55,10 +55,10 @@ def send(fd: int, value: Any) -> None:
 
 
 def receive(fd: int) -> Any:
-    """Read one message; Closed at the end of the stream, TooLong, Malformed."""
+    """Read one message; Closed at the end of the stream, Malformed for what `send` does not write."""
     length = int.from_bytes(_exactly(fd, 8), "big")
     if length > LONGEST:
-        raise TooLong(f"{length} bytes")
+        raise Malformed(f"a message of {length} bytes")
     body = _exactly(fd, length)
     try:
         value, end = _decode(body, 0, 0)

@@ -1,40 +1,10 @@
-// What C++ candidates include, compiled once: the headers of HumanEvalPack's declarations and of its published harness,
-// and the rest of the containers and algorithms.
-#include <algorithm>
-#include <array>
-#include <bitset>
-#include <cctype>
-#include <climits>
-#include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <deque>
-#include <fstream>
-#include <functional>
-#include <iomanip>
-#include <iostream>
-#include <iterator>
-#include <limits>
-#include <list>
-#include <map>
-#include <numeric>
-#include <queue>
-#include <set>
-#include <sstream>
-#include <stack>
-#include <string>
-#include <tuple>
-#include <unordered_map>
-#include <unordered_set>
-#include <utility>
-#include <vector>
-
-#include <assert.h>
-#include <boost/any.hpp>
-#include <math.h>
-#include <openssl/md5.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+// The precompiled header of C++ jobs.
+#include "headers.h"
+#define INSTANCE extern template
+#include "instances.h"
+#undef INSTANCE
+#undef NUMBER_IN
+#undef REAL_IN
+#undef OF_STRING
+#undef OF_REAL
+#undef OF_VECTOR

@@ -17,6 +17,13 @@ const check = (holds) => {
 // A script and not a function: there a candidate can neither return before the tests nor reach the check as an argument.
 for (const [key, value] of Object.entries({ require, module, exports })) globalThis[key] = value;
 Object.defineProperty(globalThis, name, { value: check });
-new Script(source, { filename: "p.js" }).runInThisContext();
+let program;
+try {
+  program = new Script(source, { filename: "p.js" });
+} catch (error) {
+  writeSync(2, `${error.name}: ${error.message}\n`);
+  process.exit(96); // as a compiler that fails does (job.sh)
+}
+program.runInThisContext();
 writeSync(1, "\n" + buffer.toString("latin1"));
 process.exit(0);
