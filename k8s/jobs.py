@@ -142,6 +142,11 @@ def render(plan: Plan, settings: Settings) -> tuple[list[Manifest], list[Manifes
     return objects, [_job(by_name["Job", "tidemill-stage"], plan, settings, pod_name, step) for step in planned]
 
 
+def asks_models(stage: str) -> bool:
+    """Whether the answers that `stage` pays for are kept in the journal, which pods share through the remote."""
+    return bool(params.read(container.STAGES).get(stage.partition("@")[0], {}).get("journal"))
+
+
 def static(settings: Settings) -> list[Manifest]:
     """What a namespace needs once: itself, the account, the network policies."""
     kinds = {"Namespace", "ServiceAccount", "NetworkPolicy"}
@@ -282,6 +287,7 @@ def _told(plan: Plan) -> dict[str, str]:
         "REPOSITORY": load_settings().repository,
         "LOCK": plan.lock,
         "REMOTE": canonical(plan.remote),
+        "JOURNAL": "shared" if asks_models(plan.stage) else "",
     }
 
 

@@ -7,9 +7,10 @@ take     after a fetch, takes what another pod's run has made from HANDOVER: dat
 deliver  pushes outputs, then DVC's run cache, then the result record KEY.json
 
 Told by the environment (a ConfigMap): STAGE, KEY, COMMIT, REPOSITORY ("" for a bundle beside the data), LOCK (sha256
-of dvc.lock beside the data), REMOTE (its DVC configuration, JSON), WORKSPACE; HANDOVER, another pod's workspace; in an
-Indexed Job JOB_COMPLETION_INDEX, and SHARDS or torchrun's PET_NODE_RANK. It stands alone: the code that it checks out
-is not there yet when it starts. Exit status: the stage's own; 3 for what no further pod could do.
+of dvc.lock beside the data), REMOTE (its DVC configuration, JSON), WORKSPACE; JOURNAL, not "" for a stage that asks
+models; HANDOVER, another pod's workspace; in an Indexed Job JOB_COMPLETION_INDEX, and SHARDS or PET_NODE_RANK. It
+stands alone: the code that it checks out is not there yet when it starts. Exit status: the stage's own; 3 for what no
+further pod could do.
 """
 
 import hashlib
@@ -72,7 +73,7 @@ def fetch() -> int:
         _say("an input is missing or damaged on the remote; `make verify REMOTE=1` where you submitted names it")
         return CRASHED
     _get_saves()
-    return 0
+    return _share_journal("bring")
 
 
 def shard(send: bool) -> int:
@@ -111,9 +112,10 @@ def run() -> int:
     signal.signal(signal.SIGTERM, stop)
     status = process.wait()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    shared = _share_journal("publish")  # however it ended: what was answered is paid for
     if status and record.is_file():
         return int(json.loads(record.read_text())["status"]) or CRASHED
-    return CRASHED if status else 0
+    return CRASHED if status else shared
 
 
 def take() -> int:
@@ -204,6 +206,13 @@ def _result() -> dict[str, Any]:
     seals = {out: Path(out) / "artifact.json" for out in outs}
     roots = {out: json.loads(seal.read_text())["root"] for out, seal in seals.items() if seal.is_file()}
     return {"stage": STAGE, "key": os.environ["KEY"], "outs": outs, "roots": roots}
+
+
+def _share_journal(how: str) -> int:
+    """Exchange models' answers with the remote, for a stage that asks for some (stages/lib/teacher/sharing.py)."""
+    if not os.environ.get("JOURNAL"):
+        return 0
+    return subprocess.run([sys.executable, "-m", "stages.lib.teacher.sharing", how], check=False).returncode
 
 
 def _checkout() -> bool:
