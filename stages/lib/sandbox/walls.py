@@ -1,5 +1,5 @@
-"""The walls around a run: bubblewrap, else unshare(1), each a command line that goes before the command; else the pod that
-we are in; else none."""
+"""The walls around a run: bubblewrap, else unshare(1), each a command line that goes before the command; else the pod
+that we are in; else none."""
 
 import os
 import shutil
