@@ -112,7 +112,7 @@ def steps(stage: str, wanted: Resources) -> list[Step]:
         if count > 1 and not entry.get(word):
             able = ", ".join(other for other, one in table.items() if one.get(word))
             raise BadInput(f"{FILE}: resources: {name} cannot be {count} {word}; these can: {able}")
-    offline = not entry.get("network", True)
+    offline = bool(entry.get("isolated"))
     shards = wanted.shards if wanted.shards > 1 else 0
     nodes = wanted.nodes if wanted.nodes > 1 else 0
     if not offline and not nodes:

@@ -81,7 +81,7 @@ def test_two_stages_in_their_image_make_what_this_machine_makes(
     assert ran.returncode == 0, ran.stdout + ran.stderr
     ran = street.run("k8s.submit", "run")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert len(server.started) == 4
+    assert len(server.started) == 2
     assert roots(street) == roots(local) and len(roots(local)) == 2
     assert (street.path / "dvc.lock").read_text() == (local.path / "dvc.lock").read_text()
 

@@ -34,6 +34,9 @@ def roots(street: Street) -> dict[str, str]:
 def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_nothing(
     street: Street, server: ApiServer, tmp_path: Path
 ) -> None:
+    table = "containers/stages.yaml"
+    street.edit(table, table, lambda values: values["filter"].update(isolated=True))
+    street.commit()
     street.git("clone", "--quiet", ".", str(tmp_path / "local"))
     local = object.__new__(Street)
     local.path = tmp_path / "local"
@@ -42,7 +45,7 @@ def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_noth
 
     ran = street.run("k8s.submit", "run")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert len(server.started) == 4, "collect's pod; filter, which needs no network, has three"
+    assert len(server.started) == 4, "collect's pod; filter, as a stage that is isolated, has three"
     assert roots(street) == roots(local)
     assert (street.path / "dvc.lock").read_text() == (local.path / "dvc.lock").read_text()
     assert not [name for kind, name in server.objects if kind == "persistentvolumeclaims"], "no volume is left"
