@@ -187,16 +187,16 @@ def test_answers_go_along_and_come_back_so_that_nobody_pays_twice(
     with endpoint.serve() as teacher:
         prepare(Workspace(street.path), teacher.url)
         stages = {}
-        for name in ("corpus", "coreset"):
+        for stage, name in ("filter", "corpus"), ("coreset", "coreset"):
             shutil.move(f"data/{name}", f"tree/{name}")
             copied = f"mkdir -p data && cp -r tree/{name} data/{name}"
-            stages[name] = {"cmd": copied, "deps": [f"tree/{name}"], "outs": [f"data/{name}"]}
+            stages[stage] = {"cmd": copied, "deps": [f"tree/{name}"], "outs": [f"data/{name}"]}
         generate = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]["generate"]
         generate["foreach"].pop(2)
         street.edit("dvc.yaml", "dvc.yaml", lambda values: values.update(stages={**stages, "generate": generate}))
         street.edit("k8s/params.yaml", "k8s/params.yaml", lambda values: values["cluster"].update(remote=remote))
         street.commit()
-        assert street.dvc("repro", "corpus", "coreset").returncode == 0
+        assert street.dvc("repro", "filter", "coreset").returncode == 0
         ran = street.run("k8s.submit", "run", "generate@1")
         assert ran.returncode == 0, ran.stdout + ran.stderr
         made, asked = roots(street)["data/candidates/1"], len(teacher.asked)

@@ -145,8 +145,9 @@ def deliver() -> int:
         if _dvc(*words):
             return CRASHED
     record = json.dumps(_result(), indent=1, sort_keys=True)
-    Path(".tidemill/result.json").write_text(record + "\n")
-    _put(Path(".tidemill/result.json"), f"tidemill/results/{os.environ['KEY']}.json")
+    file = Path(tempfile.mkdtemp()) / "result.json"
+    file.write_text(record + "\n")
+    _put(file, f"tidemill/results/{os.environ['KEY']}.json")
     _say(f"delivered {record}")
     _remove_saves()
     return 0
