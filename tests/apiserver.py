@@ -357,6 +357,8 @@ class ApiServer:
             return 1, False
         process = self.start(job, container, name, index)
         self.processes[name] = process
+        if "conditions" in job.get("status", {}):  # it ended while this one started
+            os.killpg(process.pid, signal.SIGKILL)
         self.started.append(job_name)
         self.state(pod, "Running", {"running": {}}, container["image"])
         assert process.stdout
