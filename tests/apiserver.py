@@ -4,6 +4,7 @@ processes, podFailurePolicy and backoffLimit are followed. Faults are put in by 
 It checks no schema (tests/test_manifests.py does) and isolates nothing.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -241,7 +242,9 @@ class ApiServer:
                         return self.fail_stream(request)
             except OSError:
                 return None
-        return self.chunk(request, b"")
+        with contextlib.suppress(OSError):  # whoever watched has gone
+            self.chunk(request, b"")
+        return None
 
     def fail_stream(self, request: BaseHTTPRequestHandler) -> None:
         request.close_connection = True
