@@ -112,7 +112,7 @@ def steps(stage: str, wanted: Resources) -> list[Step]:
         if count > 1 and not entry.get(word):
             able = ", ".join(other for other, one in table.items() if one.get(word))
             raise BadInput(f"{FILE}: resources: {name} cannot be {count} {word}; these can: {able}")
-    offline = not entry.get("network", True)
+    offline = bool(entry.get("isolated"))
     shards = wanted.shards if wanted.shards > 1 else 0
     nodes = wanted.nodes if wanted.nodes > 1 else 0
     if not offline and not nodes:
@@ -140,6 +140,11 @@ def render(plan: Plan, settings: Settings) -> tuple[list[Manifest], list[Manifes
     if any(step.nodes for step in planned):
         objects.append(_names(plan, settings))
     return objects, [_job(by_name["Job", "tidemill-stage"], plan, settings, pod_name, step) for step in planned]
+
+
+def asks_models(stage: str) -> bool:
+    """Whether the answers that `stage` pays for are kept in the journal, which pods share through the remote."""
+    return bool(params.read(container.STAGES).get(stage.partition("@")[0], {}).get("journal"))
 
 
 def static(settings: Settings) -> list[Manifest]:
@@ -282,6 +287,7 @@ def _told(plan: Plan) -> dict[str, str]:
         "REPOSITORY": load_settings().repository,
         "LOCK": plan.lock,
         "REMOTE": canonical(plan.remote),
+        "JOURNAL": "shared" if asks_models(plan.stage) else "",
     }
 
 

@@ -198,6 +198,7 @@ class Walk:
         with _dvc_turn:
             if present and _dvc("push", "--quiet", *present):
                 raise BadInput(f"{stage.name}: its inputs cannot be pushed; `make verify REMOTE=1` says what is wrong")
+            _share_journal(stage.name, "publish")  # so that no pod pays for what is answered
             lock = self.courier.send_lock()
         plan = Plan(stage.name, _inputs(stage, self.settings), self.commit, lock, self.remote)
         if self.courier.result(plan.key) is None:
@@ -217,6 +218,7 @@ class Walk:
         with _dvc_turn:
             words = ("repro", "--quiet", "--pull", "--allow-missing", "--single-item", stage.name)
             failed = _dvc(*words, EXECUTOR="kubernetes")
+            _share_journal(stage.name, "bring")
         if failed:
             _say(f"{stage.name}: delivered, and cannot be taken: {self._damage(record)}")
             return 3
@@ -344,6 +346,13 @@ def _with_upstream(stages: dict[str, pipeline.Stage], names: list[str]) -> dict[
 def _dvc(*words: str, **environment: str) -> int:
     command = [sys.executable, "-m", "dvc", *words]
     return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+
+
+def _share_journal(stage: str, how: str) -> None:
+    """Exchange answers with the remote (stages/lib/teacher/sharing.py), for a stage that asks models."""
+    words = [sys.executable, "-m", "stages.lib.teacher.sharing", how]
+    if jobs.asks_models(stage) and subprocess.run(words, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise BadInput(f"{stage}: the journal cannot be shared (`{' '.join(words[1:])}` says why)")
 
 
 def _say(line: str) -> None:

@@ -72,7 +72,7 @@ class Street:
             env=self.env(**environment),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=800,
         )
 
     def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,24 @@ from pathlib import Path
 import pytest
 
 RCLONE = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+FORWARD = """
+import asyncio, sys
+
+async def pipe(reader, writer):
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+async def serve(reader, writer):
+    theirs = await asyncio.open_unix_connection(sys.argv[2])
+    await asyncio.gather(pipe(reader, theirs[1]), pipe(theirs[0], writer))
+
+async def main():
+    await (await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]))).serve_forever()
+
+asyncio.run(main())
+"""
 
 
 def free_port() -> int:
@@ -22,21 +41,26 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(folder: Path, port: int, before: tuple[str, ...] = ()) -> Iterator[None]:
-    """Serve `folder` at 127.0.0.1:`port`; `before` goes before the server's words (nsenter: into another network)."""
+def serve(folder: Path, port: int, inside: tuple[str, ...] = ()) -> Iterator[None]:
+    """Serve `folder` at 127.0.0.1:`port`, and at the same address where the words `inside` (nsenter) lead to."""
     if not RCLONE:
         pytest.skip("rclone, which serves S3, is not here")
-    words = [*before, RCLONE, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "key,secret", str(folder)]
-    probe = [*before, sys.executable, "-c", f"import socket; socket.create_connection(('127.0.0.1', {port}))"]
-    with (folder.parent / f"rclone-{len(before)}.log").open("w") as log:
-        words += ["--vfs-cache-mode", "off", "--dir-cache-time", "0s"]  # another server may write there too
-        process = subprocess.Popen(words, stdout=log, stderr=log)
+    with tempfile.TemporaryDirectory() as home, Path(home, "log").open("w") as log:
+        addresses = ["--addr", f"127.0.0.1:{port}", "--addr", f"unix://{home}/socket"]
+        server = [RCLONE, "serve", "s3", *addresses, "--auth-key", "key,secret", "--vfs-cache-mode", "off", str(folder)]
+        forward = [*inside, sys.executable, "-c", FORWARD, str(port), f"{home}/socket"]
+        started = [
+            subprocess.Popen(words, stdout=log, stderr=log) for words in [server, *([forward] if inside else [])]
+        ]
         try:
+            probe = [sys.executable, "-c", f"import socket; socket.create_connection(('127.0.0.1', {port}))"]
             give_up = time.monotonic() + 60
-            while subprocess.run(probe, capture_output=True).returncode:
-                assert process.poll() is None and time.monotonic() < give_up, Path(log.name).read_text()
+            while any(subprocess.run([*to, *probe], capture_output=True).returncode for to in ((), inside)):
+                dead = any(process.poll() is not None for process in started)
+                assert not dead and time.monotonic() < give_up, Path(home, "log").read_text()
                 time.sleep(0.05)
             yield
         finally:
-            process.kill()
-            process.wait()
+            for process in started:
+                process.kill()
+                process.wait()

@@ -57,6 +57,31 @@ def test_status_75_costs_no_attempt(server: ApiServer, cluster: Cluster, tmp_pat
     assert len(server.started) == 4
 
 
+INDEXED = {"completionMode": "Indexed", "completions": 3, "parallelism": 3}
+
+
+def test_the_pods_of_an_indexed_job_are_followed_by_their_index(server: ApiServer, cluster: Cluster) -> None:
+    cluster.create(job("echo shard $JOB_COMPLETION_INDEX", **INDEXED))
+    status, _, said = follow(cluster)
+    assert status == 0
+    by_pod = dict(line.split(" | ") for line in said if " | " in line)
+    assert {name.split("-")[1]: line for name, line in by_pod.items()} == {f"{n}": f"shard {n}" for n in range(3)}
+
+
+def test_bad_input_of_one_index_ends_them_all(server: ApiServer, cluster: Cluster) -> None:
+    cluster.create(job("[ $JOB_COMPLETION_INDEX = 1 ] && exit 3; sleep 600", **INDEXED))
+    assert follow(cluster)[0] == 3
+    assert len(server.started) == 3
+    assert all(process.wait(60) for process in server.processes.values())
+
+
+def test_an_index_fails_on_its_own_account(server: ApiServer, cluster: Cluster) -> None:
+    limits = {"backoffLimit": 6, "backoffLimitPerIndex": 1}
+    cluster.create(job("[ $JOB_COMPLETION_INDEX = 1 ] && exit 9; exit 0", **INDEXED, **limits))
+    assert follow(cluster)[0] == 9
+    assert len(server.started) == 4, "the one that fails is tried once more, the others not"
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("status", [0, 429, 500, 503])
 def test_a_create_whose_answer_is_lost_makes_one_job(

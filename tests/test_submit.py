@@ -2,13 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
 
+import endpoint
 import pytest
 from apiserver import ApiServer, Fault
 from clones import KEPT, Street
+from conftest import REPOSITORY, Workspace
+from instances import prepare
+from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -34,6 +39,9 @@ def roots(street: Street) -> dict[str, str]:
 def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_nothing(
     street: Street, server: ApiServer, tmp_path: Path
 ) -> None:
+    table = "containers/stages.yaml"
+    street.edit(table, table, lambda values: values["filter"].update(isolated=True))
+    street.commit()
     street.git("clone", "--quiet", ".", str(tmp_path / "local"))
     local = object.__new__(Street)
     local.path = tmp_path / "local"
@@ -42,7 +50,7 @@ def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_noth
 
     ran = street.run("k8s.submit", "run")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert len(server.started) == 4, "collect's pod; filter, which needs no network, has three"
+    assert len(server.started) == 4, "collect's pod; filter, as a stage that is isolated, has three"
     assert roots(street) == roots(local)
     assert (street.path / "dvc.lock").read_text() == (local.path / "dvc.lock").read_text()
     assert not [name for kind, name in server.objects if kind == "persistentvolumeclaims"], "no volume is left"
@@ -167,6 +175,41 @@ def test_a_damaged_result_is_named_and_never_computed_here(street: Street, serve
     assert oid in ran.stdout and f"make forget OBJECT={oid}" in ran.stdout
     assert "stages.lib.corpus" not in ran.stdout + ran.stderr, "no stage ran here"
     assert len(server.started) == 1
+
+
+def test_answers_go_along_and_come_back_so_that_nobody_pays_twice(
+    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("stages.lib.teacher.sharing")
+    remote = str(tmp_path / "remote")
+    street = Street(tmp_path / "host", remote, ())
+    monkeypatch.chdir(street.path)
+    with endpoint.serve() as teacher:
+        prepare(Workspace(street.path), teacher.url)
+        stages = {}
+        for stage, name in ("filter", "corpus"), ("coreset", "coreset"):
+            shutil.move(f"data/{name}", f"tree/{name}")
+            copied = f"mkdir -p data && cp -r tree/{name} data/{name}"
+            stages[stage] = {"cmd": copied, "deps": [f"tree/{name}"], "outs": [f"data/{name}"]}
+        generate = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]["generate"]
+        generate["foreach"].pop(2)
+        street.edit("dvc.yaml", "dvc.yaml", lambda values: values.update(stages={**stages, "generate": generate}))
+        street.edit("k8s/params.yaml", "k8s/params.yaml", lambda values: values["cluster"].update(remote=remote))
+        street.commit()
+        assert street.dvc("repro", "filter", "coreset").returncode == 0
+        ran = street.run("k8s.submit", "run", "generate@1")
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        made, asked = roots(street)["data/candidates/1"], len(teacher.asked)
+        assert asked >= 12
+        ran = street.run("stages.lib.runner", "generate@1")
+        assert ran.returncode == 0, ran.stderr
+        street.edit("params.yaml", "params.yaml", lambda values: values["generate"]["teacher"].update(concurrency=2))
+        street.commit()
+        shutil.rmtree("journal")
+        ran = street.run("k8s.submit", "run", "generate@1")  # another Job: another pod, with nothing of its own
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert len(server.started) == 2 and len(teacher.asked) == asked
+    assert roots(street)["data/candidates/1"] == made
 
 
 def test_a_dirty_tree_is_refused(street: Street, server: ApiServer) -> None:

@@ -50,7 +50,7 @@ def reachable() -> str:
     if _connects(host, int(port)):
         return f"the API server at {host}:{port}"
     servers = re.findall(r"^nameserver\s+(\S+)", Path("/etc/resolv.conf").read_text(), re.MULTILINE)
-    return next((f"the name server {server}" for server in servers if _answers(server) or _connects(server, 53)), "")
+    return next((f"the name server {server}" for server in servers if answers(server) or _connects(server, 53)), "")
 
 
 def _connects(host: str, port: int) -> bool:
@@ -61,12 +61,13 @@ def _connects(host: str, port: int) -> bool:
         return False
 
 
-def _answers(server: str) -> bool:
+def answers(server: str, port: int = 53) -> bool:
+    """Whether a name server answers a question."""
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as asked:
         asked.settimeout(PATIENCE_S)
         try:
-            asked.sendto(QUERY, (server, 53))
+            asked.sendto(QUERY, (server, port))
             return bool(asked.recv(512))
         except OSError:
             return False
