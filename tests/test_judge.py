@@ -14,7 +14,7 @@ import pytest
 from conftest import REPOSITORY, Workspace
 from instances import prepare, root
 
-from stages.lib import artifacts, records, sandbox
+from stages.lib import artifacts, records, sandbox, trace
 from stages.lib.errors import BadInput
 
 
@@ -175,6 +175,10 @@ def test_a_panel_votes_and_keeps_every_ballot(workspace: Workspace, server: endp
     ballots = records.read(artifact.file("ballots.parquet"), records.BALLOT).to_pylist()
     said = {(row["model"], row["rulings"][-1]["passed"]) for row in ballots}
     assert said == {("stand-in", True), ("strict", False)} and len(ballots) == 2 * metrics()["asked"]
+    links = dict(trace.chain(verdicts(1)[0]["id"]))
+    shown = [row for title, row in links.items() if title.startswith("ballot of judge")]
+    assert [(row["judge"], row["rulings"][-1]["passed"]) for row in shown] == [(1, True), (2, False)]
+    assert any("data/verdicts/1/judge-2/exchanges.parquet" in title for title in links)
     overall = next(row for row in metrics()["agreement"] if row["rule"] == "overall")
     assert overall["agree"] == 0.0 and overall["kappa"] == 0.0
     workspace.set("judge.panel", [{"modle": "strict"}])
@@ -218,6 +222,9 @@ def test_the_teachers_tests_are_run_and_gate_where_they_should(workspace: Worksp
         assert row["execution"] == (right if runs else "") and bool(row["tests"]) == runs
     assert metrics()["execution"].keys() == {"passed", "wrong answer"}
     assert not any(one["kind"] == "execution" for row in rows.values() for one in row["rulings"])
+    tested = next(row for row in rows.values() if row["tests"])
+    shown = dict(trace.chain(tested["id"]))["the teacher's tests, run by judge"]
+    assert shown == {"tests": "\n".join(tested["tests"]), "outcome": tested["execution"]}
     asked = len(server.asked)
     workspace.set("judge.require_execution", True)
     assert workspace.run("judge@1").returncode == 0

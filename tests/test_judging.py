@@ -157,8 +157,8 @@ def knobs() -> execution.Execution:
     return execution.Execution(limits=limits, workers=2, allow_weak_isolation=False)
 
 
-def candidate(task: str, solution: str, information: str, tests: list[str]) -> dict[str, Any]:
-    languages = {"language": "Python", "target_language": "Python"}
+def candidate(task: str, solution: str, information: str, tests: list[str], language: str = "Python") -> dict[str, Any]:
+    languages = {"language": language, "target_language": language}
     own = {"id": f"{task}{solution}{information}{tests}", "solution": solution, "information": information}
     return {**own, "task": task, "tests": tests, **languages}
 
@@ -178,6 +178,98 @@ def test_solutions_are_run_and_must_be_told_apart_from_what_is_wrong(knobs: exec
     repaired = candidate("code repair", right, wrong, RIGHT)
     found = execution.run_all([*rows.values(), repaired, candidate("code generation", right, "", [])], knobs)
     assert {row["id"]: word for word, row in rows.items()} | {repaired["id"]: "passed"} == found
+
+
+ADD = {
+    "JavaScript": ("function add(a, b) {\n  return a + b;\n}", "c"),
+    "Java": ("@Override\nprivate static int add(int a, final int b) {\n    return a + b;\n}", "c"),
+    "Go": ("func add(a, b int) int {\n\treturn a + b\n}", "c"),
+    "C++": ("static int add(const int &a, int b) {\n    return a + b;\n}", "c"),
+    "Rust": ("pub fn add(a: i64, b: i64) -> i64 {\n    a + b\n}", "c"),
+}
+TYPED = {  # joins the words, longest first where `order` says so, that are no longer than `most`
+    "JavaScript": """function pick(words, most, order) {
+  const kept = words.filter((word) => word.length <= most);
+  if (order) kept.sort((a, b) => b.length - a.length);
+  return kept;
+}""",
+    "Java": """public List<String> pick(String[] words, double most, boolean order) {
+    List<String> kept = Arrays.stream(words).filter(w -> w.length() <= most).collect(Collectors.toList());
+    if (order) kept.sort((a, b) -> b.length() - a.length());
+    return kept;
+}""",
+    "Go": """func pick(words []string, most float64, order bool) []string {
+	var kept []string
+	for _, word := range words {
+		if float64(len(strings.TrimSpace(word))) <= most {
+			kept = append(kept, word)
+		}
+	}
+	if order {
+		sort.SliceStable(kept, func(i, j int) bool { return len(kept[i]) > len(kept[j]) })
+	}
+	return kept
+}""",
+    "C++": """std::vector<std::string> pick(std::vector<std::string>& words, double most, bool order) {
+    std::vector<std::string> kept;
+    for (const auto& word : words) if (word.size() <= most) kept.push_back(word);
+    if (order) stable_sort(kept.begin(), kept.end(), [](auto& a, auto& b) { return a.size() > b.size(); });
+    return kept;
+}""",
+    "Rust": """fn pick(words: &[String], most: f64, order: bool) -> Vec<String> {
+    let mut kept: Vec<String> = words.iter().filter(|w| (w.len() as f64) <= most).cloned().collect();
+    if order { kept.sort_by_key(|w| std::cmp::Reverse(w.len())); }
+    kept
+}""",
+}
+PICKED = [
+    "assert candidate(['a', 'bbb', 'cccc'], 3, True) == ['bbb', 'a']",
+    "assert candidate(['a', 'bb', 'ccc'], 2.5, False) == ['a', 'bb']",
+    "assert candidate([], 2, False) == []",
+    "assert candidate({1: 2}, 2, False) == []",
+]
+
+
+@pytest.mark.parametrize("language", ADD)
+def test_solutions_in_every_language_are_run(language: str, knobs: execution.Execution) -> None:
+    word = unit_tests.languages()[language]["sandbox"]
+    if reason := sandbox.missing(word):
+        pytest.skip(reason)
+    right, unknown = ADD[language]
+    wrong, weak = right.replace("a + b", "a - b"), ["assert candidate(1, 0) == 1", "assert candidate(0, 0) == 0"]
+    typed, picked = TYPED[language], PICKED[: 3 if language == "JavaScript" else 4]  # the last fits no types
+    rows = {
+        "input passes too": candidate("code repair", right, wrong, weak, language),
+        "repaired": candidate("code repair", right, wrong, RIGHT, language),
+        "typed": candidate("code generation", typed, "", picked, language),
+        "typed wrong": candidate("code generation", typed.replace("<= most", "< most"), "", picked, language),
+        "does not fit": candidate("code generation", right, "", ["assert candidate('x') == {}"] * 3, language),
+        "fault": candidate("code generation", right.replace("a + b", f"a + {unknown}"), "", RIGHT, language),
+    }
+    found = execution.run_all(list(rows.values()), knobs)
+    said = {name: found.get(row["id"]) for name, row in rows.items()}
+    fault = said.pop("fault")
+    assert fault in ("exception", "compile error"), "it names a variable that is not there"
+    assert said == {
+        "repaired": "passed",
+        "typed": "passed",
+        "typed wrong": "wrong answer",
+        "input passes too": "input passes too",
+        "does not fit": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("Java", "int f(Map<String, Foo> all) { return 1; }"),
+        ("Go", "func (s *Store) f(a int) (int, error) { return a, nil }"),
+        ("C++", "template <class T> T f(T a) { return a; }"),
+        ("Rust", "fn f(&self, a: i32) -> i32 { a }"),
+    ],
+)
+def test_a_function_of_other_types_gets_no_tests(language: str, code: str) -> None:
+    assert unit_tests.entry_point(code, language) == ""
 
 
 def test_a_language_that_the_sandbox_does_not_run_is_named(

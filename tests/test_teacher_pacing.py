@@ -176,3 +176,46 @@ def test_a_token_bucket_is_used_up_and_hardly_ever_refuses(
     loop.close()
     assert refused < 0.01 * sent
     assert sent / (100 * seconds) >= 0.95, f"{sent / (100 * seconds):.1%} of the allowance"
+
+
+def seconds_of_a_run(fault: str, share: float, monkeypatch: pytest.MonkeyPatch) -> float:
+    """Virtual seconds for 20,000 rows of 2 KB at an endpoint that answers 2,560 a second and fails at random."""
+    loop, draw, one = VirtualTime(), random.Random(7), SimpleNamespace(pace=Pace(256))
+    monkeypatch.setattr("stages.lib.teacher.pacing.time", SimpleNamespace(monotonic=loop.time))
+    turns = Turns([one])
+
+    async def begin(number: int) -> Answer:
+        for attempt in range(8):
+            await turns.take(1.0, first=attempt > 0)
+            await asyncio.sleep(0.1)
+            failed = draw.random() < share
+            turns.give_back(one, 1.0, None if failed else 1.0)
+            if not failed:
+                one.pace.answered()
+                return answer(number, 2000)
+            if fault == "429":
+                one.pace.refused(1.0)
+            await asyncio.sleep(max(1.0 if fault == "429" else 0.0, client._backoff(attempt)))
+        raise AssertionError("eight failures of one row")
+
+    async def work() -> None:
+        windowed, asks, number = Window(client.STARTED * 256, begin), iter(range(20_000)), 0
+        while ready := await windowed.advance(asks):
+            for one_answer in ready:
+                assert one_answer.id == f"row {number}"
+                number += 1
+        assert number == 20_000
+
+    loop.run_until_complete(work())
+    seconds = loop.time()
+    loop.close()
+    return seconds
+
+
+@pytest.mark.parametrize(("fault", "goal"), [("429", 0.6), ("500", 0.8)])
+def test_random_faults_leave_most_of_the_speed(fault: str, goal: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """5% of the requests fail: with Retry-After: 1, or without a word."""
+    monkeypatch.setattr("stages.lib.teacher.client.random", random.Random(7))
+    undisturbed = seconds_of_a_run(fault, 0.0, monkeypatch)
+    share = undisturbed / seconds_of_a_run(fault, 0.05, monkeypatch)
+    assert share >= goal, f"{share:.2f} of the undisturbed speed"

@@ -11,10 +11,11 @@ import endpoint
 import pytest
 from asking import ask_all, asks, settings
 from conftest import REPOSITORY
+from test_remote import credentials, s3
 from test_teacher import put
 
 from stages.lib.errors import BadInput
-from stages.lib.teacher import sharing
+from stages.lib.teacher import inventory, sharing
 from stages.lib.teacher.exchange import Request
 from stages.lib.teacher.journal import Journal
 
@@ -27,6 +28,9 @@ start, end = Path("rows").read_text().split()
 given = ask_all(settings({url!r}), asks(int(end), int(start)), Path("journal"))
 Path("answers").write_text("\\n".join(str(answer.value) for answer in given))
 """
+
+
+__all__ = ["credentials", "s3"]  # fixtures
 
 
 class Clone:
@@ -143,6 +147,26 @@ def test_pods_exchange_answers_without_a_commit(tmp_path: Path) -> None:
         assert len(server.asked) == 18
 
 
+def test_pods_exchange_answers_through_s3(tmp_path: Path, s3: tuple[str, Path], credentials: None) -> None:
+    pods = [Clone.make(tmp_path / f"pod{number}", "", Path("nowhere")) for number in range(2)]
+    for pod in pods:
+        pod.dvc("remote", "modify", "store", "url", "s3://bucket/answers")
+        pod.dvc("remote", "modify", "store", "endpointurl", s3[0])
+    book = Journal(pods[0].path / "journal")
+    request = put(book, 1)
+    book.close()
+    assert "1 new responses, 1 segments published" in pods[0].journal("publish")
+    assert "1 segments fetched, 1 new responses" in pods[1].journal("bring")
+    assert Journal(pods[1].path / "journal").get(request)
+    stored = next((s3[1] / "bucket/answers/journal").glob("*.log.zst"))
+    stored.write_bytes(b"other bytes")
+    again = pods[0].run(sys.executable, "-m", "stages.lib.teacher.sharing", "bring")
+    assert again.returncode == 0, "what a pod has is not fetched again"
+    shutil.rmtree(pods[1].path / "journal")
+    refused = pods[1].run(sys.executable, "-m", "stages.lib.teacher.sharing", "bring")
+    assert refused.returncode == 3 and f"{stored.name} at the remote is not what its name says" in refused.stderr
+
+
 def test_a_journal_is_a_union_by_the_requests_hash(tmp_path: Path) -> None:
     mine, yours = Journal(tmp_path / "mine"), Journal(tmp_path / "yours")
     both, own = put(mine, 1, "mine"), put(mine, 2)
@@ -157,6 +181,7 @@ def test_a_journal_is_a_union_by_the_requests_hash(tmp_path: Path) -> None:
         return reply.text if reply else ""
 
     assert [text(request) for request in (both, own, other)] == ["mine", "hello", "hello"]
+    assert "/shared: " in "\n".join(inventory.describe(tmp_path / "mine"))
     assert sharing.seal(mine) == 1 and len(sharing.segments(tmp_path / "mine")) == 2
     fresh = Journal(tmp_path / "fresh")
     shutil.copytree(tmp_path / "mine/shared", tmp_path / "fresh/shared")

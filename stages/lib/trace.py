@@ -51,7 +51,11 @@ def chain(row_id: str) -> list[tuple[str, Row]]:
     instance = _first("data/dataset", ["train.parquet", "validation.parquet"], "id", row_id, links)
     verdict = _first("data/verdicts/*", ["verdicts.parquet"], "id", row_id, links)
     if verdict:
+        if verdict["tests"]:
+            ran = {"tests": "\n".join(verdict["tests"]), "outcome": verdict["execution"] or "not run"}
+            links.append(("the teacher's tests, run by judge", ran))
         _first("data/verdicts/*", ["exchanges.parquet"], "request", verdict["judge_request"], links)
+        _ballots(verdict, links)
     candidate = _first("data/candidates/*", ["candidates.parquet"], "id", row_id, links)
     if candidate:
         _first("data/candidates/*", ["exchanges.parquet"], "request", candidate["request"], links)
@@ -97,6 +101,20 @@ def _first(pattern: str, files: list[str], column: str, key: str, links: list[tu
                 links.append((f"{path / file}   root {artifact.root[:16]}   stage {artifact.stage}", rows[0]))
                 return rows[0]
     return None
+
+
+def _ballots(verdict: Row, links: list[tuple[str, Row]]) -> None:
+    """What each judge of a panel said of the row before the vote, and the exchanges of those after the first."""
+    artifact = artifacts.open(f"data/verdicts/{verdict['round']}")
+    if all(entry["path"] != "ballots.parquet" for entry in artifact.files):
+        return
+    table = pq.read_table(artifact.file("ballots.parquet"))
+    for ballot in table.filter(pc.equal(table["id"], verdict["id"])).to_pylist():
+        number = ballot["judge"]
+        links.append((f"ballot of judge {number}, {ballot['model']}", ballot))
+        if number > 1:
+            further = [f"judge-{number}/exchanges.parquet"]
+            _first(str(artifact.path), further, "request", ballot["request"], links)
 
 
 def _matching(table: pa.Table, column: str, key: str, where: str) -> list[Row]:

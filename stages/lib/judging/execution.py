@@ -42,17 +42,21 @@ def run_all(rows: Sequence[Row], knobs: Execution) -> dict[str, str]:
 
 
 def _programs(row: Row) -> list[tuple[str, sandbox.Program]]:
+    """What is run for a row; nothing where fewer than `LEAST` of its tests can be put to its solution."""
     language, solution = row["target_language"], row["solution"]
-    name = unit_tests.entry_point(solution, language)
-    tests = "\n".join(["def check(candidate):", *(f"    {line}" for line in row["tests"])])
-    known = unit_tests.languages()[language]
-
-    def program(code: str) -> sandbox.Program:
-        return sandbox.Program(known["sandbox"], known["prelude"] + code, tests, name)
-
-    nothing = sandbox.Program("python", "def f(*arguments, **named):\n    return None\n", tests, "f")
-    broken = [("input", program(row["information"]))] if row["task"] == "code repair" else []
-    return [("solution", program(solution)), ("nothing", nothing), *broken]
+    code, tests, lines = unit_tests.runnable(solution, language, row["tests"])
+    if len(lines) < unit_tests.LEAST:
+        return []
+    word = unit_tests.languages()[language]["sandbox"]
+    runs = [("solution", sandbox.Program(word, code, tests, unit_tests.entry_point(solution, language)))]
+    nothing = "def f(*arguments, **named):\n    return None\n"
+    runs.append(("nothing", sandbox.Program("python", nothing, unit_tests.python_tests(lines), "f")))
+    if row["task"] == "code repair":
+        broken = row["information"]
+        code, tests, put = unit_tests.runnable(broken, language, lines)
+        if put:  # else nothing can be called in it, and it does not pass
+            runs.append(("input", sandbox.Program(word, code, tests, unit_tests.entry_point(broken, language))))
+    return runs
 
 
 def _conclude(found: dict[str, str]) -> str:

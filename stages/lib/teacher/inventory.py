@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from stages.lib.errors import BadInput
-from stages.lib.teacher import journal
+from stages.lib.teacher import journal, sharing
 
 COLUMNS = ("responses", "prompt tokens", "answer tokens", "US dollars")
 
@@ -49,6 +49,9 @@ def describe(folder: Path = journal.FOLDER) -> list[str]:
             count.update(dict(zip(COLUMNS, amounts, strict=True)))
     useless = lines - len(keys)
     said = [f"{path}: {_size(path.stat().st_size)}, {len(keys)} responses"]
+    if shared := sharing.segments(folder):
+        size = sum(segment.stat().st_size for segment in shared)
+        said.append(f"{folder / sharing.SHARED}: {_size(size)} in {len(shared)} segments")
     if useless:
         said.append(f"{damaged} damaged and {useless - damaged} superseded records; make journal COMPACT=1 drops them")
     for kind, title in (("model", "by model"), ("label", "by stage")):

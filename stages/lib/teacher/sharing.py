@@ -19,7 +19,6 @@ import fcntl
 import hashlib
 import os
 import re
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
@@ -55,18 +54,19 @@ def share(folder: Path = FOLDER) -> str:
 
     Raises `BadInput` where DVC cannot bring what journal/shared.dvc records: sealing without it would leave it out.
     """
-    remote = _has_remote()
-    _restore(folder, remote)
-    if remote:
-        _download(folder)
-    with opened(folder) as book:
-        take_in(book)
-        new = seal(book)
-    if not (folder / SHARED).is_dir():
-        raise BadInput(f"{folder} holds no answers to share")
-    _dvc("add", str(folder / SHARED))
-    if remote:
-        _dvc("push", str(folder / TRACKED))
+    with _repository() as repo:
+        remote = _has_remote(repo)
+        _restore(folder, repo)
+        if remote:
+            _download(folder, repo)
+        with opened(folder) as book:
+            take_in(book)
+            new = seal(book)
+        if not segments(folder):
+            raise BadInput(f"{folder} holds no answers to share")
+        repo.add([str(folder / SHARED)])
+        if remote:
+            repo.push(targets=[str(folder / TRACKED)])
     said = f"{new} new responses sealed" if new else "nothing new"
     pushed = "pushed" if remote else "no remote to push to (make remote URL=…)"
     return f"{folder / SHARED}: {said}, {len(segments(folder))} segments, {pushed}; commit {folder / TRACKED}"
@@ -74,9 +74,9 @@ def share(folder: Path = FOLDER) -> str:
 
 def bring(folder: Path = FOLDER) -> str:
     """Take in what is shared: what journal/shared.dvc of this commit records, and what pods left at the remote."""
-    remote = _has_remote()
-    _restore(folder, remote)
-    fetched = _download(folder) if remote else 0
+    with _repository() as repo:
+        _restore(folder, repo)
+        fetched = _download(folder, repo) if _has_remote(repo) else 0
     with opened(folder) as book:
         took = take_in(book)
     return f"{folder}: {fetched} segments fetched, {took} new responses"
@@ -87,7 +87,8 @@ def publish(folder: Path = FOLDER) -> str:
     with opened(folder) as book:
         take_in(book)
         new = seal(book)
-    return f"{folder}: {new} new responses, {_upload(folder)} segments published"
+    with _repository() as repo:
+        return f"{folder}: {new} new responses, {_upload(folder, repo)} segments published"
 
 
 @contextmanager
@@ -191,7 +192,7 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _restore(folder: Path, remote: bool) -> None:
+def _restore(folder: Path, repo: Any) -> None:
     """Bring the segments that journal/shared.dvc of this commit records. Others may go: the journal has taken them
     in, or they were left over from a killed run."""
     tracked = folder / TRACKED
@@ -201,52 +202,59 @@ def _restore(folder: Path, remote: bool) -> None:
         raise BadInput(f"{tracked} has a merge conflict; `git checkout --theirs {tracked}`, then make journal-share")
     with opened(folder) as book:
         take_in(book)
-    _dvc("pull" if remote else "checkout", "--force", str(tracked))
+    bring = repo.pull if _has_remote(repo) else repo.checkout
+    bring(targets=[str(tracked)], force=True)
 
 
-def _has_remote() -> bool:
-    return bool(_dvc("config", "core.remote", allowed=(0, 251)))
-
-
-def _download(folder: Path) -> int:
-    """Fetch the segments of the remote's folder that are not here; how many."""
-    with _remote() as (fs, there):
-        missing = _names(fs, there) - {path.name for path in segments(folder)} - _taken(folder)
-        (folder / SHARED).mkdir(parents=True, exist_ok=True)
-        for name in sorted(missing):
-            part = folder / SHARED / f".{uuid.uuid4().hex}.part"
-            fs.get_file(fs.join(there, name), str(part))
-            if _hash(part) != name.partition(".")[0]:
-                part.unlink()
-                raise BadInput(f"{fs.join(there, name)} at the remote is not what its name says; remove it there")
-            part.replace(folder / SHARED / name)
-    return len(missing)
-
-
-def _upload(folder: Path) -> int:
-    """Put the segments that the remote's folder has not; how many."""
-    with _remote() as (fs, there):
-        fs.makedirs(there, exist_ok=True)
-        missing = [path for path in segments(folder) if path.name not in _names(fs, there)]
-        for path in missing:
-            part = fs.join(there, f"{uuid.uuid4().hex}.part")
-            fs.put_file(str(path), part)
-            fs.move(part, fs.join(there, path.name))
-    return len(missing)
+def _has_remote(repo: Any) -> bool:
+    return bool(repo.config["core"].get("remote"))
 
 
 @contextmanager
-def _remote() -> Iterator[tuple[Any, str]]:
-    """The file system of DVC's default remote and the path of its folder `journal`."""
+def _repository() -> Iterator[Any]:
+    """This DVC repository, whose errors become `BadInput`."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo() as repo:
-        try:
-            remote = repo.cloud.get_remote()
-            yield remote.fs, remote.fs.join(remote.path, "journal")
-        except (DvcException, OSError) as error:
-            raise BadInput(f"the journal's folder at DVC's remote: {type(error).__name__}: {error}") from None
+    try:
+        with Repo() as repo:
+            yield repo
+    except (DvcException, OSError) as error:
+        raise BadInput(f"the shared journal, at DVC: {type(error).__name__}: {error}") from None
+
+
+def _download(folder: Path, repo: Any) -> int:
+    """Fetch the segments of the remote's folder that are not here; how many."""
+    fs, there = _at_remote(repo)
+    missing = _names(fs, there) - {path.name for path in segments(folder)} - _taken(folder)
+    (folder / SHARED).mkdir(parents=True, exist_ok=True)
+    for name in sorted(missing):
+        part = folder / SHARED / f".{uuid.uuid4().hex}.part"
+        fs.get_file(fs.join(there, name), str(part))
+        if _hash(part) != name.partition(".")[0]:
+            part.unlink()
+            raise BadInput(f"{fs.join(there, name)} at the remote is not what its name says; remove it there")
+        part.replace(folder / SHARED / name)
+    return len(missing)
+
+
+def _upload(folder: Path, repo: Any) -> int:
+    """Put the segments that the remote's folder has not; how many."""
+    fs, there = _at_remote(repo)
+    fs.makedirs(there, exist_ok=True)
+    known = _names(fs, there)
+    missing = [path for path in segments(folder) if path.name not in known]
+    for path in missing:
+        part = fs.join(there, f"{uuid.uuid4().hex}.part")
+        fs.put_file(str(path), part)
+        fs.move(part, fs.join(there, path.name))
+    return len(missing)
+
+
+def _at_remote(repo: Any) -> tuple[Any, str]:
+    """The file system of DVC's default remote and the path of its folder `journal`."""
+    remote = repo.cloud.get_remote()
+    return remote.fs, remote.fs.join(remote.path, "journal")
 
 
 def _names(fs: Any, there: str) -> set[str]:
@@ -259,14 +267,6 @@ def _names(fs: Any, there: str) -> set[str]:
 def _taken(folder: Path) -> set[str]:
     path = folder / TAKEN
     return set(path.read_text().split()) if path.exists() else set()
-
-
-def _dvc(*words: str, allowed: tuple[int, ...] = (0,)) -> str:
-    command = [sys.executable, "-m", "dvc", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode not in allowed:
-        raise BadInput(f"`dvc {' '.join(words)}`: {(done.stderr or done.stdout).strip()}")
-    return done.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
 """Tests that the teacher writes for a candidate's solution: the question, and which answers may be run.
 
-A test is one Python line, `assert candidate(…) == …`, for a solution in whichever language: the sandbox calls
-the solution across a wall. Nothing but built-in functions and values may stand in it, so that a test can
+A test is one Python line, `assert candidate(…) == …`, for a solution in whichever language: for another one than
+Python it is translated (programs.py). Nothing but built-in functions and values may stand in it, so that a test can
 neither reach the process that it runs in nor lie about the outcome.
 """
 
 import ast
-from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.lib import params
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
 from stages.lib.tasks import prompts
+from stages.lib.tasks.unit_tests import programs
+from stages.lib.tasks.unit_tests.definitions import languages
 
 LEAST = 2  # tests, below which a row has none
 BUILTINS = frozenset(
@@ -30,12 +29,6 @@ METHODS = frozenset(
 Row = Mapping[str, Any]
 
 
-@cache
-def languages() -> dict[str, dict[str, str]]:
-    """By language, the sandbox's word for it (`sandbox`) and the text before a function (`prelude`)."""
-    return params.read(Path(__file__).with_name("languages.yaml"))
-
-
 def check_languages(wanted: list[str]) -> None:
     """Raise `BadInput` for a language that no function can be run in."""
     if unknown := [name for name in wanted if name not in languages()]:
@@ -44,9 +37,10 @@ def check_languages(wanted: list[str]) -> None:
 
 def entry_point(code: str, language: str) -> str:
     """The name by which the function `code` can be called, "" if it cannot be called by itself: Python's methods
-    and coroutines."""
+    and coroutines, and functions whose types no test can be written in."""
     if language != "Python":
-        return next((found.name for found in functions.extract(code, language)), "")
+        name = next((found.name for found in functions.extract(code, language)), "")
+        return name if name and programs.signature(code, name, language) else ""
     try:
         defined = [node for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)]
     except (SyntaxError, ValueError):
@@ -119,3 +113,17 @@ def fault_of(line: str) -> str:
     if strange := sorted(attributes - METHODS):
         return f"it uses .{strange[0]}, which is no method of a built-in type"
     return ""
+
+
+def runnable(code: str, language: str, lines: Sequence[str]) -> tuple[str, str, list[str]]:
+    """The function `code` as a program, a program of those of the test `lines` that can be put to it, and these."""
+    if language == "Python":
+        return languages()[language]["prelude"] + code, python_tests(lines), list(lines)
+    called = programs.signature(code, entry_point(code, language), language)
+    conditions = programs.translate(lines, called, language) if called else {}
+    return programs.candidate(code, language), programs.program(conditions.values(), language), list(conditions)
+
+
+def python_tests(lines: Sequence[str]) -> str:
+    """The lines as the function `check` that the sandbox calls."""
+    return "\n".join(["def check(candidate):", *(f"    {line}" for line in lines)])
