@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from stages.lib import artifacts, dataset, params, records, tasks, teacher
+from stages.lib import artifacts, cards, dataset, params, records, tasks, teacher
 from stages.lib.benchmarks import validation
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Decontaminator, load_benchmarks
@@ -69,8 +69,7 @@ def main(key: str = "") -> None:
         return
     number = settings.read_key(key, knobs.rounds)
     inputs, seeds, frontier = read(number, knobs)
-    folder = knobs.contamination.folder
-    benchmarks, unchecked = load_benchmarks(Path(folder) if folder else None)
+    benchmarks, unchecked = load_benchmarks(Path(knobs.contamination.folder) if knobs.contamination.folder else None)
     clean = {
         "near_duplicate": rules.near_duplicates_of(dataset.text, knobs.near_duplicates),
         "contamination": rules.contamination(dataset.text, Decontaminator(benchmarks, knobs.contamination.ngram)),
@@ -92,7 +91,7 @@ def main(key: str = "") -> None:
         records.write(out / "eliminated.parquet", [*failed, *dropped], rows.ELIMINATED)
         facts = count(number, parts, [*failed, *dropped], knobs, spent)
         checked = {"checked": [one.name for one in benchmarks], "unchecked": unchecked}
-        (out / "README.md").write_text(dataset.cards.render(CARD, facts | checked | {"seeds": knobs.seeds.result}))
+        (out / "README.md").write_text(cards.render(CARD, facts | checked | {"seeds": knobs.seeds.result}))
         artifacts.write_metrics(f"evolve@{number}", facts)
 
 
@@ -164,7 +163,8 @@ def eliminate(
     """The pairs of parent and evolution that stand the rules, and the evolutions that do not, with rule and reason."""
     kept, failed = [], []
     for parent, row in pairs:
-        texts = rows.question(parent), rows.question(row), row["output"], asking.code_language(parent)
+        before = parent["instruction"] if row["input"] else rows.question(parent)  # an input that stays is no gain
+        texts = before, row["instruction"], row["output"], asking.code_language(parent)
         examples = tuple(case.answer["instruction"] for case in shown)
         fault = elimination.find_fault(held, elimination.Evolution(*texts, examples))
         if fault:

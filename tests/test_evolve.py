@@ -353,7 +353,7 @@ def test_rounds_that_nobody_has_run_are_not_in_dvcs_index(workspace: Workspace) 
 def evolve(workspace: Workspace) -> "subprocess.CompletedProcess[str]":
     path = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(workspace.path)}
     words = [sys.executable, "-m", "stages.lib.evolution.drive"]
-    return subprocess.run(words, env=workspace.environment(**path), capture_output=True, text=True, timeout=900)
+    return subprocess.run(words, env=workspace.environment(**path), capture_output=True, text=True, timeout=1700)
 
 
 def test_the_side_pipeline_knows_every_key_that_decides_a_round() -> None:
@@ -363,7 +363,7 @@ def test_the_side_pipeline_knows_every_key_that_decides_a_round() -> None:
     assert named == set(Params.model_fields) - {"rounds", "validation"}
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_make_evolve_runs_the_rounds_through_dvc_and_again_only_what_changed(workspace: Workspace, tiny: Path) -> None:
     write_repository(workspace)
     with endpoint.serve(latency_s=0.0) as server:
