@@ -153,8 +153,8 @@ def shares(found: Sequence[Result], *path: str) -> dict[str, dict[str, float | N
         for part in path:
             held[one.name] = held[one.name].get(part, {})
     absent = 0.0 if path[0] == "mix" else None
-    for name in sorted({name for shares in held.values() for name in shares}):
-        turned[name] = {run: shares.get(name, absent) for run, shares in held.items() if shares}
+    for name in sorted({name for own in held.values() for name in own}):
+        turned[name] = {run: own.get(name, absent) for run, own in held.items() if own}
     return turned
 
 
