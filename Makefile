@@ -71,7 +71,7 @@ gguf: $(READY) ## write the tuned model as one GGUF file for llama.cpp: make ggu
 profile: $(READY) ## lay profiles/NAME.yaml over params.yaml: make profile NAME=openai
 	@$(BIN)/python -m stages.lib.profile $(NAME)
 
-ablate: $(READY) ## compare runs: make ablate NAME=smoke (profiles/ablations/); goes on where it was stopped; PAGE=1: the page alone
+ablate: $(READY) ## compare runs, as DVC experiments: make ablate NAME=smoke (PAGE=1: its page alone)
 	@$(BIN)/python -m stages.lib.ablate $(NAME) $(if $(PAGE),--page)
 
 plan: $(READY) ## what the next run would take: requests, tokens, US dollars of its teachers; memory and hours of training

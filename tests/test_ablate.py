@@ -191,6 +191,16 @@ def test_the_page_compares_in_pairs_and_says_what_that_shows(profiles: Path) -> 
     json.dumps(told)
 
 
+def test_a_mix_without_a_task_has_none_of_it(profiles: Path) -> None:
+    runs = [result("one", {1}, 5), result("two", {1}, 5)]
+    runs[0].metrics["measure"]["mix"] = {"tasks": {"code repair": 1.0}}
+    runs[1].metrics["measure"]["mix"] = {"tasks": {"code generation": 1.0}}
+    found = page.shares(runs, "mix", "tasks")
+    assert found == {"code generation": {"one": 0.0, "two": 1.0}, "code repair": {"one": 1.0, "two": 0.0}}
+    runs[1].metrics["measure"]["pass_rate"]["by_rule"] = {"judge: y": 1.0}
+    assert page.shares(runs, "pass_rate", "by_rule")["judge: y"] == {"one": None, "two": 1.0}
+
+
 def test_scores_on_other_problems_are_never_compared(profiles: Path) -> None:
     write_matrix(profiles)
     other = result("two", {1}, 10)

@@ -142,15 +142,20 @@ def changed_params(found: Sequence[Result], reference: Result) -> dict[str, list
 
 
 def shares(found: Sequence[Result], *path: str) -> dict[str, dict[str, float | None]]:
-    """A mapping of metrics/measure.json by its path, turned: by name, each run's share."""
+    """A mapping of metrics/measure.json by its path, turned: by name, each run's share.
+
+    What a mix does not name has no row; a rule or benchmark that is not named was not looked at.
+    """
     turned: dict[str, dict[str, float | None]] = {}
+    held: dict[str, Any] = {}
     for one in found:
-        held: Any = one.metrics.get("measure", {})
+        held[one.name] = one.metrics.get("measure", {})
         for part in path:
-            held = held.get(part, {})
-        for name, value in held.items():
-            turned.setdefault(name, {})[one.name] = value
-    return dict(sorted(turned.items()))
+            held[one.name] = held[one.name].get(part, {})
+    absent = 0.0 if path[0] == "mix" else None
+    for name in sorted({name for own in held.values() for name in own}):
+        turned[name] = {run: own.get(name, absent) for run, own in held.items() if own}
+    return turned
 
 
 def list_ways(found: Sequence[Result], events: Sequence[dict[str, str]]) -> dict[str, dict[str, str]]:
