@@ -151,6 +151,15 @@ def test_exit_statuses_pass_through(clone: Path, key: str, status: int) -> None:
 
 
 @needs_cpu
+def test_a_shard_is_asked_for_inside_the_container(clone: Path) -> None:
+    words = ["stages/run", "wait", "--shard", "0/2"]
+    environment = {**os.environ, "EXECUTOR": "container"}
+    ran = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=400)
+    assert ran.returncode == 3
+    assert "wait does not shard; embed, sample and score do" in ran.stderr
+
+
+@needs_cpu
 @pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_a_signal_stops_the_container_and_a_second_run_is_refused_before(
     clone: Path, how: signal.Signals, status: int
