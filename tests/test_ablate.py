@@ -323,6 +323,18 @@ def test_killed_it_goes_on_and_no_stage_runs_twice(street: Street, tmp_path: Pat
     street.git("checkout", "--force", "--quiet", "HEAD", "--", ".")
 
 
+def test_stopped_it_leaves_nothing_running(street: Street, tmp_path: Path) -> None:
+    runs = {"a": {"filter.length.least": 60}, "b": {}}
+    write_matrix(street.path / "profiles/ablations", "stopped", runs=runs)
+    street.commit()
+    process = street.start(ABLATE, "stopped", TIDEMILL_GATE=str(tmp_path / "gate"))
+    wait_for(lambda: list(tmp_path.glob("gate.*.at")))
+    process.send_signal(signal.SIGTERM)
+    printed = process.communicate(timeout=240)[0]
+    assert process.returncode == 130 and "run it again to go on from there" in printed
+    assert not alive(street)
+
+
 def test_changes_that_are_not_committed_are_refused(street: Street, tmp_path: Path) -> None:
     note = street.path / "stages/note.py"
     note.write_text("x = 1\n")
