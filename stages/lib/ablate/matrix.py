@@ -78,13 +78,17 @@ def load(name: str) -> Matrix:
 
 def check_values(matrix: Matrix) -> None:
     """Raise `BadInput` for a run with a value that its stage would refuse, before any run has begun."""
+    checked: set[str] = set()  # sections that runs share are read once
     with TemporaryDirectory() as folder:
         for run, text in matrix.texts.items():
             file = Path(folder, f"{matrix.name}, run {run}")
             file.write_text(text, encoding="utf-8")
             try:
-                for section in values(text):
-                    params.load(section, importlib.import_module(f"stages.{section}").Params, file)
+                for section, held in values(text).items():
+                    key = artifacts.digest([section, held])
+                    if key not in checked:
+                        params.load(section, importlib.import_module(f"stages.{section}").Params, file)
+                    checked.add(key)
             except BadInput as error:
                 raise BadInput(str(error).replace(f"{folder}/", "matrix ")) from None
 
