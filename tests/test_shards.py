@@ -48,7 +48,8 @@ def score(_workspace: Workspace | None, _tiny: Path | None) -> tuple[str, str]:
         for problem in benchmark.first(35)
         for number in range(2)
     ]
-    made_with = {"benchmark": "humaneval", "prompt": "completion", "samples": 2}
+    asked = {"benchmark": "humaneval", "benchmark_sha256": benchmark.sha256}
+    made_with = {**asked, "prompt": "completion", "samples": 2}
     with artifacts.create("data/completions/base", stage="sample@base", params=made_with) as out:
         records.write(out / "completions.parquet", rows, records.COMPLETION)
     return "score@base", "data/scores/base"

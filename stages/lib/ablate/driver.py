@@ -206,6 +206,8 @@ def _stop_orphans(folder: Path) -> None:
             _send(process, number)
         while _members(group, where) and time.monotonic() < deadline:
             time.sleep(0.1)
+    # DVC takes a holder that is dead but not reaped yet for a living one.
+    (where / ".dvc/tmp/rwlock").unlink(missing_ok=True)
     file.unlink(missing_ok=True)
 
 
