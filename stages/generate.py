@@ -119,27 +119,32 @@ def ask_all(
     rows: list[tasks.Assignment], number: int, pool_hash: str, knobs: Params, out: Path
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """A candidate for each row that the teacher answered, in order; and what it took."""
-    label = f"generate@{number}"
-    with (
-        teacher.connect(knobs.teacher, label=label, seed=knobs.seed) as model,
-        model.ledger(out) as ledger,
-    ):
-        candidates = []
-        asks = list_asks(rows, knobs.documentation)
-        if rows and not rows[0].method.asks:
-            candidates = [row.candidate({}, "", number, pool_hash, "") for row in rows]
-            rows, asks = [], iter(())
-        for row, answer in zip(rows, model.answers(asks, total=len(rows)), strict=True):
-            ledger.add(answer)
-            if answer.value is not None:
-                wrote = answer.value, answer.request
-                candidates.append(row.candidate(*wrote, number, pool_hash, knobs.teacher.model))
-    ledger.check(knobs.max_dead_share)
-    if not knobs.tests.languages:
-        return candidates, ledger.metrics()
-    with teacher.connect(knobs.teacher, label=label, seed=knobs.seed) as model:
-        candidates, spent = add_tests(model, candidates, knobs.tests, out)
-    return candidates, {**ledger.metrics(), "tests": spent}
+    with teacher.connect(knobs.teacher, label=f"generate@{number}", seed=knobs.seed) as model:
+        with model.ledger(out) as ledger:
+            candidates = list(write_candidates(model, ledger, rows, number, pool_hash, knobs))
+        ledger.check(knobs.max_dead_share)
+        spent = ledger.metrics()
+        if knobs.tests.languages:
+            candidates, spent["tests"] = add_tests(model, candidates, knobs.tests, out)
+    return candidates, spent
+
+
+def write_candidates(
+    model: teacher.Teacher,
+    ledger: teacher.Ledger,
+    rows: list[tasks.Assignment],
+    number: int,
+    pool_hash: str,
+    knobs: Params,
+) -> Iterator[dict[str, Any]]:
+    if rows and not rows[0].method.asks:
+        yield from (row.candidate({}, "", number, pool_hash, "") for row in rows)
+        return
+    answers = model.answers(list_asks(rows, knobs.documentation), total=len(rows))
+    for row, answer in zip(rows, answers, strict=True):
+        ledger.add(answer)
+        if answer.value is not None:
+            yield row.candidate(answer.value, answer.request, number, pool_hash, knobs.teacher.model)
 
 
 def list_asks(rows: list[tasks.Assignment], documentation: str) -> Iterator[teacher.Ask]:

@@ -6,7 +6,8 @@ would hide one record; `Journal.get` compares whole keys, so that it would be as
 
 import numpy as np
 
-RECENT = 1 << 14  # records in the dictionary before they are merged into the sorted arrays
+PARTS = 16  # by a key's first digit: a merge copies one of them
+RECENT = 1 << 10  # records of a part in its dictionary before they are merged into the sorted arrays
 
 
 class Index:
@@ -16,6 +17,21 @@ class Index:
     """
 
     def __init__(self) -> None:
+        self._parts = [_Part() for _ in range(PARTS)]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __setitem__(self, key: str, offset: int) -> None:
+        self._parts[int(key[0], PARTS)].add(key, offset)
+
+    def get(self, key: str) -> int | None:
+        """The offset of the latest record of `key`."""
+        return self._parts[int(key[0], PARTS)].get(key)
+
+
+class _Part:
+    def __init__(self) -> None:
         self._recent: dict[int, int] = {}
         self._merged = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64)  # sorted keys; their offsets
 
@@ -23,13 +39,12 @@ class Index:
         self._merge()
         return len(self._merged[0])
 
-    def __setitem__(self, key: str, offset: int) -> None:
+    def add(self, key: str, offset: int) -> None:
         self._recent[int(key[:16], 16)] = offset
         if len(self._recent) >= max(RECENT, len(self._merged[0]) // 32):
             self._merge()
 
     def get(self, key: str) -> int | None:
-        """The offset of the latest record of `key`."""
         short = int(key[:16], 16)
         if (recent := self._recent.get(short)) is not None:
             return recent
