@@ -35,7 +35,7 @@ def write(matrix: Matrix, clone: Clone, folder: Path) -> str:
     counted = facts["stages"]
     return (
         f"stages: {counted['ran']} ran, {counted['cached']} taken from the cache of runs, {counted['unchanged']} "
-        f"unchanged from the run before; {counted['distinct']} different ones of {counted['all']}\n"
+        f"unchanged from the run before; {counted['distinct']} different artifacts of {counted['all']}\n"
         f"{folder / 'index.html'} (and index.md, results.json)"
     )
 
