@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from conftest import REPOSITORY
-from ruamel.yaml import YAML
+
+from stages.lib.profile import round_trip
 
 KEPT = ("collect", "filter")
 
@@ -46,7 +47,7 @@ class Street:
         values["cluster"]["secret"] = ""
 
     def edit(self, source: str | Path, target: str, change) -> None:  # type: ignore[no-untyped-def]
-        yaml = YAML(pure=True)
+        yaml = round_trip()
         values = yaml.load(Path(self.path, source))
         change(values)
         yaml.dump(values, self.path / target)

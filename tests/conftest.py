@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from stages.lib import models
+from stages.lib.profile import round_trip
 
 if TYPE_CHECKING:
     from apiserver import ApiServer
@@ -35,7 +35,7 @@ class Workspace:
 
     def set(self, key: str, value: Any) -> None:
         """Set `section.key[.key]` of params.yaml to `value`."""
-        yaml = YAML(pure=True)
+        yaml = round_trip()
         values = yaml.load(self.path / "params.yaml")
         *parents, leaf = key.split(".")
         section = values

@@ -14,6 +14,7 @@ from conftest import REPOSITORY
 from ruamel.yaml import YAML
 
 from stages.lib import container
+from stages.lib.profile import round_trip
 
 ENGINE = next(filter(None, map(shutil.which, ("podman", "docker"))), None)
 SLOW = '''"""wait: reads nothing and writes nothing; says what it sees of its container, then waits to be stopped."""
@@ -72,7 +73,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def edit(file: str, change: Callable[[dict], None]) -> None:
-    yaml = YAML(pure=True)
+    yaml = round_trip()
     values = yaml.load(Path(file))
     change(values)
     yaml.dump(values, Path(file))

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from dvc.utils.serialize import parse_yaml
 from pydantic import Field
+from ruamel.yaml import YAML
 
 from stages.lib import params, profile
 from stages.lib.errors import BadInput
@@ -88,3 +90,17 @@ def test_every_profile_of_the_repository_is_valid(
     assert profile.apply(overlay.stem), "a profile that changes nothing"
     for section in params.read():
         params.load(section, importlib.import_module(f"stages.{section}").Params)
+
+
+@pytest.mark.parametrize("writer", [profile.round_trip(), YAML()], ids=["ours", "dvc exp run --set-param"])
+@pytest.mark.parametrize("file", sorted((REPOSITORY / "profiles").glob("*.yaml")), ids=lambda file: file.stem)
+def test_dvc_reads_what_a_profile_is_written_to(
+    file: Path, writer: YAML, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC reads YAML with libyaml, of YAML 1.1, and refuses some of what a writer of YAML 1.2 leaves unquoted."""
+    monkeypatch.chdir(REPOSITORY)
+    target = tmp_path / "params.yaml"
+    values = writer.load(REPOSITORY / "params.yaml")
+    profile.merge(values, file.stem)
+    writer.dump(values, target)
+    assert parse_yaml(target.read_text(), target) == params.read(target)

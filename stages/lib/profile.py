@@ -36,9 +36,7 @@ def apply(name: str, file: Path = params.FILE) -> list[str]:
     Mappings are merged key by key, anything else is replaced whole. Raises `BadInput` for an unknown
     profile and for a section that `file` does not have.
     """
-    yaml = YAML(pure=True)
-    yaml.preserve_quotes = True
-    yaml.width = 4096
+    yaml = round_trip()
     try:
         values = yaml.load(file)
     except YAMLError as error:
@@ -47,6 +45,17 @@ def apply(name: str, file: Path = params.FILE) -> list[str]:
     with file.open("w", encoding="utf-8") as stream:
         yaml.dump(values, stream)
     return changed
+
+
+def round_trip() -> YAML:
+    """What reads and writes a YAML file and keeps its comments, quotes and long lines.
+
+    Unquoted, a regular expression that begins with `(?` would be YAML 1.2, which DVC's parser (libyaml) cannot read.
+    """
+    yaml = YAML(pure=True)
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    return yaml
 
 
 def merge(values: Any, name: str, file: Path = params.FILE) -> list[str]:

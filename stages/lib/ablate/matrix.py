@@ -116,9 +116,7 @@ def values(text: str) -> dict[str, Any]:
 
 def _params_of(overrides: Overrides, base: list[str], file: Path, run: str) -> str:
     """params.yaml with the profiles `base` and `overrides` laid over it, comments kept."""
-    yaml = YAML(pure=True)
-    yaml.preserve_quotes = True
-    yaml.width = 4096
+    yaml = profile.round_trip()
     tree = yaml.load(params.FILE)
     for name in base:
         profile.merge(tree, name)
