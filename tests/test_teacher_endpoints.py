@@ -1,5 +1,7 @@
 """What endpoints do wrong, and how fast they may be asked: each fault's message, limits, several endpoints, kills."""
 
+import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -201,4 +203,17 @@ def test_a_plan_costs_nothing_and_names_the_price(workspace: Any) -> None:
     said = plan()
     assert said.returncode == 0 and "generate@2" in said.stdout and "judge@1" in said.stdout
     assert "generate@1: may cost up to" in said.stdout and "its budget_usd is 0.00" in said.stdout
+    assert "evolve@1" not in said.stdout, "there is no dataset to evolve"
+    alpaca = [{"instruction": f"Write function {number}.", "input": "", "output": "x"} for number in range(5)]
+    (workspace.path / "seeds.json").write_text(json.dumps(alpaca))
+    workspace.set("evolve.seeds", {"dataset": False, "file": "seeds.json"})
+    workspace.set("evolve.judge", {"free": False, "prices": prices})
+    workspace.set("sample.engine", "endpoint")
+    workspace.set("sample.endpoint.base_url", "http://localhost:1/v1")
+    workspace.set("sample.endpoint.base", "one")
+    workspace.set("sample.endpoint.tuned", "two")
+    lines = {line.split("  ")[0]: line for line in plan().stdout.splitlines()}
+    assert re.match(r"evolve@2 +10 ", lines["evolve@2"]), "two requests a seed"
+    assert re.match(r"evolve@2 judge +5 ", lines["evolve@2 judge"]) and "evolve@2 judge: may cost up to" in str(lines)
+    assert re.match(r"sample@tuned +32 ", lines["sample@tuned"])
     assert not Path("journal").exists()

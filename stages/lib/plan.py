@@ -1,9 +1,10 @@
 """What the next run would ask of its teachers, before anything is spent: `make plan`.
 
-For each round of generate and judge: requests, tokens and US dollars, from params.yaml, the price table and the
-best basis that there is: the exchanges of the last run of that round under the same model and prompts' length, or
-the prompts of the first rows of the coreset, rendered and measured. A row that the journal answers costs nothing;
-the figures are for a journal that knows none of them, and for one request a row and the re-asks of the last run.
+For each round of generate and judge, for sample where it asks an endpoint, and for the rounds of `make evolve`:
+requests, tokens and US dollars, from params.yaml, the price table and the best basis that there is: the exchanges
+of the last run of that round under the same model, or the first prompts, rendered and measured. A row that the
+journal answers costs nothing; the figures are for a journal that knows none of them, and for one request a row and
+the re-asks of the last run.
 """
 
 import sys
@@ -35,7 +36,8 @@ class Load:
 
 @dataclass(frozen=True)
 class Line:
-    """One stage of the plan; `most` is the price if every answer is as long as it may be, in US dollars."""
+    """One stage of the plan, in US dollars: `most` if every answer is as long as it may be; `budget`, the stage's cap,
+    None for a free model."""
 
     stage: str
     requests: int
@@ -44,6 +46,7 @@ class Line:
     spend: float
     most: float
     basis: str
+    budget: float | None
 
 
 def main() -> int:
@@ -59,41 +62,98 @@ def main() -> int:
 def describe() -> list[str]:
     """The plan as lines. Raises `BadInput` for a model without a price that is not said to be free."""
     values = params.read()
-    lines: list[Line] = []
-    notes: list[str] = []
+    lines = [*generation(values), *sampling(values)]
+    said = [*_table(lines), *_warnings(lines)]
+    if side := evolution(values):
+        said += [
+            "",
+            "`make evolve`, if every round is run and every evolution stands:",
+            *_table(side),
+            *_warnings(side),
+        ]
+    return [*said, "What the journal already answers is not asked again and costs nothing."]
+
+
+def generation(values: dict[str, Any]) -> list[Line]:
+    """A line for each round of generate and judge: each row is asked about, and for the judge each one may stand."""
+    generate, lines = values["generate"], []
     for stage in ("generate", "judge"):
-        settings = read_settings(stage, values)
-        for number in range(1, values["generate"]["rounds"] + 1):
-            line = estimate(f"{stage}@{number}", settings, values)
-            lines.append(line)
-            if not settings.free and line.most > settings.budget_usd:
-                notes.append(
-                    f"{line.stage}: may cost up to {line.most:.2f} US dollars, its budget_usd is "
-                    f"{settings.budget_usd:.2f}; it stops there, and goes on when that is raised"
-                )
-    return [*_table(lines), *notes]
+        settings = read_settings(f"{stage}.teacher", values[stage]["teacher"])
+        for number in range(1, generate["rounds"] + 1):
+            load = last_run(f"{stage}@{number}", settings) or rendered(settings, generate)
+            lines.append(estimate(f"{stage}@{number}", generate["rows_per_round"], settings, load))
+    return lines
 
 
-def read_settings(stage: str, values: dict[str, Any]) -> Settings:
-    """The teacher of `stage`, with a price or free. Raises `BadInput`."""
+def sampling(values: dict[str, Any]) -> list[Line]:
+    """A line for each model that `sample` asks an endpoint for; none where it runs the models itself."""
+    sample = values["sample"]
+    if sample["engine"] != "endpoint":
+        return []
+    from stages.lib import decoding, engines
+    from stages.lib.benchmarks import asking, catalog
+
+    endpoint = engines.Endpoint.model_validate(sample["endpoint"])
+    benchmark = catalog.load(sample["benchmark"], sha256=sample["data_sha256"])
+    problems = benchmark.first(sample["problems"])
+    explains = benchmark.family == "humanevalexplain"  # it asks for a description, and for code that is made from it
+    prompts = [asking.render(benchmark, one, sample["prompt"], None, "") for one in problems]
+    if explains:
+        prompts += [asking.render_description(benchmark, one, sample["prompt"], None) for one in problems]
+    drawn = decoding.Settings(
+        max_new_tokens=sample["max_new_tokens"], temperature=sample["temperature"], top_p=sample["top_p"], seed=0
+    )
+    requests = sample["samples"] + explains
+    load = _load(prompts, requests, drawn.max_new_tokens)
+    models = {key: endpoint.settings(endpoint.model(key), drawn) for key in ("base", "tuned")}
+    for settings in models.values():
+        Prices(settings)
+    return [estimate(f"sample@{key}", len(problems), settings, load) for key, settings in models.items()]
+
+
+def evolution(values: dict[str, Any]) -> list[Line]:
+    """A line for each round of `make evolve`: two requests a seed, and one of the judge where there is one."""
+    evolve = values["evolve"]
+    seeds = _seeds(evolve)
+    if not seeds:
+        return []
+    from stages.lib.evolution import asking
+
+    rows = evolve["rows"] or len(seeds)
+    shown = asking.examples(evolve["examples"])
+    prompts = [
+        "".join(one["content"] for one in asking.evolve(row, 1, asking.EXAMPLES, shown).messages)
+        for row in seeds[:SAMPLE]
+    ]
+    askers = {"": (2, read_settings("evolve.teacher", evolve["teacher"]))}
+    if evolve["judge"] is not None:
+        askers[" judge"] = (1, read_settings("evolve.judge", evolve["teacher"] | evolve["judge"]))
+    return [
+        estimate(f"evolve@{number}{who}", rows, settings, _load(prompts, requests, settings.max_tokens))
+        for number in range(1, evolve["rounds"] + 1)
+        for who, (requests, settings) in askers.items()
+    ]
+
+
+def read_settings(key: str, teacher: dict[str, Any]) -> Settings:
+    """The teacher that `key` describes, with a price or free. Raises `BadInput`."""
     try:
-        settings = Settings.model_validate(values[stage]["teacher"])
-    except (KeyError, ValidationError) as error:
-        raise BadInput(f"{params.FILE}: {stage}.teacher: {error}") from None
+        settings = Settings.model_validate(teacher)
+    except ValidationError as error:
+        raise BadInput(f"{params.FILE}: {key}: {error}") from None
     Prices(settings)
     return settings
 
 
-def estimate(stage: str, settings: Settings, values: dict[str, Any]) -> Line:
-    """What `stage` would take: every row of the round is asked about, and for the judge every one may stand."""
-    rows = values["generate"]["rows_per_round"]
-    load = last_run(stage, settings) or rendered(settings, values["generate"])
+def estimate(stage: str, rows: int, settings: Settings, load: Load) -> Line:
+    """What `stage` would take for `rows` rows."""
     requests = round(rows * load.requests)
     prompt, answer = round(requests * load.prompt), round(requests * load.answer)
     prices = Prices(settings)
-    worst = rows * (1 + settings.max_reasks)
+    worst = max(rows, requests) * (1 + settings.max_reasks)
     most = prices.cost(round(worst * (load.prompt + settings.max_reasks * load.answer)), worst * settings.max_tokens)
-    return Line(stage, requests, prompt, answer, prices.cost(prompt, answer), most, load.basis)
+    stop = None if settings.free else settings.budget_usd
+    return Line(stage, requests, prompt, answer, prices.cost(prompt, answer), most, load.basis, stop)
 
 
 def last_run(stage: str, settings: Settings) -> Load | None:
@@ -123,6 +183,25 @@ def rendered(settings: Settings, generate: dict[str, Any]) -> Load:
     lengths = [_prompt_bytes(function, generate) for function in functions]
     basis = f"{len(functions)} rendered prompts, answers half of max_tokens"
     return Load(1.0, sum(lengths) / len(lengths) / BYTES_PER_TOKEN, answer, basis)
+
+
+def _load(prompts: list[str], requests: float, max_tokens: int) -> Load:
+    length = sum(len(prompt.encode()) for prompt in prompts) / len(prompts)
+    basis = f"{len(prompts)} rendered prompts, answers half of max_tokens"
+    return Load(requests, length / BYTES_PER_TOKEN, max_tokens / 2, basis)
+
+
+def _seeds(evolve: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that evolve's first round starts from; none as long as there is no dataset."""
+    from stages.lib import artifacts
+    from stages.lib.evolution import rows
+
+    seeds: list[dict[str, Any]] = []
+    if evolve["seeds"]["dataset"] and Path("data/dataset").is_dir():
+        seeds += rows.read_dataset(artifacts.open("data/dataset"))
+    if evolve["seeds"]["file"]:
+        seeds += rows.read_alpaca(Path(evolve["seeds"]["file"]))
+    return seeds
 
 
 def _functions(most_tokens: int) -> list[dict[str, Any]]:
@@ -157,15 +236,24 @@ def _examples(task: str, wish: dict[str, int]) -> Sequence[tasks.Case]:
 
 def _table(lines: list[Line]) -> list[str]:
     titles = "requests", "prompt tokens", "answer tokens", "US dollars", "at most"
-    said = ["{:<12}{:>10}{:>15}{:>15}{:>12}{:>10}  by".format("stage", *titles)]
+    said = ["{:<16}{:>10}{:>15}{:>15}{:>12}{:>10}  by".format("stage", *titles)]
     for line in lines:
         said.append(
-            f"{line.stage:<12}{line.requests:>10,}{line.prompt:>15,}{line.answer:>15,}"
+            f"{line.stage:<16}{line.requests:>10,}{line.prompt:>15,}{line.answer:>15,}"
             f"{line.spend:>12,.4f}{line.most:>10,.4f}  {line.basis}"
         )
     sums = [sum(getattr(line, name) for line in lines) for name in ("requests", "prompt", "answer", "spend", "most")]
-    said.append(f"{'together':<12}{sums[0]:>10,}{sums[1]:>15,}{sums[2]:>15,}{sums[3]:>12,.4f}{sums[4]:>10,.4f}")
-    return [*said, "What the journal already answers is not asked again and costs nothing."]
+    said.append(f"{'together':<16}{sums[0]:>10,}{sums[1]:>15,}{sums[2]:>15,}{sums[3]:>12,.4f}{sums[4]:>10,.4f}")
+    return said
+
+
+def _warnings(lines: list[Line]) -> list[str]:
+    return [
+        f"{line.stage}: may cost up to {line.most:.2f} US dollars, its budget_usd is {line.budget:.2f}; "
+        "it stops there, and goes on when that is raised"
+        for line in lines
+        if line.budget is not None and line.most > line.budget
+    ]
 
 
 if __name__ == "__main__":
