@@ -68,6 +68,7 @@ def test_pass_at_1_is_the_mean_over_problems_not_over_samples() -> None:
         ("empty", {"answer": "to the, of the, is it, and on the... in?!"}, "nothing but signs and stop words"),
         ("too_short", {"answer": "return sum(x)"}, "13 characters"),
         ("copied_question", {"answer": BETTER}, "100% of the words are the question's"),
+        ("looped_answer", {"answer": "It is part of the language. " * 9}, "9 times"),
         ("does_not_parse", {"answer": "def total(numbers:\n    return"}, "no valid Python"),
         (
             "does_not_parse",

@@ -84,7 +84,10 @@ class Loop(params.Section):
     most_times: int = Field(gt=0)
 
     def fault(self, one: Evolution) -> str:
-        words = _words(one.question)
+        return self.find(one.question)
+
+    def find(self, text: str) -> str:
+        words = _words(text)
         grams = Counter(zip(*(words[start:] for start in range(self.words)), strict=False))
         gram, times = max(grams.items(), key=lambda item: item[1], default=((), 0))
         return f"{' '.join(gram)!r} {times} times" if times > self.most_times else ""
@@ -98,6 +101,13 @@ class TooLong(params.Section):
     def fault(self, one: Evolution) -> str:
         count = len(_words(one.question))
         return f"{count} words" if count > self.most_words else ""
+
+
+class LoopedAnswer(Loop):
+    """The same in an answer, where code repeats more than an instruction does."""
+
+    def fault(self, one: Evolution) -> str:
+        return self.find(one.answer)
 
 
 class Refusal(params.Section):
@@ -169,6 +179,7 @@ class OfAnswer(params.Section):
     empty: Empty
     too_short: TooShort
     copied_question: CopiedQuestion
+    looped_answer: LoopedAnswer
     does_not_parse: DoesNotParse
 
 
