@@ -341,7 +341,7 @@ class TwinKernels:
         cpu._lower_bounds(products, centre_upper, squares, upper, 0.0)
 
     def settle(self, products, vectors, centres, *rest) -> None:  # type: ignore[no-untyped-def]
-        cpu._settle(products, vectors.astype(np.float32), centres.astype(np.float32), *rest)
+        cpu._settle(products.T, vectors.astype(np.float32), centres.astype(np.float32), *rest)
 
 
 @pytest.mark.parametrize("kind", KINDS)

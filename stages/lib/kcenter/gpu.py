@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from stages.lib.kcenter.cpu import UNDERFLOW, _slack
+from stages.lib.kcenter.cpu import SETTLED, UNDERFLOW, _slack, shrink
 
 UNIT = 2.0**-22
 CHUNK = 16_384  # rows gathered at once
 COLUMNS = 256  # centres between two looks at which rows may drop out
 KEPT = 0.7  # they do once less than this share of a chunk stays
-SETTLED = 256  # rows whose products with all centres are held at once
 WORKSPACE = 0.08  # of the embeddings' bytes: what is held beside them, all in all under a tenth
 
 log = logging.getLogger(__name__)
@@ -107,20 +106,12 @@ class Kernels:
         self._by_warp(self.lower, m, (products, centre_upper, squares, np.int32(m), np.int32(n), upper))
 
     def settle(
-        self,
-        products: Any,
-        vectors: Any,
-        centres: Any,
-        squares: Any,
-        centre_squares: Any,
-        slack: float,
-        tiny: float,
-        out: Any,
+        self, products: Any, vectors: Any, centres: Any, lower: Any, centre_lower: Any, upper: Any, out: Any
     ) -> None:
-        """Float64 distances (m,) of `vectors` (m, d) to the nearest of `centres` (t, d)."""
+        """Float64 distances (m,) of `vectors` (m, d) to the nearest of `centres` (t, d); see cpu._settle."""
         (m, t), d = products.shape, vectors.shape[1]
-        arguments = (products, vectors, centres, squares, centre_squares, np.int32(m), np.int32(t), np.int32(d))
-        self._by_warp(self.kernel["settle"], m, (*arguments, np.float64(slack), np.float64(tiny), out))
+        sizes = (np.int32(m), np.int32(t), np.int32(d))
+        self._by_warp(self.kernel["settle"], m, (products, vectors, centres, lower, centre_lower, upper, *sizes, out))
 
     def _by_warp(self, kernel: Any, rows: int, arguments: tuple[Any, ...]) -> None:
         kernel((-(-rows // 8),), (256,), arguments)
@@ -141,7 +132,7 @@ class Rows:
         self.seen = xp.zeros(count, dtype=np.int32)
         self.device_squares = xp.empty(count)
         self.centres_here = xp.empty((capacity, dimension), dtype=rows.dtype)
-        self.centre_squares = xp.empty(capacity)
+        self.centre_lower = xp.empty(capacity)
         self.centre_upper = xp.empty(capacity, dtype=np.float32)
         self.centres = np.empty((capacity, dimension), dtype=np.float32)  # the host's copy
         self.count = 0
@@ -191,7 +182,7 @@ class Rows:
         self.centres[span] = vectors
         squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
         self.centres_here[span] = self.xp.asarray(vectors.astype(self.host.dtype))
-        self.centre_squares[span] = self.xp.asarray(squares)
+        self.centre_lower[span] = self.xp.asarray(shrink(squares, self.slack, self.tiny))
         self.centre_upper[span] = self.xp.asarray(((1 + self.slack) * squares + self.tiny).astype(np.float32))
         self.count += len(vectors)
 
@@ -228,18 +219,14 @@ class Rows:
     def settle(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances in float64 (m,) of the rows at `index` to all centres, and the rows (m, d), on the host."""
         here = self.xp.asarray(index)
-        vectors, values = self._here(here), self.xp.empty(len(index))
+        vectors, values, upper = self._here(here), self.xp.empty(len(index)), self.upper[here]
+        lower = shrink(self.device_squares[here], self.slack, self.tiny)
+        centres = self.centres_here[: self.count]
         for start in range(0, len(index), SETTLED):
             span = slice(start, start + SETTLED)
+            products = self.kernels.product(vectors[span], centres)
             self.kernels.settle(
-                self.kernels.product(vectors[span], self.centres_here[: self.count]),
-                vectors[span],
-                self.centres_here[: self.count],
-                self.device_squares[here[span]],
-                self.centre_squares[: self.count],
-                self.slack,
-                self.tiny,
-                values[span],
+                products, vectors[span], centres, lower[span], self.centre_lower, upper[span], values[span]
             )
         return self._to_host(values), self._to_host(vectors).astype(np.float32)
 

@@ -34,7 +34,7 @@ Device = Literal["auto", "cpu", "gpu"]
 First = Literal["mean", "random"] | Sequence[int] | np.ndarray
 
 SUM_ROWS = 256  # the mean is summed by blocks of as many rows; shards begin at multiples of it
-BATCH_ROWS = 1024  # rows settled in a batch at most, unless more than that are tied
+BATCH_ROWS = 512  # rows settled in a batch at most, unless more than that are tied
 LARGEST_SQUARE = 2.0**100  # of a row's length, so that no float32 product overflows
 
 # A product takes one thread: `cpu.Rows` runs as many products at once as it has threads.
@@ -252,6 +252,7 @@ class _Run:
         from stages.lib.kcenter import cpu
 
         values, vectors = batch.values.copy(), batch.vectors
+        floors = cpu.floors(vectors)
         seen = np.full(len(values), len(self.indices), dtype=np.int32)
         live = np.arange(len(values))
         while len(self.radii) < self.wanted:
@@ -264,12 +265,12 @@ class _Run:
                     break
             pick = self._farthest(batch, live, values[live], best)
             self._take(batch, [pick])
-            cpu.lower(values, live, vectors, vectors[pick])
+            cpu.lower(values, live, vectors, floors, pick)
             seen[live] = len(self.indices)
             live = live[values[live] * (1 + batch.error) > batch.rest]
             most = min(self.wanted - len(self.radii) - 1, len(live))
             picks, bests, live = cpu.pick_untied(
-                values, vectors, seen, live, batch.rest, batch.error, self.radius**2, most, len(self.indices)
+                values, vectors, floors, seen, live, batch.rest, batch.error, self.radius**2, most, len(self.indices)
             )
             self.radii += np.sqrt(bests).tolist()
             self._take(batch, picks)
@@ -326,15 +327,19 @@ def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bo
     parts = world.gather((own + world.offset, values, vectors, rest, save))
     before = sum(len(part[0]) for part in parts[: world.rank])
     return _Batch(
-        rows=np.concatenate([part[0] for part in parts]),
-        values=np.concatenate([part[1] for part in parts]),
-        vectors=np.concatenate([part[2] for part in parts]),
+        rows=_join([part[0] for part in parts]),
+        values=_join([part[1] for part in parts]),
+        vectors=_join([part[2] for part in parts]),
         own=own,
         mine=slice(before, before + len(own)),
         rest=max(part[3] for part in parts),
         error=(rows.centres.shape[1] + 4) * 2.0**-53,
         save=parts[0][4],
     )
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _adapt(gap: float, picked: int, settled: int) -> float:
