@@ -1,5 +1,6 @@
 """The coreset selection against a float64 reference, over shards, killed, and given bad input."""
 
+import json
 import os
 import shutil
 import signal
@@ -262,12 +263,35 @@ def test_killed_and_run_again_it_goes_on_to_the_same_sequence(tmp_path: Path, mo
 
 def test_the_time_left_follows_the_picks_so_far() -> None:
     clock = Clock(wanted=20_000)
-    assert clock.marks == []
-    for count in range(1, 2001):  # the n-th takes n^0.7 ms, but for a costly stretch
-        clock.marks.append((count, 1e-3 * count**1.7 / 1.7 + max(0, min(count, 1300) - 1200)))
-    assert clock.remaining() == pytest.approx(1e-3 * (20_000**1.7 - 2000**1.7) / 1.7, rel=0.1)
-    clock.marks = [(7, 1.0)]
     assert clock.remaining() == float("inf")
+    for count in range(1, 2001):  # the n-th takes n^0.7 ms, but for a costly stretch
+        clock.marks.append((count, 1e-3 * count**1.7 / 1.7 + max(0, min(count, 1300) - 1200), count**-0.1))
+    assert clock.remaining() == pytest.approx(1e-3 * (20_000**1.7 - 2000**1.7) / 1.7, rel=0.15)
+
+
+def test_the_time_left_begins_anew_where_the_radius_falls() -> None:
+    clock = Clock(wanted=10_000)
+    clock.marks = [(count, 1.0 * count, 5.0) for count in range(1, 1001)]  # a second for each cluster's first
+    clock.marks += [(1000 + count, 1000 + 0.01 * count, 1.0) for count in range(1, 6)]
+    assert clock.remaining() == float("inf")
+    clock.marks += [(1000 + count, 1000 + 0.01 * count, 1.0) for count in range(6, 1001)]
+    assert 0.01 * 8000 <= clock.remaining() <= 2.5 * 0.01 * 8000  # the cost was even, and is taken to grow a little
+
+
+@pytest.mark.parametrize("name", ["mixture, 300,000 x 1,024", "MiniLM, 100,000 x 384"])
+def test_the_time_left_is_right_within_a_quarter_after_the_first_tenth(name: str) -> None:
+    # kcenter_traces.json: picks, CPU seconds and radius after each batch of two runs of bench/kcenter.py's data.
+    trace = json.loads(Path(__file__).with_name("kcenter_traces.json").read_text())[name]
+    clock, (wanted, marks) = Clock(trace["wanted"]), trace.values()
+    ratios = []
+    for number, (count, seconds, _) in enumerate(marks, 1):
+        if wanted / 10 <= count <= 0.95 * wanted:
+            clock.marks = marks[:number]
+            ratios.append(clock.remaining() / (marks[-1][1] - seconds))
+    known = [ratio for ratio in ratios if ratio < float("inf")]
+    assert len(known) >= 0.95 * len(ratios)  # it may keep silent where another scale of the data has just begun
+    assert sum(0.8 <= ratio <= 1.25 for ratio in known) >= 0.95 * len(known)
+    assert min(known) > 0.6 and max(known) < 1.6
 
 
 @pytest.mark.parametrize(
