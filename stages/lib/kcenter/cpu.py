@@ -20,6 +20,7 @@ import numpy as np
 CHUNK = 1024  # rows gathered at once
 COLUMNS = 64  # centres between two looks at which rows may drop out
 KEPT = 0.85  # they do once less than this share of a chunk stays: the copy has its cost
+PICKS = (20, 45)  # wanted of a batch: fewer cost more batches, more cost rows that are brought up to date too early
 SETTLED = 256  # rows whose products with all centres are held at once
 UNIT = 2.0**-24  # of float32
 UNDERFLOW = 2.0**-126
@@ -62,7 +63,7 @@ class Rows:
     def __init__(self, rows: np.ndarray, scale: np.ndarray | None, capacity: int, threads: int) -> None:
         """`rows` (n, d); `scale` (n,) divides each row, or None; room for `capacity` centres."""
         count, dimension = rows.shape
-        self.rows, self.scale, self.threads = rows, scale, threads
+        self.rows, self.scale, self.threads, self.picks = rows, scale, threads, PICKS
         self.pool = ThreadPoolExecutor(threads)
         self.local = threading.local()
         self.slack = _slack(dimension, UNIT)
@@ -149,7 +150,7 @@ class Rows:
         squares = (1 + self.slack) * self.squares[chunk]
         upper, seen = self.upper[chunk], self.seen[chunk]
         live = len(chunk)
-        for start in range(int(seen[0]), target, COLUMNS):
+        while (start := int(seen[0])) < target:
             stop = min(start + COLUMNS, target)
             begun = int(np.searchsorted(seen[:live], stop))
             products = space[: begun * (stop - start)].reshape(begun, stop - start)

@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from stages.lib.kcenter.cpu import SETTLED, UNDERFLOW, _slack, shrink
+from stages.lib.kcenter.cpu import UNDERFLOW, _slack, shrink
 
 UNIT = 2.0**-22
-CHUNK = 16_384  # rows gathered at once
-COLUMNS = 256  # centres between two looks at which rows may drop out
+CHUNK = 8192  # rows gathered at once
+PRODUCTS = (
+    2**23
+)  # held at once: few rows meet many centres between two looks at which may drop out, as each costs a wait
 KEPT = 0.7  # they do once less than this share of a chunk stays
+PICKS = (100, 225)  # wanted of a batch: its cost is in its launches, not in rows that are brought up to date too early
 WORKSPACE = 0.08  # of the embeddings' bytes: what is held beside them, all in all under a tenth
 
 log = logging.getLogger(__name__)
@@ -70,12 +73,11 @@ class Kernels:
         arguments = (block, np.int64(count), np.int32(dimension), np.int32(size), out)
         self.kernel["block_sums"](grid, (128,), arguments)
 
-    def product(self, left: Any, right: Any) -> Any:
-        """`left` (m, d) times `right` (n, d) transposed: float32 (m, n)."""
+    def product(self, left: Any, right: Any, out: Any) -> None:
+        """`left` (m, d) times `right` (n, d) transposed into `out`, float32 (m, n)."""
         from cupy_backends.cuda.libs import cublas
 
         (m, depth), n = left.shape, len(right)
-        out = self.xp.empty((m, n), dtype=np.float32)
         # cuBLAS counts by columns: it makes out transposed, n x m. 68 is CUBLAS_COMPUTE_32F, -1 its default algorithm.
         cublas.gemmEx(
             self.xp.cuda.get_cublas_handle(),
@@ -98,7 +100,6 @@ class Kernels:
             68,
             -1,
         )
-        return out
 
     def lower_bounds(self, products: Any, centre_upper: Any, squares: Any, upper: Any) -> None:
         """Lower `upper` (m,) by `products` (m, n)."""
@@ -125,6 +126,7 @@ class Rows:
     ) -> None:
         count, dimension = rows.shape
         self.xp, self.kernels, self.scale, self.host = xp, kernels, scale, rows
+        self.picks = PICKS
         self.slack = _slack(dimension, UNIT)
         self.tiny = 4 * dimension * UNDERFLOW
         self.resident = None
@@ -135,6 +137,7 @@ class Rows:
         self.centre_lower = xp.empty(capacity)
         self.centre_upper = xp.empty(capacity, dtype=np.float32)
         self.centres = np.empty((capacity, dimension), dtype=np.float32)  # the host's copy
+        self.products = xp.empty(PRODUCTS, dtype=np.float32)
         self.count = 0
         resident_rows = xp.empty((count, dimension), dtype=rows.dtype) if resident else None
         for start in range(0, count, CHUNK):
@@ -201,10 +204,10 @@ class Rows:
         block = self._here(chunk)
         squares = (1 + self.slack) * self.device_squares[chunk]
         upper, seen = self.upper[chunk], self.seen[chunk]
-        for start in range(int(seen[0]), target, COLUMNS):
-            stop = min(start + COLUMNS, target)
+        while (start := int(seen[0])) < target:
+            stop = min(start + max(PRODUCTS // len(chunk), 1), target)
             begun = int(xp.searchsorted(seen, xp.asarray(stop, dtype=np.int32)))
-            products = self.kernels.product(block[:begun], self.centres_here[start:stop])
+            products = self._product(block[:begun], self.centres_here[start:stop])
             self.kernels.lower_bounds(products, self.centre_upper[start:stop], squares[:begun], upper[:begun])
             seen[:begun] = stop
             live = upper > threshold
@@ -212,8 +215,8 @@ class Rows:
                 self.upper[chunk], self.seen[chunk] = upper, seen
                 chunk, block, squares = chunk[live], block[live], squares[live]
                 upper, seen = upper[live], seen[live]
-            if len(chunk) == 0:
-                return
+                if len(chunk) == 0:
+                    return
         self.upper[chunk], self.seen[chunk] = upper, seen
 
     def settle(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -222,13 +225,20 @@ class Rows:
         vectors, values, upper = self._here(here), self.xp.empty(len(index)), self.upper[here]
         lower = shrink(self.device_squares[here], self.slack, self.tiny)
         centres = self.centres_here[: self.count]
-        for start in range(0, len(index), SETTLED):
-            span = slice(start, start + SETTLED)
-            products = self.kernels.product(vectors[span], centres)
+        step = max(PRODUCTS // self.count, 1)
+        for start in range(0, len(index), step):
+            span = slice(start, start + step)
+            products = self._product(vectors[span], centres)
             self.kernels.settle(
                 products, vectors[span], centres, lower[span], self.centre_lower, upper[span], values[span]
             )
         return self._to_host(values), self._to_host(vectors).astype(np.float32)
+
+    def _product(self, left: Any, right: Any) -> Any:
+        """The products (m, n) of two sets of rows, in memory that the next call takes again."""
+        out = self.products[: len(left) * len(right)].reshape(len(left), len(right))
+        self.kernels.product(left, right, out)
+        return out
 
     def store(self, index: np.ndarray, upper: np.ndarray, seen: np.ndarray) -> None:
         """Take over bounds that hold for the first `seen` centres."""

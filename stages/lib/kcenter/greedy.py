@@ -216,7 +216,7 @@ class _Run:
             ceiling = max(batch.rest, float(values.max(initial=0.0)) * (1 + batch.error))
             exhausted = ceiling == 0
             picked = len(self.indices) - before
-            gap = _adapt(gap, picked, len(batch.rows))
+            gap = _adapt(gap, picked, len(batch.rows), self.rows.picks)
             limit = BATCH_ROWS if picked or not len(batch.rows) else 2 * limit
             if batch.save and self.saves is not None:
                 self._save()
@@ -342,14 +342,11 @@ def _join(parts: list[np.ndarray]) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _adapt(gap: float, picked: int, settled: int) -> float:
-    """How far the next threshold lies under the largest bound, as a share of it, for batches of 20 to 45 picks.
-
-    Fewer cost more batches, more cost rows that are brought up to date too early (docs/coreset.md).
-    """
-    if settled >= BATCH_ROWS - 1 or picked > 45:
+def _adapt(gap: float, picked: int, settled: int, wanted: tuple[int, int]) -> float:
+    """How far the next threshold lies under the largest bound, as a share of it, for batches of `wanted` picks."""
+    if settled >= BATCH_ROWS - 1 or picked > wanted[1]:
         return gap / 2
-    return min(gap * 1.5, 0.5) if picked < 20 else gap
+    return min(gap * 1.5, 0.5) if picked < wanted[0] else gap
 
 
 def _load(embeddings: np.ndarray, scale: np.ndarray | None, capacity: int, device: Device, threads: int) -> Any:
