@@ -152,7 +152,7 @@ class Rows:
         live = len(chunk)
         while (start := int(seen[0])) < target:
             stop = min(start + COLUMNS, target)
-            begun = int(np.searchsorted(seen[:live], stop))
+            begun = int(seen[:live].searchsorted(stop))
             products = space[: begun * (stop - start)].reshape(begun, stop - start)
             np.matmul(block[:begun], self.centres[start:stop].T, out=products)
             above = _lower_bounds(products, self.centre_upper[start:stop], squares, upper[:live], threshold)

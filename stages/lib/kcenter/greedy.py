@@ -264,21 +264,19 @@ class _Run:
                 if len(self.radii) == self.wanted or self._covered():
                     break
             pick = self._farthest(batch, live, values[live], best)
-            self._take(batch, [pick])
             cpu.lower(values, live, vectors, floors, pick)
-            seen[live] = len(self.indices)
+            centres = len(self.indices) + 1
+            seen[live] = centres
             live = live[values[live] * (1 + batch.error) > batch.rest]
             most = min(self.wanted - len(self.radii) - 1, len(live))
             picks, bests, live = cpu.pick_untied(
-                values, vectors, floors, seen, live, batch.rest, batch.error, self.radius**2, most, len(self.indices)
+                values, vectors, floors, seen, live, batch.rest, batch.error, self.radius**2, most, centres
             )
             self.radii += np.sqrt(bests).tolist()
-            self._take(batch, picks)
+            picks = np.append(pick, picks)
+            self.indices += batch.rows[picks].tolist()
+            self.rows.add_centres(vectors[picks])
         return values, seen
-
-    def _take(self, batch: _Batch, picks: Sequence[int] | np.ndarray) -> None:
-        self.indices += batch.rows[picks].tolist()
-        self.rows.add_centres(batch.vectors[picks])
 
     def _farthest(self, batch: _Batch, live: np.ndarray, values: np.ndarray, best: float) -> int:
         tied = values * (1 + batch.error) >= best * (1 - batch.error)
