@@ -161,6 +161,20 @@ def test_lowest_exponent() -> None:
     assert lowest_exponent(np.zeros(3, dtype=np.float32)) == 1024
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_float32_products_pass_over_changes_no_bit(kind: str) -> None:
+    rows = make(kind)[:300].astype(np.float32)
+    all_distances = np.stack([cpu.distances(rows, row) for row in rows[:40]])
+    values = all_distances[0].copy()
+    for pick in range(1, 40):
+        cpu.lower(values, np.arange(len(rows)), rows, cpu.floors(rows), pick)
+        assert values.tobytes() == all_distances[: pick + 1].min(axis=0).tobytes()
+    shard = cpu.Rows(rows, None, 40, 1)
+    shard.add_centres(rows[:40])
+    every = shard.refresh(-1.0)
+    assert shard.settle(every)[0].tobytes() == all_distances.min(axis=0).tobytes()
+
+
 def test_threads_and_memory_maps_change_nothing(tmp_path: Path) -> None:
     rows = np.random.default_rng(1).standard_normal((9000, 32)).astype(np.float16)
     np.save(tmp_path / "rows.npy", rows)
