@@ -205,7 +205,7 @@ class _Run:
         self.ties = Ties()
         self.clock = Clock(self.wanted)
         ceiling = self._begin()
-        gap, limit, exhausted = 0.1, BATCH_ROWS, ceiling == 0
+        gap, limit, exhausted = 0.2, BATCH_ROWS, ceiling == 0
         while len(self.radii) < self.wanted and not exhausted and not self._covered():
             before = len(self.indices)
             batch = _candidates(
