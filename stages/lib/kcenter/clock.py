@@ -10,9 +10,8 @@ from stages.lib import checkpoint
 
 SAVE_SECONDS = 5.0
 REPORT_SECONDS = 10.0
-USUAL = 0.7  # the n-th pick takes about n to this power: between the data sets of docs/coreset.md
-LEAST, MOST = 0.4, 0.9
-AFTER_A_FALL = 0.8
+BATCHES = 10  # of one scale of the data, before their cost says anything
+USUAL = 0.6  # the n-th pick of a scale takes about n to this power: between the data sets of docs/coreset.md
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ class Clock:
         """`wanted`: how many picks there will be."""
         self.wanted = wanted
         self.began = self.saved = self.reported = time.monotonic()
-        self.marks: list[tuple[int, float]] = []  # picks so far, seconds since the beginning
+        self.marks: list[tuple[int, float, float]] = []  # picks so far, seconds since the beginning, covering radius
 
     def must_save(self, saving: bool) -> bool:
         """Whether it is time to save, for a run that is `saving` at all."""
@@ -38,45 +37,52 @@ class Clock:
 
     def report(self, count: int, radii: list[float]) -> None:
         """Note that `count` rows are picked, and log it now and then."""
+        if not radii or (self.marks and count == self.marks[-1][0]):
+            return
         now = time.monotonic()
-        self.marks.append((count, now - self.began))
-        if now - self.reported >= REPORT_SECONDS and radii:
+        self.marks.append((count, now - self.began, radii[-1]))
+        if now - self.reported >= REPORT_SECONDS:
             self.reported = now
             left = self.remaining()
-            log.info("%d of %d rows, covering radius %.4f, %.0f s left", count, self.wanted, radii[-1], left)
+            told = "time left not known yet" if left == math.inf else f"{left:.0f} s left"
+            log.info("%d of %d rows, covering radius %.4f, %s", count, self.wanted, radii[-1], told)
 
     def remaining(self) -> float:
-        """Seconds to the end, infinite before there is anything to go by.
+        """Seconds to the end; infinite where there is nothing to go by: at the beginning of a scale of the data.
 
-        The n-th pick is taken to cost n^g, at the middle (weighted by picks) of what the batches since half of the
-        count cost: a middle, because the step from one scale of the data to the next makes a few batches very dear.
+        A pick's cost jumps from one scale to the next (from one centre in each cluster to the rows within them), so
+        that only the batches of this scale count. Its n-th pick is taken to cost n^g, at the middle (weighted by
+        picks) of what the later half of them cost: a middle, because a few batches are very dear.
         """
-        picks, seconds, at = self._batches()
-        count = self.marks[-1][0]
-        late, early = at >= count / 2, (at >= count / 4) & (at < count / 2)
-        if not late.any():
+        if len(self.marks) <= BATCHES:
+            return math.inf
+        counts, seconds, radii = np.array(self.marks).T
+        first = _scale_begins(counts, radii)
+        before = counts[first] if first else 0.0
+        counts, seconds = counts[first:] - before, seconds[first:]
+        picks, spent, at = np.diff(counts), np.diff(seconds), (counts[:-1] + counts[1:]) / 2
+        late, early = at >= counts[-1] / 2, (at >= counts[-1] / 4) & (at < counts[-1] / 2)
+        if len(picks) < BATCHES or not late.any():
             return math.inf
         growth = USUAL
         if early.any():
-            growth = _growth(_middle(seconds[early], picks[early]), _middle(seconds[late], picks[late]))
-        unit = _middle(seconds[late], picks[late] * at[late] ** growth)
-        return float(unit * (self.wanted ** (1 + growth) - count ** (1 + growth)) / (1 + growth))
+            growth = _growth(_middle(spent[early], picks[early]), _middle(spent[late], picks[late]))
+        unit = _middle(spent[late], picks[late] * at[late] ** growth)
+        return float(unit * ((self.wanted - before) ** (1 + growth) - counts[-1] ** (1 + growth)) / (1 + growth))
 
-    def _batches(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of each batch that picked any: how many, the seconds it took, and the count at its middle."""
-        counts, times = np.array([(0, 0.0), *self.marks]).T
-        picks, seconds, at = np.diff(counts), np.diff(times), (counts[:-1] + counts[1:]) / 2
-        some = picks > 0
-        some[0] = False  # its picks cannot be told from the start
-        return picks[some], seconds[some], at[some]
+
+def _scale_begins(counts: np.ndarray, radii: np.ndarray) -> int:
+    """The mark after which the radius has not fallen faster than 1/n.
+
+    So it falls for points on a line, and slower in more dimensions: what falls faster ends a scale of the data.
+    """
+    falls = np.flatnonzero(radii[1:] * counts[1:] < radii[:-1] * counts[:-1])
+    return int(falls[-1]) + 1 if len(falls) else 0
 
 
 def _growth(earlier: float, later: float) -> float:
-    """The power of n with which a pick's cost grows, from its cost in [n/4, n/2) and in [n/2, n)."""
-    if later <= earlier:
-        return AFTER_A_FALL  # another scale of the data began: what lies before it says nothing of what comes
-    measured = math.log2(later / earlier)
-    return min(max((measured + USUAL) / 2, LEAST), MOST)
+    """The power of n with which a pick's cost grows: of its cost in [n/4, n/2) and in [n/2, n), drawn to the usual."""
+    return min(max((math.log2(later / earlier) + USUAL) / 2, 0.0), 1.0)
 
 
 def _middle(seconds: np.ndarray, picks: np.ndarray) -> float:

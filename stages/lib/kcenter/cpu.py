@@ -18,8 +18,11 @@ import numba as nb
 import numpy as np
 
 CHUNK = 1024  # rows gathered at once
-COLUMNS = 128  # centres between two looks at which rows may drop out
+COLUMNS = 64  # centres between two looks at which rows may drop out
 KEPT = 0.85  # they do once less than this share of a chunk stays: the copy has its cost
+PICKS = (20, 45)  # wanted of a batch: fewer cost more batches, more cost rows that are brought up to date too early
+SETTLED = 256  # rows whose products with all centres are held at once
+UNIT = 2.0**-24  # of float32
 UNDERFLOW = 2.0**-126
 
 
@@ -60,16 +63,16 @@ class Rows:
     def __init__(self, rows: np.ndarray, scale: np.ndarray | None, capacity: int, threads: int) -> None:
         """`rows` (n, d); `scale` (n,) divides each row, or None; room for `capacity` centres."""
         count, dimension = rows.shape
-        self.rows, self.scale, self.threads = rows, scale, threads
+        self.rows, self.scale, self.threads, self.picks = rows, scale, threads, PICKS
         self.pool = ThreadPoolExecutor(threads)
         self.local = threading.local()
-        self.slack = _slack(dimension, 2.0**-24)
+        self.slack = _slack(dimension, UNIT)
         self.tiny = 4 * dimension * UNDERFLOW
         self.upper = np.full(count, np.inf)
         self.seen = np.zeros(count, dtype=np.int32)
         self.squares = np.empty(count)
         self.centres = np.empty((capacity, dimension), dtype=np.float32)
-        self.centre_squares = np.empty(capacity)
+        self.centre_lower = np.empty(capacity)
         self.centre_upper = np.empty(capacity, dtype=np.float32)
         self.count = 0
         for start, block in self.blocks():
@@ -120,7 +123,7 @@ class Rows:
         self.centres[span] = vectors
         squares = np.empty(len(vectors))
         _squares(vectors, squares)
-        self.centre_squares[span] = squares
+        self.centre_lower[span] = shrink(squares, self.slack, self.tiny)
         self.centre_upper[span] = (1 + self.slack) * squares + self.tiny
         self.count += len(vectors)
 
@@ -147,9 +150,9 @@ class Rows:
         squares = (1 + self.slack) * self.squares[chunk]
         upper, seen = self.upper[chunk], self.seen[chunk]
         live = len(chunk)
-        for start in range(int(seen[0]), target, COLUMNS):
+        while (start := int(seen[0])) < target:
             stop = min(start + COLUMNS, target)
-            begun = int(np.searchsorted(seen[:live], stop))
+            begun = int(seen[:live].searchsorted(stop))
             products = space[: begun * (stop - start)].reshape(begun, stop - start)
             np.matmul(block[:begun], self.centres[start:stop].T, out=products)
             above = _lower_bounds(products, self.centre_upper[start:stop], squares, upper[:live], threshold)
@@ -182,22 +185,12 @@ class Rows:
         The product names the centres that can be the nearest; only those are measured in float64.
         """
         vectors = self.gather(index)
-        values = np.empty(len(index))
-        centres = self.centres[: self.count]
-        for start in range(0, len(index), 256):
-            span = slice(start, start + 256)
-            products = vectors[span] @ centres.T
-            squares = self.squares[index[span]]
-            _settle(
-                products,
-                vectors[span],
-                centres,
-                squares,
-                self.centre_squares[: self.count],
-                self.slack,
-                self.tiny,
-                values[span],
-            )
+        values, upper = np.empty(len(index)), self.upper[index]
+        lower = shrink(self.squares[index], self.slack, self.tiny)
+        for start in range(0, len(index), SETTLED):
+            span = slice(start, start + SETTLED)
+            products = self.centres[: self.count] @ vectors[span].T  # OpenBLAS is faster with the few rows on the right
+            _settle(products, vectors[span], self.centres, lower[span], self.centre_lower, upper[span], values[span])
         return values, vectors
 
     def store(self, index: np.ndarray, upper: np.ndarray, seen: np.ndarray) -> None:
@@ -233,25 +226,47 @@ class Rows:
         self.upper, self.seen = upper, seen
 
 
-def distances(vectors: np.ndarray, centre: np.ndarray) -> np.ndarray:
+@nb.njit(nogil=True, cache=True)
+def distances(vectors, centre):  # type: ignore[no-untyped-def]
     """Squared distances in float64 (m,) of float32 rows (m, d) to `centre`; relative error under (d + 3) 2^-53."""
-    out = np.full(len(vectors), np.inf)
-    lower(out, np.arange(len(vectors)), vectors, centre)
+    out = np.empty(len(vectors))
+    for i in range(len(vectors)):
+        out[i] = _distance(vectors[i], centre)
     return out
 
 
+def shrink(squares: np.ndarray, slack: float, tiny: float) -> np.ndarray:
+    """Of rows with the squared lengths `squares`, what bounds their distances from below.
+
+    |x - c|^2 is at least the sum of this for x and for c less twice their computed product.
+    """
+    return (1 - slack) * squares - tiny / 2
+
+
+def floors(vectors: np.ndarray) -> np.ndarray:
+    """`shrink` of float32 rows (m, d) for `lower`."""
+    squares = np.empty(len(vectors))
+    _squares(vectors, squares)
+    dimension = vectors.shape[1]
+    return shrink(squares, _slack(dimension, UNIT), 4 * dimension * UNDERFLOW)
+
+
 @nb.njit(nogil=True, cache=True)
-def lower(values, live, vectors, centre):  # type: ignore[no-untyped-def]
-    """Lower `values` (m,) at `live` to the squared distance of `vectors` (m, d) to `centre`, where it is less."""
+def lower(values, live, vectors, floors, pick):  # type: ignore[no-untyped-def]
+    """Lower `values` (m,) at `live` to the squared distance of `vectors` (m, d) to number `pick`, where it is less.
+
+    `floors` (m,) is `shrink` of the rows: most are not nearer for certain, and the float64 distance is spared.
+    """
     for i in live:
-        values[i] = min(values[i], _distance(vectors[i], centre))
+        if floors[i] + floors[pick] - 2.0 * _product(vectors[i], vectors[pick]) <= values[i]:
+            values[i] = min(values[i], _distance(vectors[i], vectors[pick]))
 
 
 @nb.njit(nogil=True, cache=True)
-def pick_untied(values, vectors, seen, live, rest, error, floor, most, centres):  # type: ignore[no-untyped-def]
+def pick_untied(values, vectors, floors, seen, live, rest, error, least, most, centres):  # type: ignore[no-untyped-def]
     """Go on with the greedy selection among the rows `live` for as long as the farthest is beyond doubt.
 
-    It ends before a tie, before a farthest row that is not certainly farther than `rest` or `floor` (squared
+    It ends before a tie, before a farthest row that is not certainly farther than `rest` or `least` (squared
     distances, `error` relative), and after `most` picks. `values` (m,) and `seen` (m,) are brought up to date, with
     `centres` centres before the first pick. Returns the picks, their values when they were picked, and who is live.
     """
@@ -261,11 +276,11 @@ def pick_untied(values, vectors, seen, live, rest, error, floor, most, centres):
     while count < most:
         best = values[live].max() if len(live) else 0.0
         tied = live[values[live] * (1 + error) >= best * (1 - error)]
-        if best * (1 - error) <= max(rest, floor) or len(tied) != 1:
+        if best * (1 - error) <= max(rest, least) or len(tied) != 1:
             break
         picks[count], bests[count] = tied[0], best
         count += 1
-        lower(values, live, vectors, vectors[tied[0]])
+        lower(values, live, vectors, floors, tied[0])
         seen[live] = centres + count
         live = live[values[live] * (1 + error) > rest]
     return picks[:count], bests[:count], live
@@ -276,18 +291,25 @@ def _slack(dimension: int, unit: float) -> float:
 
 
 @nb.njit(nogil=True, cache=True)
-def _settle(products, vectors, centres, squares, centre_squares, slack, tiny, out):  # type: ignore[no-untyped-def]
-    for i in range(len(vectors)):
-        bound = np.inf
-        for j in range(len(centres)):
-            both = squares[i] + centre_squares[j]
-            bound = min(bound, both - 2.0 * products[i, j] + slack * both + tiny)
-        best = np.inf
-        for j in range(len(centres)):
-            both = squares[i] + centre_squares[j]
-            if both - 2.0 * products[i, j] - slack * both - tiny <= min(bound, best):
-                best = min(best, _distance(vectors[i], centres[j]))
-        out[i] = best
+def _settle(products, vectors, centres, lower, centre_lower, upper, out):  # type: ignore[no-untyped-def]
+    """Float64 distances `out` (m,) of `vectors` to the nearest of the first t `centres`; `products` is (t, m).
+
+    Measured are the centres that `upper` (m,), which is lowered on the way, does not rule out.
+    """
+    out[:] = np.inf
+    for j in range(len(products)):
+        for i in range(len(vectors)):
+            if lower[i] + centre_lower[j] - 2.0 * products[j, i] <= upper[i]:
+                out[i] = min(out[i], _distance(vectors[i], centres[j]))
+                upper[i] = min(upper[i], out[i])
+
+
+@nb.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def _product(x, y):  # type: ignore[no-untyped-def]
+    total = np.float32(0)
+    for i in range(len(x)):
+        total += x[i] * y[i]
+    return total
 
 
 @nb.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
@@ -307,7 +329,7 @@ def _add_rows(block, sums, start, size):  # type: ignore[no-untyped-def]
             sums[number, j] += np.float64(block[i, j])
 
 
-@nb.njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
+@nb.njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
 def _lower_bounds(products, centre_upper, squares, upper, threshold):  # type: ignore[no-untyped-def]
     """Lower `upper` by the centres of `products`, which its first rows have; how many exceed `threshold` then."""
     for i in range(len(products)):

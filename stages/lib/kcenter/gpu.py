@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from stages.lib.kcenter.cpu import UNDERFLOW, _slack
+from stages.lib.kcenter.cpu import UNDERFLOW, _slack, shrink
 
 UNIT = 2.0**-22
-CHUNK = 16_384  # rows gathered at once
-COLUMNS = 256  # centres between two looks at which rows may drop out
+CHUNK = 8192  # rows gathered at once
+PRODUCTS = (
+    2**23
+)  # held at once: few rows meet many centres between two looks at which may drop out, as each costs a wait
 KEPT = 0.7  # they do once less than this share of a chunk stays
-SETTLED = 256  # rows whose products with all centres are held at once
+PICKS = (100, 225)  # wanted of a batch: its cost is in its launches, not in rows that are brought up to date too early
 WORKSPACE = 0.08  # of the embeddings' bytes: what is held beside them, all in all under a tenth
 
 log = logging.getLogger(__name__)
@@ -71,12 +73,11 @@ class Kernels:
         arguments = (block, np.int64(count), np.int32(dimension), np.int32(size), out)
         self.kernel["block_sums"](grid, (128,), arguments)
 
-    def product(self, left: Any, right: Any) -> Any:
-        """`left` (m, d) times `right` (n, d) transposed: float32 (m, n)."""
+    def product(self, left: Any, right: Any, out: Any) -> None:
+        """`left` (m, d) times `right` (n, d) transposed into `out`, float32 (m, n)."""
         from cupy_backends.cuda.libs import cublas
 
         (m, depth), n = left.shape, len(right)
-        out = self.xp.empty((m, n), dtype=np.float32)
         # cuBLAS counts by columns: it makes out transposed, n x m. 68 is CUBLAS_COMPUTE_32F, -1 its default algorithm.
         cublas.gemmEx(
             self.xp.cuda.get_cublas_handle(),
@@ -99,7 +100,6 @@ class Kernels:
             68,
             -1,
         )
-        return out
 
     def lower_bounds(self, products: Any, centre_upper: Any, squares: Any, upper: Any) -> None:
         """Lower `upper` (m,) by `products` (m, n)."""
@@ -107,20 +107,12 @@ class Kernels:
         self._by_warp(self.lower, m, (products, centre_upper, squares, np.int32(m), np.int32(n), upper))
 
     def settle(
-        self,
-        products: Any,
-        vectors: Any,
-        centres: Any,
-        squares: Any,
-        centre_squares: Any,
-        slack: float,
-        tiny: float,
-        out: Any,
+        self, products: Any, vectors: Any, centres: Any, lower: Any, centre_lower: Any, upper: Any, out: Any
     ) -> None:
-        """Float64 distances (m,) of `vectors` (m, d) to the nearest of `centres` (t, d)."""
+        """Float64 distances (m,) of `vectors` (m, d) to the nearest of `centres` (t, d); see cpu._settle."""
         (m, t), d = products.shape, vectors.shape[1]
-        arguments = (products, vectors, centres, squares, centre_squares, np.int32(m), np.int32(t), np.int32(d))
-        self._by_warp(self.kernel["settle"], m, (*arguments, np.float64(slack), np.float64(tiny), out))
+        sizes = (np.int32(m), np.int32(t), np.int32(d))
+        self._by_warp(self.kernel["settle"], m, (products, vectors, centres, lower, centre_lower, upper, *sizes, out))
 
     def _by_warp(self, kernel: Any, rows: int, arguments: tuple[Any, ...]) -> None:
         kernel((-(-rows // 8),), (256,), arguments)
@@ -134,6 +126,7 @@ class Rows:
     ) -> None:
         count, dimension = rows.shape
         self.xp, self.kernels, self.scale, self.host = xp, kernels, scale, rows
+        self.picks = PICKS
         self.slack = _slack(dimension, UNIT)
         self.tiny = 4 * dimension * UNDERFLOW
         self.resident = None
@@ -141,9 +134,10 @@ class Rows:
         self.seen = xp.zeros(count, dtype=np.int32)
         self.device_squares = xp.empty(count)
         self.centres_here = xp.empty((capacity, dimension), dtype=rows.dtype)
-        self.centre_squares = xp.empty(capacity)
+        self.centre_lower = xp.empty(capacity)
         self.centre_upper = xp.empty(capacity, dtype=np.float32)
         self.centres = np.empty((capacity, dimension), dtype=np.float32)  # the host's copy
+        self.products = xp.empty(PRODUCTS, dtype=np.float32)
         self.count = 0
         resident_rows = xp.empty((count, dimension), dtype=rows.dtype) if resident else None
         for start in range(0, count, CHUNK):
@@ -191,7 +185,7 @@ class Rows:
         self.centres[span] = vectors
         squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
         self.centres_here[span] = self.xp.asarray(vectors.astype(self.host.dtype))
-        self.centre_squares[span] = self.xp.asarray(squares)
+        self.centre_lower[span] = self.xp.asarray(shrink(squares, self.slack, self.tiny))
         self.centre_upper[span] = self.xp.asarray(((1 + self.slack) * squares + self.tiny).astype(np.float32))
         self.count += len(vectors)
 
@@ -210,10 +204,10 @@ class Rows:
         block = self._here(chunk)
         squares = (1 + self.slack) * self.device_squares[chunk]
         upper, seen = self.upper[chunk], self.seen[chunk]
-        for start in range(int(seen[0]), target, COLUMNS):
-            stop = min(start + COLUMNS, target)
+        while (start := int(seen[0])) < target:
+            stop = min(start + max(PRODUCTS // len(chunk), 1), target)
             begun = int(xp.searchsorted(seen, xp.asarray(stop, dtype=np.int32)))
-            products = self.kernels.product(block[:begun], self.centres_here[start:stop])
+            products = self._product(block[:begun], self.centres_here[start:stop])
             self.kernels.lower_bounds(products, self.centre_upper[start:stop], squares[:begun], upper[:begun])
             seen[:begun] = stop
             live = upper > threshold
@@ -221,27 +215,30 @@ class Rows:
                 self.upper[chunk], self.seen[chunk] = upper, seen
                 chunk, block, squares = chunk[live], block[live], squares[live]
                 upper, seen = upper[live], seen[live]
-            if len(chunk) == 0:
-                return
+                if len(chunk) == 0:
+                    return
         self.upper[chunk], self.seen[chunk] = upper, seen
 
     def settle(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances in float64 (m,) of the rows at `index` to all centres, and the rows (m, d), on the host."""
         here = self.xp.asarray(index)
-        vectors, values = self._here(here), self.xp.empty(len(index))
-        for start in range(0, len(index), SETTLED):
-            span = slice(start, start + SETTLED)
+        vectors, values, upper = self._here(here), self.xp.empty(len(index)), self.upper[here]
+        lower = shrink(self.device_squares[here], self.slack, self.tiny)
+        centres = self.centres_here[: self.count]
+        step = max(PRODUCTS // self.count, 1)
+        for start in range(0, len(index), step):
+            span = slice(start, start + step)
+            products = self._product(vectors[span], centres)
             self.kernels.settle(
-                self.kernels.product(vectors[span], self.centres_here[: self.count]),
-                vectors[span],
-                self.centres_here[: self.count],
-                self.device_squares[here[span]],
-                self.centre_squares[: self.count],
-                self.slack,
-                self.tiny,
-                values[span],
+                products, vectors[span], centres, lower[span], self.centre_lower, upper[span], values[span]
             )
         return self._to_host(values), self._to_host(vectors).astype(np.float32)
+
+    def _product(self, left: Any, right: Any) -> Any:
+        """The products (m, n) of two sets of rows, in memory that the next call takes again."""
+        out = self.products[: len(left) * len(right)].reshape(len(left), len(right))
+        self.kernels.product(left, right, out)
+        return out
 
     def store(self, index: np.ndarray, upper: np.ndarray, seen: np.ndarray) -> None:
         """Take over bounds that hold for the first `seen` centres."""

@@ -34,7 +34,7 @@ Device = Literal["auto", "cpu", "gpu"]
 First = Literal["mean", "random"] | Sequence[int] | np.ndarray
 
 SUM_ROWS = 256  # the mean is summed by blocks of as many rows; shards begin at multiples of it
-BATCH_ROWS = 1024  # rows settled in a batch at most, unless more than that are tied
+BATCH_ROWS = 512  # rows settled in a batch at most, unless more than that are tied
 LARGEST_SQUARE = 2.0**100  # of a row's length, so that no float32 product overflows
 
 # A product takes one thread: `cpu.Rows` runs as many products at once as it has threads.
@@ -205,7 +205,7 @@ class _Run:
         self.ties = Ties()
         self.clock = Clock(self.wanted)
         ceiling = self._begin()
-        gap, limit, exhausted = 0.1, BATCH_ROWS, ceiling == 0
+        gap, limit, exhausted = 0.2, BATCH_ROWS, ceiling == 0
         while len(self.radii) < self.wanted and not exhausted and not self._covered():
             before = len(self.indices)
             batch = _candidates(
@@ -216,7 +216,7 @@ class _Run:
             ceiling = max(batch.rest, float(values.max(initial=0.0)) * (1 + batch.error))
             exhausted = ceiling == 0
             picked = len(self.indices) - before
-            gap = _adapt(gap, picked, len(batch.rows))
+            gap = _adapt(gap, picked, len(batch.rows), self.rows.picks)
             limit = BATCH_ROWS if picked or not len(batch.rows) else 2 * limit
             if batch.save and self.saves is not None:
                 self._save()
@@ -252,6 +252,7 @@ class _Run:
         from stages.lib.kcenter import cpu
 
         values, vectors = batch.values.copy(), batch.vectors
+        floors = cpu.floors(vectors)
         seen = np.full(len(values), len(self.indices), dtype=np.int32)
         live = np.arange(len(values))
         while len(self.radii) < self.wanted:
@@ -263,21 +264,19 @@ class _Run:
                 if len(self.radii) == self.wanted or self._covered():
                     break
             pick = self._farthest(batch, live, values[live], best)
-            self._take(batch, [pick])
-            cpu.lower(values, live, vectors, vectors[pick])
-            seen[live] = len(self.indices)
+            cpu.lower(values, live, vectors, floors, pick)
+            centres = len(self.indices) + 1
+            seen[live] = centres
             live = live[values[live] * (1 + batch.error) > batch.rest]
             most = min(self.wanted - len(self.radii) - 1, len(live))
             picks, bests, live = cpu.pick_untied(
-                values, vectors, seen, live, batch.rest, batch.error, self.radius**2, most, len(self.indices)
+                values, vectors, floors, seen, live, batch.rest, batch.error, self.radius**2, most, centres
             )
             self.radii += np.sqrt(bests).tolist()
-            self._take(batch, picks)
+            picks = np.append(pick, picks)
+            self.indices += batch.rows[picks].tolist()
+            self.rows.add_centres(vectors[picks])
         return values, seen
-
-    def _take(self, batch: _Batch, picks: Sequence[int] | np.ndarray) -> None:
-        self.indices += batch.rows[picks].tolist()
-        self.rows.add_centres(batch.vectors[picks])
 
     def _farthest(self, batch: _Batch, live: np.ndarray, values: np.ndarray, best: float) -> int:
         tied = values * (1 + batch.error) >= best * (1 - batch.error)
@@ -326,9 +325,9 @@ def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bo
     parts = world.gather((own + world.offset, values, vectors, rest, save))
     before = sum(len(part[0]) for part in parts[: world.rank])
     return _Batch(
-        rows=np.concatenate([part[0] for part in parts]),
-        values=np.concatenate([part[1] for part in parts]),
-        vectors=np.concatenate([part[2] for part in parts]),
+        rows=_join([part[0] for part in parts]),
+        values=_join([part[1] for part in parts]),
+        vectors=_join([part[2] for part in parts]),
         own=own,
         mine=slice(before, before + len(own)),
         rest=max(part[3] for part in parts),
@@ -337,14 +336,15 @@ def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bo
     )
 
 
-def _adapt(gap: float, picked: int, settled: int) -> float:
-    """How far the next threshold lies under the largest bound, as a share of it, for batches of 20 to 45 picks.
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    Fewer cost more batches, more cost rows that are brought up to date too early (docs/coreset.md).
-    """
-    if settled >= BATCH_ROWS - 1 or picked > 45:
+
+def _adapt(gap: float, picked: int, settled: int, wanted: tuple[int, int]) -> float:
+    """How far the next threshold lies under the largest bound, as a share of it, for batches of `wanted` picks."""
+    if settled >= BATCH_ROWS - 1 or picked > wanted[1]:
         return gap / 2
-    return min(gap * 1.5, 0.5) if picked < 20 else gap
+    return min(gap * 1.5, 0.5) if picked < wanted[0] else gap
 
 
 def _load(embeddings: np.ndarray, scale: np.ndarray | None, capacity: int, device: Device, threads: int) -> Any:

@@ -65,24 +65,17 @@ __device__ void block_sums(const T* rows, long long count, int dimension, int si
     out[blockIdx.y * (long long)dimension + column] = total;
 }
 
-// One warp a row: the least float64 distance to the centres that the product leaves in question.
+// One warp a row: the least float64 distance to the centres that its upper bound leaves in question.
 template <typename T>
-__device__ void settle(const float* products, const T* vectors, const T* centres, const double* row_squares,
-                       const double* centre_squares, int rows, int count, int dimension, double slack, double tiny,
+__device__ void settle(const float* products, const T* vectors, const T* centres, const double* lower,
+                       const double* centre_lower, const double* upper, int rows, int count, int dimension,
                        double* out) {
     int row = (blockIdx.x * blockDim.x + threadIdx.x) / 32, lane = threadIdx.x % 32;
     if (row >= rows) return;
     const float* product = products + row * (long long)count;
-    double bound = infinity();
-    for (int j = lane; j < count; j += 32) {
-        double both = row_squares[row] + centre_squares[j];
-        bound = fmin(bound, both - 2.0 * product[j] + slack * both + tiny);
-    }
-    bound = warp_min(bound);
     double best = infinity();
     for (int j = lane; j < count; j += 32) {
-        double both = row_squares[row] + centre_squares[j];
-        if (both - 2.0 * product[j] - slack * both - tiny <= fmin(bound, best))
+        if (lower[row] + centre_lower[j] - 2.0 * product[j] <= fmin(upper[row], best))
             best = fmin(best, distance(vectors + row * (long long)dimension, centres + j * (long long)dimension, dimension));
     }
     best = warp_min(best);
@@ -117,14 +110,14 @@ __global__ void block_sums_half(const __half* rows, long long count, int dimensi
 __global__ void block_sums_float(const float* rows, long long count, int dimension, int size, double* out) {
     block_sums(rows, count, dimension, size, out);
 }
-__global__ void settle_half(const float* products, const __half* vectors, const __half* centres,
-                            const double* row_squares, const double* centre_squares, int rows, int count,
-                            int dimension, double slack, double tiny, double* out) {
-    settle(products, vectors, centres, row_squares, centre_squares, rows, count, dimension, slack, tiny, out);
+__global__ void settle_half(const float* products, const __half* vectors, const __half* centres, const double* lower,
+                            const double* centre_lower, const double* upper, int rows, int count, int dimension,
+                            double* out) {
+    settle(products, vectors, centres, lower, centre_lower, upper, rows, count, dimension, out);
 }
-__global__ void settle_float(const float* products, const float* vectors, const float* centres,
-                             const double* row_squares, const double* centre_squares, int rows, int count,
-                             int dimension, double slack, double tiny, double* out) {
-    settle(products, vectors, centres, row_squares, centre_squares, rows, count, dimension, slack, tiny, out);
+__global__ void settle_float(const float* products, const float* vectors, const float* centres, const double* lower,
+                             const double* centre_lower, const double* upper, int rows, int count, int dimension,
+                             double* out) {
+    settle(products, vectors, centres, lower, centre_lower, upper, rows, count, dimension, out);
 }
 }
