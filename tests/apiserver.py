@@ -56,6 +56,7 @@ class ApiServer:
         self.changed = threading.Condition()
         self.version = 100
         self.closed = False
+        self.node_answers = True  # logs come from the node: without its kubelet there are none
 
     def __enter__(self) -> "ApiServer":
         outer = self
@@ -251,9 +252,13 @@ class ApiServer:
         request.connection.close()
 
     def send_log(self, request: BaseHTTPRequestHandler, pod: str, fault: Fault | None) -> None:
+        if not self.node_answers:
+            return self.answer(request, 502, {"message": "the node's kubelet does not answer"})
         self.open_stream(request)
         sent = 0
         while not self.closed:
+            if not self.node_answers:
+                return self.fail_stream(request)
             with self.changed:
                 text = self.logs.get(pod, b"")
                 over = ("pods", pod) not in self.objects or self.objects["pods", pod]["status"]["phase"] in (
@@ -409,6 +414,10 @@ class ApiServer:
                 program = self.wait_for("configmaps", volume["configMap"]["name"])["data"]["pod.py"]
                 (self.folder / "pod.py").write_text(program)
                 command = [word.replace("/opt/pod/pod.py", str(self.folder / "pod.py")) for word in command]
+        return self.spawn(command, environment, pod)
+
+    def spawn(self, command: list[str], environment: dict[str, str], pod: str) -> "subprocess.Popen[bytes]":
+        """The pod's first process, in a session of its own."""
         return subprocess.Popen(
             command,
             env=environment,
