@@ -163,6 +163,10 @@ class Cluster:
             if job is None:
                 return Outcome(1, f"Job {name} was deleted while it was watched")
             pods = self.pods(name)
+            if job.spec.suspend and self._said.get(name) != "suspended":
+                self._said[name] = "suspended"
+                queue = (job.metadata.labels or {}).get("kueue.x-k8s.io/queue-name", "?")
+                say(f"{name}: suspended until Kueue's queue {queue} lets it start")
             for pod in pods:
                 self._look_at(pod, readers, say)
                 if stuck := _stuck(pod):
@@ -244,15 +248,17 @@ def describe(pod: Any) -> str:
     restarts = sum(status.restart_count or 0 for status in pod.status.container_statuses or [])
     again = f", restarted {restarts} times" if restarts else ""
     for status in pod.status.container_statuses or []:
-        if status.state.terminated:
-            return f"ended with status {status.state.terminated.exit_code}{again}"
+        if ended := status.state.terminated:
+            why = ": out of memory (resources in k8s/params.yaml)" if ended.reason == "OOMKilled" else ""
+            return f"ended with status {ended.exit_code}{why}{again}"
         if status.state.waiting and pod.status.phase == "Pending" and status.state.waiting.reason:
             return f"pending: {_waiting(status.state.waiting, status.image)}{again}"
     for condition in pod.status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False":
             return f"pending: {unschedulable(condition.message or condition.reason or '')}"
         if condition.type == "DisruptionTarget" and condition.status == "True":
-            return f"evicted ({condition.reason}): another pod takes over, at no cost"
+            why = f"{condition.reason}: {condition.message}" if condition.message else condition.reason
+            return f"evicted ({why}): another pod takes over, at no cost"
     return {"Pending": "pending", "Running": "running", "Succeeded": "succeeded", "Failed": "failed"}.get(
         pod.status.phase, str(pod.status.phase)
     ) + again
@@ -278,7 +284,8 @@ def unschedulable(message: str) -> str:
 
 def _waiting(waiting: Any, image: str) -> str:
     if waiting.reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
-        return f"no such image: {image} cannot be pulled ({waiting.message or waiting.reason})"
+        advice = "" if "/" in image else "; `make images-push REGISTRY=…`, or load it into every node"
+        return f"no such image: {image} cannot be pulled ({waiting.message or waiting.reason}){advice}"
     if waiting.reason == "CreateContainerConfigError":
         return f"a Secret or ConfigMap is missing: {waiting.message}"
     return str(waiting.reason)

@@ -1,5 +1,6 @@
 """The submitter's client against an API server over real HTTP, with the faults that API servers have."""
 
+import json
 import os
 import signal
 import threading
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 from apiserver import ApiServer, Fault
+from kubernetes import client
 
-from k8s.cluster import Cluster, unschedulable
+from k8s.cluster import Cluster, describe, unschedulable
 from stages.lib.errors import BadInput
 
 
@@ -167,7 +169,7 @@ def test_no_such_image_ends_the_job(server: ApiServer, cluster: Cluster) -> None
     cluster.create(job("echo"))
     status, reason, _ = follow(cluster)
     assert status == 3
-    assert "no such image: tidemill-cpu cannot be pulled (not found)" in reason
+    assert "no such image: tidemill-cpu cannot be pulled (not found); `make images-push REGISTRY=…`, or load" in reason
     assert cluster.job("job") is None, "a Job that never starts is not left behind"
 
 
@@ -202,6 +204,40 @@ def test_a_killed_pod_is_replaced(server: ApiServer, cluster: Cluster, tmp_path:
     watcher.join(60)
     assert logged(said) == ["done"]
     assert len(server.started) == 2
+
+
+def test_a_job_that_a_queue_holds_back_says_so(server: ApiServer, cluster: Cluster) -> None:
+    held = job("echo once", suspend=True)
+    held["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "research"
+    cluster.create(held)
+    _, _, said = follow(cluster)
+    assert said.count("job: suspended until Kueue's queue research lets it start") == 1
+
+
+@pytest.mark.parametrize(
+    ("ended", "conditions", "words"),
+    [
+        ({"exitCode": 137, "reason": "OOMKilled"}, [], "ended with status 137: out of memory (resources in k8s/params"),
+        ({"exitCode": 137, "reason": "Error"}, [], "ended with status 137"),
+        (
+            None,
+            [
+                {
+                    "type": "DisruptionTarget",
+                    "status": "True",
+                    "reason": "TerminationByKubelet",
+                    "message": "disk is low",
+                }
+            ],
+            "evicted (TerminationByKubelet: disk is low): another pod takes over, at no cost",
+        ),
+    ],
+)
+def test_an_end_in_plain_words(ended: dict | None, conditions: list[dict], words: str) -> None:
+    state = {"terminated": ended} if ended else {"running": {}}
+    container = {"name": "stage", "image": "i", "imageID": "", "ready": False, "restartCount": 0, "state": state}
+    pod = {"status": {"phase": "Failed", "containerStatuses": [container], "conditions": conditions}}
+    assert describe(client.ApiClient().deserialize(json.dumps(pod), "V1Pod", "application/json")).startswith(words)
 
 
 @pytest.mark.parametrize(
