@@ -30,7 +30,8 @@ from soak_kills import compare, damaged, state  # noqa: E402
 
 VICTIMS = ("submitter", "pod", "kubelet")
 KUBELET = Path(__file__).parent / "kubelet.py"
-IN_A_ROW = 3  # kills of one run at most: a Job's pod may fail three times (cluster.retries)
+IN_A_ROW = 7  # kills of one run at most
+RETRIES = 3  # a Job's pod may fail so often (cluster.retries)
 DOWN_S = 3.0  # seconds that a killed kubelet stays away at most
 
 
@@ -171,7 +172,7 @@ class Run:
                 self.problem = f"it never ended well:\n{self.said}"
             took = time.monotonic() - started
             if not self.most:
-                self.length = {"submitter": took, "kubelet": took, "pod": took / 3}
+                self.length = {"submitter": took, "kubelet": took / 4, "pod": took / 3}
                 self.wanted = state(self.street)
             self.problem = self.problem or self.left()
 
@@ -213,8 +214,10 @@ class Run:
     def kill_pod(self, process: "subprocess.Popen[bytes]", over: threading.Event) -> None:
         """Every process of the pod that runs."""
         while self.kills < self.most and not over.wait(self.draw.uniform(0, self.length["pod"])):
-            for held in list(self.node.processes.values()):
-                if (held.folder / "pid").exists() and not (held.folder / "status").exists():
+            for name, held in list(self.node.processes.items()):
+                pods = sum(name.startswith(job) for job in self.node.started)
+                alive = (held.folder / "pid").exists() and not (held.folder / "status").exists()
+                if alive and pods <= RETRIES:
                     os.killpg(held.pid, signal.SIGKILL)
                     self.kills += 1
                     while held.poll() is None:
@@ -222,7 +225,7 @@ class Run:
 
     def kill_kubelet(self, process: "subprocess.Popen[bytes]", over: threading.Event) -> None:
         """The kubelet alone: pods go on without it, and it comes back."""
-        while self.kills < self.most and not over.wait(self.draw.uniform(0, self.length["kubelet"] / 2)):
+        while self.kills < self.most and not over.wait(self.draw.uniform(0, self.length["kubelet"])):
             self.node.kill_kubelet()
             self.kills += 1
             time.sleep(self.draw.uniform(0, DOWN_S))

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
     draw = random.Random(options.seed)
     failures = 0
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        series = Series(Path(folder))
+        series = Series(Path(folder), options.windows)
         for window in options.windows:
             share = -(-options.kills // len(options.windows))
             kills = runs = recovered = 0
@@ -78,11 +79,11 @@ class Run:
 class Series:
     """A repository of which each run gets a copy, what an undisturbed run makes of it, and how long its windows are."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, windows: Sequence[str]) -> None:
         self.home = home
         self.fresh = Street(home / "fresh/host", "../remote")
         self.lengths: dict[str, float] = {}
-        for window in WINDOWS:
+        for window in windows:
             street = self.copy("measured")
             words = [REPRO] if window != "push" else [REPRO, *PUSH]
             for one in words:
@@ -90,9 +91,8 @@ class Series:
                 assert status == 0, said
                 self.lengths[" ".join([window, *one])] = float((home / "length").read_text())
         self.wanted = state(street)
-        self.done = street  # everything is made and nothing pushed but to its own remote
         shutil.move(home / "measured", home / "done")
-        shutil.rmtree(home / "done/remote")
+        shutil.rmtree(home / "done/remote", ignore_errors=True)
 
     def copy(self, name: str, done: bool = False) -> Street:
         """A run of its own: the repository from nothing, or `done` with everything made and nothing pushed."""
