@@ -294,8 +294,13 @@ def _ask_cluster(command: str, names: list[str], settings: Settings) -> int:
     cluster = Cluster(settings.namespace)
     if command == "setup":
         for manifest in jobs.static(settings):
-            made = cluster.create(manifest)
-            _say(f"{manifest['kind']} {manifest['metadata']['name']}: {'created' if made else 'there'}")
+            what = f"{manifest['kind']} {manifest['metadata']['name']}"
+            try:
+                _say(f"{what}: {'created' if cluster.create(manifest) else 'there'}")
+            except BadInput as error:
+                if manifest["kind"] != "Namespace":
+                    raise
+                _say(f"{what}: {error}; taken to be there")  # its owner need not be its maker
         return 0
     if command == "status":
         found = cluster.jobs(",".join("=".join(pair) for pair in APP.items()))

@@ -37,6 +37,7 @@ class Fault:
     after: bool = False
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
+    message: str = "a fault of the test"
 
 
 class ApiServer:
@@ -142,7 +143,7 @@ class ApiServer:
 
     def fail(self, request: BaseHTTPRequestHandler, fault: Fault) -> None:
         if fault.status:
-            return self.answer(request, fault.status, {"message": "a fault of the test"}, fault.headers)
+            return self.answer(request, fault.status, {"message": fault.message}, fault.headers)
         request.close_connection = True
         return request.connection.close()
 

@@ -153,6 +153,41 @@ def test_no_permission_names_verb_and_resource(server: ApiServer, cluster: Clust
         cluster.create(job("echo"))
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "words"),
+    [
+        (404, 'namespaces "tidemill" not found', "there is no namespace tidemill: `make k8s-setup` makes it"),
+        (403, "jobs is forbidden: exceeded quota: small, requested: pods=1", "the cluster refuses: .*exceeded quota"),
+        (403, 'pods "x" is forbidden: violates PodSecurity "restricted', "the cluster refuses: .*violates PodSecurity"),
+        (422, "spec.backoffLimit: Invalid value: -1", "Job job is not taken: spec.backoffLimit: Invalid value: -1"),
+    ],
+)
+def test_a_job_that_is_refused_says_why(
+    server: ApiServer, cluster: Cluster, status: int, said: str, words: str
+) -> None:
+    server.faults.append(Fault("POST .*jobs", status, message=said))
+    with pytest.raises(BadInput, match=words):
+        cluster.create(job("echo"))
+
+
+def test_a_job_that_gets_no_pod_says_why(server: ApiServer, cluster: Cluster) -> None:
+    held = job("echo")
+    held["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    held["status"] = {}
+    server.keep("jobs", held)  # and no controller makes a pod of it
+    message = 'Error creating: pods "job-" is forbidden: error looking up service account: serviceaccount "s" not found'
+    event = {"metadata": {"name": "e"}, "involvedObject": {"name": "job"}, "type": "Warning", "message": message}
+    server.keep("events", event)
+    said: list[str] = []
+
+    def end(line: str) -> None:
+        said.append(line)
+        server.conclude(held, "Complete", "", "")
+
+    assert cluster.follow("job", end).status == 0
+    assert said == [f"job: no pod: {message} (`make k8s-setup` makes it)"]
+
+
 def test_no_cluster(server: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cluster.patience = 0.5
     server.http.shutdown()
