@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -326,10 +327,15 @@ def _get(name: str, target: Path) -> None:
 
 
 def _put(source: Path, name: str) -> None:
+    """Put it there whole: on a file system a pod that is killed would leave half of it under its name."""
     fs, root = _remote()
-    path = fs.join(root, *name.split("/"))
-    fs.makedirs(fs.parent(path), exist_ok=True)
-    fs.put_file(str(source), path)
+    path, partial = fs.join(root, *name.split("/")), fs.join(root, "tidemill", "partial", uuid.uuid4().hex)
+    for one in path, partial:
+        fs.makedirs(fs.parent(one), exist_ok=True)
+    fs.put_file(str(source), partial)
+    if fs.exists(path):
+        fs.remove(path)
+    fs.move(partial, path)
 
 
 def _dvc(*words: str) -> int:
