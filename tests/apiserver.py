@@ -40,6 +40,13 @@ class Fault:
     message: str = "a fault of the test"
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that went away, killed by a test, is no news."""
+
+
 class ApiServer:
     """`with ApiServer(folder) as server:` serves; `server.kubeconfig` is what a client needs."""
 
@@ -77,8 +84,7 @@ class ApiServer:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
+        self.http = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         self.write_kubeconfig()
         return self
