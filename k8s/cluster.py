@@ -3,6 +3,7 @@
 Errors in plain words: no cluster, no permission (which verb on which resource), no such image, unschedulable.
 """
 
+import json
 import logging
 import os
 import random
@@ -10,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,6 +111,11 @@ class Cluster:
         except ApiException as error:
             if error.status == 409:
                 return False
+            if error.status == 404:
+                raise BadInput(f"there is no namespace {self.namespace}: `make k8s-setup` makes it") from None
+            if error.status == 422:
+                name = manifest["metadata"]["name"]
+                raise BadInput(f"{manifest['kind']} {name} is not taken: {_message(error)}") from None
             raise
         return True
 
@@ -163,6 +170,12 @@ class Cluster:
             if job is None:
                 return Outcome(1, f"Job {name} was deleted while it was watched")
             pods = self.pods(name)
+            if job.spec.suspend and self._said.get(name) != "suspended":
+                self._said[name] = "suspended"
+                queue = (job.metadata.labels or {}).get("kueue.x-k8s.io/queue-name", "?")
+                say(f"{name}: suspended until Kueue's queue {queue} lets it start")
+            if not pods and not job.spec.suspend:
+                self._say_warnings(name, say)
             for pod in pods:
                 self._look_at(pod, readers, say)
                 if stuck := _stuck(pod):
@@ -173,6 +186,17 @@ class Cluster:
                     reader.join(timeout=30)
                 return _outcome(job, pods)
         raise AssertionError
+
+    def _say_warnings(self, name: str, say: Callable[[str], None]) -> None:
+        """Why a Job has no pods: a quota, a ServiceAccount that is missing. Who may not read events goes without."""
+        selector = f"involvedObject.name={name},type=Warning"
+        with suppress(BadInput):
+            found = self.call("list", "events", "list_namespaced_event", self.namespace, field_selector=selector)
+            for words in dict.fromkeys(event.message or event.reason for event in found.items):
+                if self._said.get(f"{name} {words}") is None:
+                    self._said[f"{name} {words}"] = ""
+                    missing = re.search("service ?account .*not found", words, re.IGNORECASE)
+                    say(f"{name}: no pod: {words}{' (`make k8s-setup` makes it)' if missing else ''}")
 
     def _changes(self, name: str) -> Iterator[None]:
         """Returns on every change of the Job's pods, and at least every ten seconds; never ends by itself."""
@@ -244,15 +268,17 @@ def describe(pod: Any) -> str:
     restarts = sum(status.restart_count or 0 for status in pod.status.container_statuses or [])
     again = f", restarted {restarts} times" if restarts else ""
     for status in pod.status.container_statuses or []:
-        if status.state.terminated:
-            return f"ended with status {status.state.terminated.exit_code}{again}"
+        if ended := status.state.terminated:
+            why = ": out of memory (resources in k8s/params.yaml)" if ended.reason == "OOMKilled" else ""
+            return f"ended with status {ended.exit_code}{why}{again}"
         if status.state.waiting and pod.status.phase == "Pending" and status.state.waiting.reason:
             return f"pending: {_waiting(status.state.waiting, status.image)}{again}"
     for condition in pod.status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False":
             return f"pending: {unschedulable(condition.message or condition.reason or '')}"
         if condition.type == "DisruptionTarget" and condition.status == "True":
-            return f"evicted ({condition.reason}): another pod takes over, at no cost"
+            why = f"{condition.reason}: {condition.message}" if condition.message else condition.reason
+            return f"evicted ({why}): another pod takes over, at no cost"
     return {"Pending": "pending", "Running": "running", "Succeeded": "succeeded", "Failed": "failed"}.get(
         pod.status.phase, str(pod.status.phase)
     ) + again
@@ -278,7 +304,8 @@ def unschedulable(message: str) -> str:
 
 def _waiting(waiting: Any, image: str) -> str:
     if waiting.reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
-        return f"no such image: {image} cannot be pulled ({waiting.message or waiting.reason})"
+        advice = "" if "/" in image else "; `make images-push REGISTRY=…`, or load it into every node"
+        return f"no such image: {image} cannot be pulled ({waiting.message or waiting.reason}){advice}"
     if waiting.reason == "CreateContainerConfigError":
         return f"a Secret or ConfigMap is missing: {waiting.message}"
     return str(waiting.reason)
@@ -335,9 +362,19 @@ def _pause(attempt: int) -> float:
     return min(0.2 * 2 ** min(attempt, 6), 10) * random.uniform(0.5, 1)
 
 
+def _message(error: ApiException) -> str:
+    """What the API server says of an error, in its own words."""
+    try:
+        return str(json.loads(error.body or "")["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason)
+
+
 def _no_permission(verb: str, resource: str, namespace: str, error: ApiException) -> str:
     if error.status == 401:
         return "no permission: the API server does not know you (401); log in to the cluster again"
+    if "exceeded quota" in (said := _message(error)) or "violates PodSecurity" in said:
+        return f"the cluster refuses: {said}"
     return (
         f"no permission: you may not {verb} {resource} in namespace {namespace} "
         f"(`kubectl auth can-i {verb} {resource} -n {namespace}`); ask for a role that may"

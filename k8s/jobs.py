@@ -36,6 +36,7 @@ class Settings(params.Section):
     remote: str
     secret: str
     registry: str
+    pull_secret: str
     storage: str
     storage_class: str
     shared_storage_class: str
@@ -44,6 +45,7 @@ class Settings(params.Section):
     retries: int = Field(ge=0)
     keep: int = Field(ge=60)
     priority_class: str
+    runtime_class: str
     queue: str
     node_selector: dict[str, str]
     tolerations: list[dict[str, Any]]
@@ -206,6 +208,10 @@ def _job(base: Manifest, plan: Plan, settings: Settings, program: str, step: Ste
     pod["tolerations"] = [*pod.get("tolerations", []), *settings.tolerations]
     if settings.priority_class:
         pod["priorityClassName"] = settings.priority_class
+    if settings.runtime_class and settings.of(plan.stage).gpus:
+        pod["runtimeClassName"] = settings.runtime_class
+    if settings.pull_secret:
+        pod["imagePullSecrets"] = [{"name": settings.pull_secret}]
     if settings.secret and not step.offline:
         pod["containers"][0]["envFrom"].append({"secretRef": {"name": settings.secret}})
     return dict(job)
@@ -246,6 +252,7 @@ def _patch(plan: Plan, settings: Settings, program: str, step: Step) -> dict[str
     stage = {
         "name": "stage",
         "image": reference,
+        "imagePullPolicy": _pull(reference),
         "args": list(step.phases),
         "envFrom": [{"configMapRef": {"name": plan.name}}],
         "env": [{"name": "TIDEMILL_IMAGE", "value": reference}],
@@ -277,6 +284,11 @@ def _patch(plan: Plan, settings: Settings, program: str, step: Step) -> dict[str
             },
         },
     }
+
+
+def _pull(reference: str) -> str:
+    """A digest is what it is; a tag may have moved; a bare name is no registry's, and the nodes have it or nobody."""
+    return "IfNotPresent" if "@sha256:" in reference else "Always" if "/" in reference else "Never"
 
 
 def _told(plan: Plan) -> dict[str, str]:

@@ -3,11 +3,11 @@
 A stage's inputs are told by hash: an upstream's outputs by dvc.lock, whether or not they are in this workspace.
 """
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.lib import git
 from stages.lib.artifacts import canonical
 from stages.lib.errors import BadInput
 
@@ -80,14 +80,7 @@ def _stage(repo: Any, stage: Any, makers: dict[str, tuple[str, Any]]) -> Stage:
 def commit() -> str:
     """The commit that pods check out. Raises `BadInput` for a tree that is not exactly that commit (dvc.lock, which
     travels beside the data, apart)."""
-    changed = [line for line in _git("status", "--porcelain").splitlines() if line[3:] != "dvc.lock"]
-    if changed:
-        listed = "\n  ".join(changed[:10])
-        raise BadInput(
-            f"the working tree is not a commit, and a pod could not have it:\n  {listed}\n"
-            "commit it (`git commit --all`; `git add` for what is new) or put it aside (`git stash -u`)"
-        )
-    return _git("rev-parse", "HEAD").strip()
+    return git.committed("a pod could not have it")
 
 
 def remote(override: str) -> dict[str, str]:
@@ -118,11 +111,4 @@ def remote(override: str) -> dict[str, str]:
 
 def write_bundle(target: Path) -> None:
     """All that HEAD needs, as a git bundle."""
-    _git("bundle", "create", "--quiet", str(target), "HEAD")
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BadInput(f"git {words[0]}: {done.stderr.strip()}")
-    return done.stdout
+    git.call("bundle", "create", "--quiet", str(target), "HEAD")

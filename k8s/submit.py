@@ -207,6 +207,7 @@ class Walk:
             if status:
                 return status
             self.running.pop(stage.name)
+        self._tidy(plan)  # also after a submitter that did not live to do it
         return self.take(stage, plan)
 
     def take(self, stage: pipeline.Stage, plan: Plan) -> int:
@@ -245,8 +246,12 @@ class Walk:
             if outcome.status:
                 _say(f"{plan.stage}: {outcome.reason}")
                 return int(outcome.status)
-        self.cluster.delete_needs(plan.name, any(needed["kind"] == "Service" for needed in objects))
         return 0
+
+    def _tidy(self, plan: Plan) -> None:
+        """A delivered stage needs no volume and no settings any more. (The Job goes by itself, `cluster.keep`.)"""
+        objects, _ = jobs.render(plan, self.settings)
+        self.cluster.delete_needs(plan.name, any(needed["kind"] == "Service" for needed in objects))
 
     def _ensure(self, job: Manifest, objects: list[Manifest], alone: bool) -> None:
         """The Job is there and not failed: created, attached to, or, where an earlier one failed, made anew."""
@@ -289,8 +294,13 @@ def _ask_cluster(command: str, names: list[str], settings: Settings) -> int:
     cluster = Cluster(settings.namespace)
     if command == "setup":
         for manifest in jobs.static(settings):
-            made = cluster.create(manifest)
-            _say(f"{manifest['kind']} {manifest['metadata']['name']}: {'created' if made else 'there'}")
+            what = f"{manifest['kind']} {manifest['metadata']['name']}"
+            try:
+                _say(f"{what}: {'created' if cluster.create(manifest) else 'there'}")
+            except BadInput as error:
+                if manifest["kind"] != "Namespace":
+                    raise
+                _say(f"{what}: {error}; taken to be there")  # its owner need not be its maker
         return 0
     if command == "status":
         found = cluster.jobs(",".join("=".join(pair) for pair in APP.items()))

@@ -37,6 +37,14 @@ class Fault:
     after: bool = False
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
+    message: str = "a fault of the test"
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that went away, killed by a test, is no news."""
 
 
 class ApiServer:
@@ -56,6 +64,7 @@ class ApiServer:
         self.changed = threading.Condition()
         self.version = 100
         self.closed = False
+        self.node_answers = True  # logs come from the node: without its kubelet there are none
 
     def __enter__(self) -> "ApiServer":
         outer = self
@@ -75,8 +84,7 @@ class ApiServer:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
+        self.http = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         self.write_kubeconfig()
         return self
@@ -141,7 +149,7 @@ class ApiServer:
 
     def fail(self, request: BaseHTTPRequestHandler, fault: Fault) -> None:
         if fault.status:
-            return self.answer(request, fault.status, {"message": "a fault of the test"}, fault.headers)
+            return self.answer(request, fault.status, {"message": fault.message}, fault.headers)
         request.close_connection = True
         return request.connection.close()
 
@@ -251,9 +259,13 @@ class ApiServer:
         request.connection.close()
 
     def send_log(self, request: BaseHTTPRequestHandler, pod: str, fault: Fault | None) -> None:
+        if not self.node_answers:
+            return self.answer(request, 502, {"message": "the node's kubelet does not answer"})
         self.open_stream(request)
         sent = 0
         while not self.closed:
+            if not self.node_answers:
+                return self.fail_stream(request)
             with self.changed:
                 text = self.logs.get(pod, b"")
                 over = ("pods", pod) not in self.objects or self.objects["pods", pod]["status"]["phase"] in (
@@ -409,6 +421,10 @@ class ApiServer:
                 program = self.wait_for("configmaps", volume["configMap"]["name"])["data"]["pod.py"]
                 (self.folder / "pod.py").write_text(program)
                 command = [word.replace("/opt/pod/pod.py", str(self.folder / "pod.py")) for word in command]
+        return self.spawn(command, environment, pod)
+
+    def spawn(self, command: list[str], environment: dict[str, str], pod: str) -> "subprocess.Popen[bytes]":
+        """The pod's first process, in a session of its own."""
         return subprocess.Popen(
             command,
             env=environment,

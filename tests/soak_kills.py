@@ -1,67 +1,164 @@
-"""SIGKILL at random moments: `python tests/soak_kills.py --kills 500 --seed 6`.
+"""SIGKILL at random moments inside each window of a run: `python tests/soak_kills.py --kills 500 --seed 6`.
 
 A small repository of real stages is brought from nothing to everything delivered, and its whole process group is
-killed at a random moment again and again, in one of four acts: a stage (`stages/run`), hashing and writing dvc.lock
-(`dvc repro`), a push, a submission to the stand-in cluster. After each kill the same command is given again until it
-ends; it must reach the undisturbed run's dvc.lock and root hashes, and no pod more than one for each Job. Prints
-the seed, and a line for each act; exit status 1 if anything differs. CI runs a small sample (tests/test_kills.py).
+killed again and again at points drawn from one of the windows of tests/killed.py: a running stage, hashing, writing
+dvc.lock, writing DVC's lock file, a push. After each kill the same command is given again, as `make` gives it; it must
+reach the undisturbed run's dvc.lock and root hashes with every object sound, and run no stage whose result dvc.lock
+or the run cache held. Prints the seed, and for each window how many kills fell into it and how many runs
+they were; exit status 1 if anything differs. CI runs a small sample (tests/test_kills.py); tests/soak_cluster.py is
+the same for a cluster.
 """
 
 import argparse
+import hashlib
 import json
-import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-from apiserver import ApiServer  # noqa: E402
-from clones import Street  # noqa: E402
+from ruamel.yaml import YAML, YAMLError
 
-ACTS = ("stage", "repro", "push", "submit")
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+from clones import Street  # noqa: E402
+from killed import WINDOWS  # noqa: E402
+
+KILLED = Path(__file__).parent / "killed.py"
+IN_A_ROW = 3  # kills of one run at most, so that later stages are reached
+REPRO, PUSH = ["repro", "--verbose"], (["push", "--quiet"], ["push", "--quiet", "--run-cache"])
 
 
 def main(arguments: list[str]) -> int:
     """Run the series and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--kills", type=int, default=500, help="of all windows together")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--acts", nargs="*", default=ACTS, choices=ACTS)
+    parser.add_argument("--windows", nargs="*", default=WINDOWS, choices=WINDOWS)
     options = parser.parse_args(arguments)
     print(f"seed {options.seed}", flush=True)
     draw = random.Random(options.seed)
+    failures = 0
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        home = Path(folder)
-        wanted = undisturbed(home / "undisturbed")
-        failures = 0
-        for act in options.acts:
-            share = -(-options.kills // len(options.acts))
-            kills = runs = 0
-            while kills < share:
+        series = Series(Path(folder), options.windows)
+        for window in options.windows:
+            share = -(-options.kills // len(options.windows))
+            kills = runs = recovered = 0
+            started = time.monotonic()
+            while kills < share and runs < 5 * share + 5:
                 runs += 1
-                path = home / f"{act}-{runs}"
-                more, problem = disturbed(path, act, wanted, draw, share - kills)
-                kills += more
-                if problem:
+                run = series.disturbed(window, draw, share - kills)
+                kills += run.kills
+                recovered += run.recovered
+                if run.problem:
                     failures += 1
-                    print(f"{act}, run {runs}: {problem}", flush=True)
-                shutil.rmtree(path)
-            print(f"{act}: {kills} kills in {runs} runs", flush=True)
+                    print(f"{window}, run {runs}: {run.problem}", flush=True)
+            took = time.monotonic() - started
+            mended = f", {recovered} times DVC's own file was cut and mended" if recovered else ""
+            print(f"{window}: {kills} kills in {runs} runs{mended} ({took:.0f} s)", flush=True)
+            failures += kills < share
     print(f"{failures} failures")
     return 1 if failures else 0
 
 
-def undisturbed(path: Path) -> dict:
-    """dvc.lock and roots of a run that nobody kills."""
-    street = Street(path / "host", str(path / "remote"))
-    ran = street.dvc("repro")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return state(street)
+@dataclass
+class Run:
+    """From nothing to the end: how many kills, how often a file of DVC had to be mended, what was wrong ("")."""
+
+    kills: int = 0
+    recovered: int = 0
+    problem: str = ""
+
+
+class Series:
+    """A repository of which each run gets a copy, what an undisturbed run makes of it, and how long its windows are."""
+
+    def __init__(self, home: Path, windows: Sequence[str]) -> None:
+        self.home = home
+        self.fresh = Street(home / "fresh/host", "../remote")
+        self.lengths: dict[str, float] = {}
+        for window in windows:
+            street = self.copy("measured")
+            words = [REPRO] if window != "push" else [REPRO, *PUSH]
+            for one in words:
+                status, said = self.run(street, window, 0, one)
+                assert status == 0, said
+                self.lengths[" ".join([window, *one])] = float((home / "length").read_text())
+        self.wanted = state(street)
+        shutil.move(home / "measured", home / "done")
+        shutil.rmtree(home / "done/remote", ignore_errors=True)
+
+    def copy(self, name: str, done: bool = False) -> Street:
+        """A run of its own: the repository from nothing, or `done` with everything made and nothing pushed."""
+        path = self.home / name
+        shutil.rmtree(path, ignore_errors=True)
+        subprocess.run(["cp", "-a", str(self.home / ("done" if done else "fresh")), str(path)], check=True)
+        street = object.__new__(Street)
+        street.path = path / "host"
+        return street
+
+    def run(self, street: Street, window: str, point: float, words: list[str]) -> tuple[int, str]:
+        """One command of DVC, killed at `point`; its exit status and what it said."""
+        command = [sys.executable, str(KILLED), window, str(point), str(self.home / "length"), *words]
+        process = subprocess.Popen(
+            command,
+            cwd=street.path,
+            env=street.env(PYTHONDONTWRITEBYTECODE=""),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        said, _ = process.communicate(timeout=600)
+        return process.returncode, said
+
+    def disturbed(self, window: str, draw: random.Random, most: int) -> Run:
+        """One run with up to `most` kills in `window`."""
+        street = self.copy("run", done=window == "push")
+        run = Run()
+        for words in PUSH if window == "push" else [REPRO]:
+            length = self.lengths[" ".join([window, *words])]
+            for _ in range(20):
+                point: float = 0
+                if run.kills < min(most, IN_A_ROW):
+                    point = draw.uniform(0, length) if window == "stage" else draw.randint(1, int(length))
+                finished = results(street)
+                status, said = self.run(street, window, point, words)
+                if again := ran(said) & finished:
+                    run.problem = f"ran {again} again:\n{said}"
+                if status == 0:
+                    break
+                run.kills += status == -signal.SIGKILL
+                if status != -signal.SIGKILL:
+                    mended = street.run("stages.lib.recover")
+                    if mended.returncode:
+                        run.problem = f"dvc {' '.join(words)} ended with status {status}:\n{said}"
+                        return run
+                    run.recovered += 1
+        run.problem = run.problem or compare(state(street), self.wanted) or damaged(street)
+        if window == "push" and not run.problem:
+            run.problem = self.pulled(street)
+        return run
+
+    def pulled(self, street: Street) -> str:
+        """What a colleague's clone, who has nothing but the remote, finds wrong."""
+        path = street.path.parent / "clone"
+        clone = street.clone(path)
+        shutil.copy(street.path / "dvc.lock", path / "dvc.lock")
+        took = clone.dvc("pull", "--quiet")
+        if took.returncode:
+            return f"a clone cannot pull: {took.stderr}"
+        if problem := compare(state(clone), self.wanted):
+            return f"a clone: {problem}"
+        (path / "dvc.lock").unlink()
+        took = clone.run("dvc", "repro", "--pull", "--allow-missing", EXECUTOR="kubernetes")
+        return "" if took.returncode == 0 else f"the run cache is not in the remote: {took.stderr}"
 
 
 def state(street: Street) -> dict:
@@ -71,60 +168,37 @@ def state(street: Street) -> dict:
     return {"lock": (street.path / "dvc.lock").read_text(), "roots": roots}
 
 
-def disturbed(path: Path, act: str, wanted: dict, draw: random.Random, most: int) -> tuple[int, str]:
-    """One run of `act` with up to `most` kills: how many there were, and what is wrong at its end."""
-    remote = path / "remote"
-    street = Street(path / "host", str(remote))
-    street.edit("k8s/params.yaml", "k8s/params.yaml", lambda values: values["cluster"].update(remote=str(remote)))
-    street.commit()
-    with ApiServer(path / "cluster") as server:
-        environment = street.env(KUBECONFIG=str(server.kubeconfig))
-        if act == "push":
-            assert street.dvc("repro").returncode == 0
-        kills = 0
-        for words in commands(act):
-            length = 3.0
-            for attempt in range(200):
-                delay = draw.uniform(0, length) if kills < most and attempt < 20 else None
-                status, took = run(words, street.path, environment, delay)
-                if status == 0:
-                    break
-                kills += status == -signal.SIGKILL
-                if delay is None and status:
-                    return kills, f"{' '.join(words)} ended with status {status} after {kills} kills"
-                length = max(length, took * 1.5)
-        if act == "stage":  # the stages ran without dvc: it must take them as they are
-            assert street.dvc("commit", "--force", "--quiet").returncode == 0
-        problem = compare(state(street), wanted)
-        if act == "submit" and len(server.started) != len(set(server.started)):
-            problem = problem or f"a Job had more than one pod: {server.started}"
-        if act in ("push", "submit"):
-            problem = problem or from_the_remote(street, path / "clone", act)
-    return kills, problem
+def results(street: Street) -> set[str]:
+    """The stages whose result dvc.lock or the run cache holds, with all that it is made of in the cache."""
+    entries = list((street.path / ".dvc/cache/runs").glob("??/*/*"))
+    found = [entry for file in entries if len(file.name) == 64 and (entry := read(file))]
+    found += (read(street.path / "dvc.lock").get("stages") or {}).values()
+    return {one["cmd"].removeprefix("stages/run ") for one in found if cached(street, one.get("outs") or [{}])}
 
 
-def commands(act: str) -> list[list[str]]:
-    """What is started again until it ends well."""
-    python = [sys.executable, "-m"]
-    return {
-        "stage": [["stages/run", "collect"], ["stages/run", "filter"]],
-        "repro": [[*python, "dvc", "--wait-for-lock", "repro", "--quiet"]],
-        "push": [[*python, "dvc", "push", "--quiet"], [*python, "dvc", "push", "--quiet", "--run-cache"]],
-        "submit": [[*python, "k8s.submit", "run"]],
-    }[act]
-
-
-def run(words: list[str], cwd: Path, environment: dict[str, str], delay: float | None) -> tuple[int, float]:
-    """Run to the end, or kill the whole process group after `delay` seconds."""
-    started = time.monotonic()
-    process = subprocess.Popen(
-        words, cwd=cwd, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def read(file: Path) -> dict:
+    """A YAML file's content; nothing of one that a kill cut short."""
     try:
-        return process.wait(delay if delay is not None else 600), time.monotonic() - started
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        return process.wait(), time.monotonic() - started
+        return dict(YAML(typ="safe").load(file) or {})
+    except (OSError, YAMLError, ValueError):
+        return {}
+
+
+def cached(street: Street, outs: list[dict]) -> bool:
+    """Whether the cache has every object of these outputs."""
+
+    def path(oid: str) -> Path:
+        return street.path / ".dvc/cache/files/md5" / oid[:2] / oid[2:]
+
+    oids = [out.get("md5", "") for out in outs]
+    for oid in [one for one in oids if one.endswith(".dir") and path(one).is_file()]:
+        oids += [entry["md5"] for entry in json.loads(path(oid).read_text())]
+    return all(len(oid) >= 32 and path(oid).is_file() for oid in oids)
+
+
+def ran(said: str) -> set[str]:
+    """The stages that DVC says it runs."""
+    return set(re.findall(r"^Running stage '(\w+)'", said, re.MULTILINE))
 
 
 def compare(found: dict, wanted: dict) -> str:
@@ -134,17 +208,14 @@ def compare(found: dict, wanted: dict) -> str:
     )
 
 
-def from_the_remote(street: Street, path: Path, act: str) -> str:
-    """A colleague's clone takes everything from the remote and runs nothing."""
-    if act == "push":
-        shutil.copy(street.path / "dvc.lock", street.path.parent / "lock")
-    clone = street.clone(path)
-    if act == "push":
-        shutil.copy(street.path.parent / "lock", path / "dvc.lock")
-        pulled = clone.dvc("pull", "--quiet")
-        return "" if pulled.returncode == 0 else f"a clone cannot pull: {pulled.stderr}"
-    ran = clone.run("dvc", "repro", "--pull", "--allow-missing", EXECUTOR="kubernetes")
-    return "" if ran.returncode == 0 else f"a clone cannot take the result: {ran.stderr}"
+def damaged(street: Street) -> str:
+    """An object of cache or remote that is not what its name says; "" if there is none."""
+    for store in street.path / ".dvc/cache/files/md5", street.path.parent / "remote/files/md5":
+        for file in store.glob("??/*"):
+            name = (file.parent.name + file.name).removesuffix(".dir")
+            if re.fullmatch("[0-9a-f]{32}", name) and hashlib.md5(file.read_bytes()).hexdigest() != name:
+                return f"{file} is damaged"
+    return ""
 
 
 if __name__ == "__main__":

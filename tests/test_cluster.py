@@ -1,5 +1,6 @@
 """The submitter's client against an API server over real HTTP, with the faults that API servers have."""
 
+import json
 import os
 import signal
 import threading
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 from apiserver import ApiServer, Fault
+from kubernetes import client
 
-from k8s.cluster import Cluster, unschedulable
+from k8s.cluster import Cluster, describe, unschedulable
 from stages.lib.errors import BadInput
 
 
@@ -151,6 +153,41 @@ def test_no_permission_names_verb_and_resource(server: ApiServer, cluster: Clust
         cluster.create(job("echo"))
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "words"),
+    [
+        (404, 'namespaces "tidemill" not found', "there is no namespace tidemill: `make k8s-setup` makes it"),
+        (403, "jobs is forbidden: exceeded quota: small, requested: pods=1", "the cluster refuses: .*exceeded quota"),
+        (403, 'pods "x" is forbidden: violates PodSecurity "restricted', "the cluster refuses: .*violates PodSecurity"),
+        (422, "spec.backoffLimit: Invalid value: -1", "Job job is not taken: spec.backoffLimit: Invalid value: -1"),
+    ],
+)
+def test_a_job_that_is_refused_says_why(
+    server: ApiServer, cluster: Cluster, status: int, said: str, words: str
+) -> None:
+    server.faults.append(Fault("POST .*jobs", status, message=said))
+    with pytest.raises(BadInput, match=words):
+        cluster.create(job("echo"))
+
+
+def test_a_job_that_gets_no_pod_says_why(server: ApiServer, cluster: Cluster) -> None:
+    held = job("echo")
+    held["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    held["status"] = {}
+    server.keep("jobs", held)  # and no controller makes a pod of it
+    message = 'Error creating: pods "job-" is forbidden: error looking up service account: serviceaccount "s" not found'
+    event = {"metadata": {"name": "e"}, "involvedObject": {"name": "job"}, "type": "Warning", "message": message}
+    server.keep("events", event)
+    said: list[str] = []
+
+    def end(line: str) -> None:
+        said.append(line)
+        server.conclude(held, "Complete", "", "")
+
+    assert cluster.follow("job", end).status == 0
+    assert said == [f"job: no pod: {message} (`make k8s-setup` makes it)"]
+
+
 def test_no_cluster(server: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cluster.patience = 0.5
     server.http.shutdown()
@@ -167,7 +204,7 @@ def test_no_such_image_ends_the_job(server: ApiServer, cluster: Cluster) -> None
     cluster.create(job("echo"))
     status, reason, _ = follow(cluster)
     assert status == 3
-    assert "no such image: tidemill-cpu cannot be pulled (not found)" in reason
+    assert "no such image: tidemill-cpu cannot be pulled (not found); `make images-push REGISTRY=…`, or load" in reason
     assert cluster.job("job") is None, "a Job that never starts is not left behind"
 
 
@@ -202,6 +239,40 @@ def test_a_killed_pod_is_replaced(server: ApiServer, cluster: Cluster, tmp_path:
     watcher.join(60)
     assert logged(said) == ["done"]
     assert len(server.started) == 2
+
+
+def test_a_job_that_a_queue_holds_back_says_so(server: ApiServer, cluster: Cluster) -> None:
+    held = job("echo once", suspend=True)
+    held["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "research"
+    cluster.create(held)
+    _, _, said = follow(cluster)
+    assert said.count("job: suspended until Kueue's queue research lets it start") == 1
+
+
+@pytest.mark.parametrize(
+    ("ended", "conditions", "words"),
+    [
+        ({"exitCode": 137, "reason": "OOMKilled"}, [], "ended with status 137: out of memory (resources in k8s/params"),
+        ({"exitCode": 137, "reason": "Error"}, [], "ended with status 137"),
+        (
+            None,
+            [
+                {
+                    "type": "DisruptionTarget",
+                    "status": "True",
+                    "reason": "TerminationByKubelet",
+                    "message": "disk is low",
+                }
+            ],
+            "evicted (TerminationByKubelet: disk is low): another pod takes over, at no cost",
+        ),
+    ],
+)
+def test_an_end_in_plain_words(ended: dict | None, conditions: list[dict], words: str) -> None:
+    state = {"terminated": ended} if ended else {"running": {}}
+    container = {"name": "stage", "image": "i", "imageID": "", "ready": False, "restartCount": 0, "state": state}
+    pod = {"status": {"phase": "Failed", "containerStatuses": [container], "conditions": conditions}}
+    assert describe(client.ApiClient().deserialize(json.dumps(pod), "V1Pod", "application/json")).startswith(words)
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,8 @@ def test_settings_reach_the_job() -> None:
         update={
             "queue": "research",
             "priority_class": "tidemill-batch",
+            "runtime_class": "nvidia",
+            "pull_secret": "registry",
             "node_selector": {"disk": "fast"},
             "tolerations": [{"key": "dedicated", "operator": "Exists"}],
             "storage_class": "ssd",
@@ -144,9 +146,42 @@ def test_settings_reach_the_job() -> None:
     assert {"key": "dedicated", "operator": "Exists"} in spec["tolerations"] and len(spec["tolerations"]) == 2
     assert spec["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "2"
     assert spec["containers"][0]["image"] == "tidemill-gpu"
+    assert spec["runtimeClassName"] == "nvidia" and spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert set(spec["nodeSelector"]) == {"disk"}, "the label of NVIDIA's operator is not on every GPU node"
+    assert "runtimeClassName" not in jobs.render(plan("filter"), settings)[1][0]["spec"]["template"]["spec"]
     assert objects[-1]["spec"]["storageClassName"] == "ssd"
     for version in VERSIONS:
         kubernetes_validate.validate(job, version, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("registry", "reference", "image", "policy"),
+    [
+        ("", "", "tidemill-cpu", "Never"),  # the nodes' own, or nobody's: not one of that name on a public registry
+        ("ghcr.example/lab/", "", "ghcr.example/lab/tidemill-cpu", "Always"),
+        ("ghcr.example/lab", "host/cpu@sha256:1", "host/cpu@sha256:1", "IfNotPresent"),
+    ],
+)
+def test_where_an_image_comes_from(
+    monkeypatch: pytest.MonkeyPatch, registry: str, reference: str, image: str, policy: str
+) -> None:
+    lock = {"cpu": jobs.container.UNLOCKED, "references": {"cpu": reference} if reference else {}}
+    monkeypatch.setattr(jobs.container, "read_lock", lambda: lock)
+    settings = jobs.load_settings().model_copy(update={"registry": registry})
+    (job,) = jobs.render(plan("filter"), settings)[1]
+    assert (stage_of(job)["image"], stage_of(job)["imagePullPolicy"]) == (image, policy)
+
+
+def test_what_is_written_lies_where_a_read_only_root_allows_it(everything: list[dict]) -> None:
+    """Home, Hugging Face's models and the workspace are below mounts that may be written."""
+    for pod in (one["spec"]["template"]["spec"] for one in everything if one["kind"] == "Job"):
+        (container,) = pod["containers"]
+        writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+        told = {one["name"]: one.get("value", "") for one in container["env"]}
+        for name in "HOME", "HF_HOME", "WORKSPACE":
+            assert any(told[name] == path or told[name].startswith(f"{path}/") for path in writable), name
+        assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+        assert "/dev/shm" in writable and "/tmp" in writable
 
 
 def several(stage: str, **given: int) -> tuple[list[dict], list[dict]]:

@@ -264,6 +264,14 @@ def test_status_logs_and_stop(street: Street, server: ApiServer) -> None:
     assert "no Jobs" in street.run("k8s.submit", "status").stdout
 
 
+def test_who_may_not_make_a_namespace_sets_up_the_rest(street: Street, server: ApiServer) -> None:
+    server.faults.append(Fault("POST /api/v1/namespaces$", 403))
+    ran = street.run("k8s.submit", "setup")
+    assert ran.returncode == 0, ran.stderr
+    assert "you may not create namespaces" in ran.stdout and "taken to be there" in ran.stdout
+    assert {kind for kind, _ in server.objects} == {"serviceaccounts", "networkpolicies"}
+
+
 def test_an_unknown_stage(street: Street) -> None:
     ran = street.run("k8s.submit", "run", "colect")
     assert ran.returncode == 3

@@ -22,13 +22,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-BAD_INPUT, CRASHED = 3, 1
+BAD_INPUT, CRASHED, PREEMPTED = 3, 1, 75
 SEND_EVERY_S = 10.0  # that a shard's new saves are sent
 STAGE = os.environ["STAGE"]
 SAVES = Path(".tidemill/checkpoints", STAGE)
@@ -39,6 +41,9 @@ DVC = [sys.executable, "-m", "dvc"]
 
 def main(phases: list[str]) -> int:
     """Run the phases in turn; the first status that is not 0 is the pod's."""
+    # Before the stage runs there is nothing to save. A first process of a container that set no handler would not even
+    # hear of it, and its node would wait out the grace period.
+    signal.signal(signal.SIGTERM, lambda _signum, _frame: sys.exit(PREEMPTED))
     os.environ.update(DVC_NO_ANALYTICS="true", DVC_GLOBAL_CONFIG_DIR="/nonexistent", DVC_SITE_CACHE_DIR=_site())
     # The image has no bytecode; without any, every start of DVC would take seconds more.
     os.environ.update(PYTHONPYCACHEPREFIX=_site(), PYTHONDONTWRITEBYTECODE="")
@@ -102,22 +107,32 @@ def join() -> int:
 
 def run() -> int:
     """The stage by `dvc repro`, which turns every status into 255: the true one is in .tidemill/run."""
-    record = Path(f".tidemill/run/{STAGE}.json")
+    record, lock = Path(f".tidemill/run/{STAGE}.json"), Path(f".tidemill/run/{STAGE}.lock")
     record.unlink(missing_ok=True)
+    if lock.is_file():  # of a pod that was lost: its process number means another one here
+        lock.write_text("")
+    _recover()
     process = subprocess.Popen([*DVC, "repro", "--single-item", STAGE], env={**os.environ, "EXECUTOR": "local"})
+    early = False
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
-        lock = Path(f".tidemill/run/{STAGE}.lock")  # DVC does not pass SIGTERM on to the stage
+        nonlocal early
+        if record.is_file():
+            return  # the stage has ended, and there is time to keep what it made
         found = re.search(r"process (\d+)", lock.read_text()) if lock.is_file() else None
-        os.kill(int(found[1]) if found else process.pid, signal.SIGTERM)
+        early = not found
+        with suppress(ProcessLookupError):  # DVC does not pass SIGTERM on to the stage
+            os.kill(int(found[1]) if found else process.pid, signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, stop)
     status = process.wait()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _deaf()
     shared = _share_journal("publish")  # however it ended: what was answered is paid for
     if status and record.is_file():
         return int(json.loads(record.read_text())["status"]) or CRASHED
-    return CRASHED if status else shared
+    if status:
+        return PREEMPTED if early else CRASHED
+    return shared
 
 
 def take() -> int:
@@ -141,6 +156,7 @@ def take() -> int:
 
 def deliver() -> int:
     """Objects before the run cache that names them: killed between the two, nobody is sent to what is not there."""
+    _deaf()
     for words in (["push", "--quiet", STAGE], ["push", "--quiet", "--run-cache", STAGE]):
         if _dvc(*words):
             return CRASHED
@@ -151,6 +167,16 @@ def deliver() -> int:
     _say(f"delivered {record}")
     _remove_saves()
     return 0
+
+
+def _recover() -> None:
+    """Put right what a killed pod can have left of DVC's own files in this workspace."""
+    subprocess.run([sys.executable, "-m", "stages.lib.recover"], check=False)
+
+
+def _deaf() -> None:
+    """What is made is delivered: SIGTERM changes nothing any more, and the grace period is the time there is."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _start_stage(*words: str) -> "subprocess.Popen[bytes]":
@@ -301,10 +327,15 @@ def _get(name: str, target: Path) -> None:
 
 
 def _put(source: Path, name: str) -> None:
+    """Put it there whole: on a file system a pod that is killed would leave half of it under its name."""
     fs, root = _remote()
-    path = fs.join(root, *name.split("/"))
-    fs.makedirs(fs.parent(path), exist_ok=True)
-    fs.put_file(str(source), path)
+    path, partial = fs.join(root, *name.split("/")), fs.join(root, "tidemill", "partial", uuid.uuid4().hex)
+    for one in path, partial:
+        fs.makedirs(fs.parent(one), exist_ok=True)
+    fs.put_file(str(source), partial)
+    if fs.exists(path):
+        fs.remove(path)
+    fs.move(partial, path)
 
 
 def _dvc(*words: str) -> int:

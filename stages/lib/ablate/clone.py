@@ -4,19 +4,19 @@ It holds the committed files; shares DVC's cache, and so its cache of runs, the 
 whatever else git does not track at the top of the workspace; and keeps its own data, checkpoints and locks.
 """
 
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.lib import git
 from stages.lib.errors import BadInput
 
 # What a run makes: never shared between workspaces.
 OWN = {"data", "models", "report", "metrics", "plots", ".tidemill", ".dvc", ".git", "dvc.lock"}
 STATE, JOURNAL = Path(".tidemill"), Path("journal")
 OWN_STATE = {"run", "checkpoints", "ablate", "bytecode", "plots", "serve", "tensorboard"}
-LOCK_FILE = "dvc.lock"
+LOCK_FILE = git.LOCK_FILE
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class Clone:
 
     def find(self, experiment: str) -> str | None:
         """The commit of an experiment, None if there is none."""
-        done = _run(["git", "rev-parse", "--verify", "--quiet", self.reference(experiment)], self.path)
+        done = git.run("rev-parse", "--verify", "--quiet", self.reference(experiment), where=self.path)
         return done.stdout.strip() if done.returncode == 0 else None
 
     def show(self, commit: str, file: str) -> str:
         """The text of a file of a commit."""
-        return _git("show", f"{commit}:{file}", where=self.path)
+        return git.call("show", f"{commit}:{file}", where=self.path)
 
     def publish(self, experiment: str) -> None:
         """Let the workspace's own repository have the experiment: `dvc exp show`, `apply` and `push` know it then."""
         reference = self.reference(experiment)
-        _git("fetch", "--quiet", "--no-tags", str(self.path), f"+{reference}:{reference}")
+        git.call("fetch", "--quiet", "--no-tags", str(self.path), f"+{reference}:{reference}")
 
 
 def check_committed() -> str:
@@ -51,16 +51,7 @@ def check_committed() -> str:
     dvc.lock may differ: experiments make their own. What git does not track at the top (a data folder, the
     environment) is shared with the clone, but not a new file among the tracked ones.
     """
-    if _run(["git", "rev-parse", "--verify", "--quiet", "HEAD"]).returncode:
-        raise BadInput("experiments are kept by git, and this is no repository with a commit; `git init`, `git commit`")
-    changed = [line for line in _git("status", "--porcelain").splitlines() if not _is_harmless(line)]
-    if changed:
-        listed = "\n  ".join(changed[:10])
-        raise BadInput(
-            f"the working tree is not a commit, and experiments would run without these changes:\n  {listed}\n"
-            "commit them (`git commit --all`; `git add` for what is new) or put them aside (`git stash -u`)"
-        )
-    return _git("rev-parse", "HEAD").strip()
+    return git.committed("experiments would run without these changes", _is_shared)
 
 
 def prepare(folder: Path) -> Clone:
@@ -73,29 +64,29 @@ def prepare(folder: Path) -> Clone:
     if not (path / ".git").is_dir():
         shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _git("clone", "--quiet", "--shared", "--no-checkout", ".", str(path))
+        git.call("clone", "--quiet", "--shared", "--no-checkout", ".", str(path))
     clone = Clone(path, base)
-    _git("fetch", "--quiet", "--no-tags", "origin", "HEAD", where=path)
+    git.call("fetch", "--quiet", "--no-tags", "origin", "HEAD", where=path)
     _drop_unfinished(path)
-    fresh = not (path / "dvc.yaml").exists() or _git("rev-parse", "HEAD", where=path).strip() != base
+    fresh = not (path / "dvc.yaml").exists() or git.call("rev-parse", "HEAD", where=path).strip() != base
     lock = path / LOCK_FILE
     kept = None if fresh or not lock.exists() else lock.read_text()
-    _git("checkout", "--quiet", "--force", "--detach", base, where=path)
+    git.call("checkout", "--quiet", "--force", "--detach", base, where=path)
     # What the lock of the commit says of stages that a run does not reach is no result of that run.
     lock.unlink(missing_ok=True)
     if kept is not None:
         lock.write_text(kept)
     for key, otherwise in (("user.name", "Tidemill"), ("user.email", "tidemill@localhost")):
-        known = _run(["git", "config", key]).stdout.strip()
-        _git("config", key, known or otherwise, where=path)
+        known = git.run("config", key).stdout.strip()
+        git.call("config", key, known or otherwise, where=path)
     _share(path)
     return clone
 
 
 def _drop_unfinished(path: Path) -> None:
     """Forget an experiment whose saving was killed half-way."""
-    for reference in _git("for-each-ref", "--format=%(refname)", "refs/exps/exec", where=path).splitlines():
-        _git("update-ref", "--no-deref", "-d", reference, where=path)
+    for reference in git.call("for-each-ref", "--format=%(refname)", "refs/exps/exec", where=path).splitlines():
+        git.call("update-ref", "--no-deref", "-d", reference, where=path)
     shutil.rmtree(path / ".dvc/tmp/exps/run", ignore_errors=True)
     (path / ".git/index.lock").unlink(missing_ok=True)
 
@@ -104,7 +95,7 @@ def _share(path: Path) -> None:
     """Link what the workspace has and git does not track, and DVC's cache."""
     JOURNAL.mkdir(exist_ok=True)
     (STATE / "downloads").mkdir(parents=True, exist_ok=True)
-    tracked = {name.split("/")[0] for name in _git("ls-files").splitlines()}
+    tracked = {name.split("/")[0] for name in git.call("ls-files").splitlines()}
     outside = [found for found in Path().iterdir() if found.name not in tracked | OWN]
     linked = [*outside, *(found for found in STATE.iterdir() if found.name not in OWN_STATE)]
     if JOURNAL.name in tracked:  # a shared journal's record is a file of the commit: the rest is linked one by one
@@ -136,9 +127,8 @@ def _cache_folder() -> str:
         raise BadInput("this is no DVC workspace; run this at the top of Tidemill's repository") from None
 
 
-def _is_harmless(line: str) -> bool:
-    name = line[3:].rstrip("/")
-    return name == LOCK_FILE or (line.startswith("??") and "/" not in name)
+def _is_shared(line: str) -> bool:
+    return line.startswith("??") and "/" not in line[3:].rstrip("/")
 
 
 def dvc() -> str:
@@ -149,19 +139,7 @@ def dvc() -> str:
 
 
 def _dvc(*words: str, where: Path) -> None:
-    done = _run([dvc(), *words], where)
+    environment = git.environment()
+    done = subprocess.run([dvc(), *words], cwd=where, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BadInput(f"dvc {words[0]}: {done.stderr.strip()}")
-
-
-def _git(*words: str, where: Path | None = None) -> str:
-    done = _run(["git", *words], where)
-    if done.returncode:
-        raise BadInput(f"git {words[0]}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def _run(words: list[str], where: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    # git must look at the folder that it is given, also where a hook or a test has set its variables.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
-    return subprocess.run(words, cwd=where, env=environment, capture_output=True, text=True, check=False)
