@@ -124,7 +124,7 @@ def _go() -> Parts:
 def _rust() -> Parts:
     root = kits.rust_sysroot()
     std = [str(path.parent.relative_to(root)) for path in root.glob("lib/**/libstd-*.so")]
-    libraries = ":".join(f"/rust/{folder}" for folder in ("lib", *std))
+    libraries = ":".join(("/kit", *(f"/rust/{folder}" for folder in ("lib", *std))))
     return ((str(root), "/rust"),), {"RUST": "/rust", "LD_LIBRARY_PATH": libraries}
 
 
