@@ -109,11 +109,9 @@ def java_home() -> Path:
     return Path(program("javac")).resolve().parents[1]
 
 
-def _run(command: list[str], cwd: Path | None = None, stderr: int = subprocess.PIPE, **environment: str) -> str:
-    full = {**os.environ, "PATH": PATH, "LC_ALL": "C", **environment}
-    done = subprocess.run(
-        command, cwd=cwd, env=full, stdout=subprocess.PIPE, stderr=stderr, text=True, stdin=subprocess.DEVNULL
-    )
+def _run(command: list[str], cwd: Path | None = None, **environment: str) -> str:
+    full = {**os.environ, "PATH": PATH, **environment}
+    done = subprocess.run(command, cwd=cwd, env=full, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise Missing(f"{' '.join(command)[:200]} failed: {(done.stderr or done.stdout).strip()[-500:]}")
     return done.stdout
@@ -129,15 +127,20 @@ def _cpp(folder: Path) -> None:
     _run(["gcc", "-O1", "-w", "-c", str(JOBS / "harness.c"), "-o", "harness.o"], folder)
     _run(["g++", "-rdynamic", "-Wl,--no-as-needed", "harness.o", "instances.o", "-lm", "-o", "harness"], folder)
     (folder / "compile").write_text(f'{_cc1plus(flags)} -include "$KIT/all.h"\n')
-    for name in ("crtbeginS.o", "crtendS.o"):
-        shutil.copy(_run(["g++", f"-print-file-name={name}"]).strip(), folder)
-    crypto = Path(_run(["g++", "-print-file-name=libcrypto.so"]).strip()).resolve()
-    (folder / "libraries").write_text(f"{crypto.parent}\n")
+    for name in ("crtbeginS.o", "crtendS.o", "libgcc.a", "libc_nonshared.a"):
+        shutil.copy(_library(name), folder)
+    (folder / "crypto").write_text(f"{_library('libcrypto.so')}\n")
+
+
+def _library(name: str) -> Path:
+    """The file that gcc would link with."""
+    return Path(_run(["gcc", f"-print-file-name={name}"]).strip()).resolve()
 
 
 def _cc1plus(flags: list[str]) -> str:
     """The command line by which g++ itself would compile p.cpp to p.s, quoted for a shell."""
-    told = _run(["g++", *flags, "-###", "-S", "p.cpp", "-o", "p.s"], stderr=subprocess.STDOUT)
+    command = [program("g++"), *flags, "-###", "-S", "p.cpp", "-o", "p.s"]  # which prints what it would run
+    told = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C"}).stderr
     return next(line.strip() for line in told.splitlines() if "cc1plus" in line.partition(" -quiet")[0])
 
 
@@ -205,8 +208,10 @@ def _rust(folder: Path) -> None:
         _run([rustc, "--crate-name", name, "--edition", edition, *flags, *cfg, *extern, str(source)], folder)
     crates = sorted(path.name for path in folder.glob("*.rlib"))
     std = next(rust_sysroot().glob("lib/rustlib/*/lib/libstd-*.so"))
+    shutil.copy(next(std.parent.glob("libcompiler_builtins-*.rlib")), folder / "builtins.a")
+    shutil.copy(_library("libc_nonshared.a"), folder)
     whole = ["-Wl,--whole-archive", *crates, "-Wl,--no-whole-archive"]
-    _run(["gcc", "-shared", "-fuse-ld=mold", "-o", "libcrates.so", *whole, str(std)], folder)
+    _run(["gcc", "-shared", "-o", "libcrates.so", *whole, str(std)], folder)
     libraries = ["-Wl,--no-as-needed", "-L.", "-lcrates", str(std)]
     _run(["gcc", "-O1", "-w", str(JOBS / "harness.c"), "-o", "harness", *libraries], folder)
 
@@ -233,7 +238,7 @@ def _javascript(folder: Path) -> None:
 
 RECIPES = {
     "cpp": Recipe(
-        (("g++", "g++"), ("mold", "mold"), ("/usr/include/boost/any.hpp", "libboost-dev"),
+        (("g++", "g++"), ("/usr/include/boost/any.hpp", "libboost-dev"),
          ("/usr/include/openssl/md5.h", "libssl-dev")),
         ("all.h", "headers.h", "instances.h", "instances.cpp", "harness.c"),
         _cpp,
@@ -247,7 +252,7 @@ RECIPES = {
     "java": Recipe((("javac", "openjdk-17-jdk-headless"),), ("Harness.java", "Compiler.java"), _java),
     "javascript": Recipe((("node", "nodejs"), ("npm", "npm")), ("harness.js",), _javascript),
     "rust": Recipe(
-        (("rustc", "rustc"), ("gcc", "gcc"), ("mold", "mold"), (str(CRATES), "librust-regex-dev librust-md5-dev")),
+        (("rustc", "rustc"), ("gcc", "gcc"), (str(CRATES), "librust-regex-dev librust-md5-dev")),
         ("rand.rs", "harness.c"),
         _rust,
     ),

@@ -2,4 +2,4 @@
 # looked into when the program is loaded.
 "$RUST/bin/rustc" --edition 2021 --crate-name p --cap-lints allow -C debuginfo=0 -C opt-level=0 -C prefer-dynamic \
 	-C codegen-units=1 --emit obj -L "$KIT" --extern rand --extern regex --extern md5 p.rs -o p.o &&
-	mold --thread-count=1 --no-fork -shared -Bsymbolic --eh-frame-hdr -o program p.o
+	ld -shared -Bsymbolic --eh-frame-hdr -z noexecstack -o program p.o "$KIT/builtins.a" "$KIT/libc_nonshared.a"
