@@ -212,7 +212,7 @@ def _rust(folder: Path) -> None:
     shutil.copy(_library("libc_nonshared.a"), folder)
     whole = ["-Wl,--whole-archive", *crates, "-Wl,--no-whole-archive"]
     _run(["gcc", "-shared", "-o", "libcrates.so", *whole, str(std)], folder)
-    libraries = ["-Wl,--no-as-needed", "-L.", "-lcrates", str(std)]
+    libraries = ["-Wl,--no-as-needed", "-L.", "-lcrates", str(std), "-lgcc_s", "-lm"]
     _run(["gcc", "-O1", "-w", str(JOBS / "harness.c"), "-o", "harness", *libraries], folder)
 
 
