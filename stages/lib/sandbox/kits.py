@@ -207,8 +207,8 @@ def _rust(folder: Path) -> None:
         flags = ["--crate-type", "rlib", "--cap-lints", "allow", "-C", "opt-level=2", "-C", "prefer-dynamic", "-L", "."]
         _run([rustc, "--crate-name", name, "--edition", edition, *flags, *cfg, *extern, str(source)], folder)
     crates = sorted(path.name for path in folder.glob("*.rlib"))
-    std = next(rust_sysroot().glob("lib/rustlib/*/lib/libstd-*.so"))
-    shutil.copy(next(std.parent.glob("libcompiler_builtins-*.rlib")), folder / "builtins.a")
+    std = next(rust_sysroot().glob("lib/**/libstd-*.so"))
+    shutil.copy(next(rust_sysroot().glob("lib/**/libcompiler_builtins-*.rlib")), folder / "builtins.a")
     shutil.copy(_library("libc_nonshared.a"), folder)
     whole = ["-Wl,--whole-archive", *crates, "-Wl,--no-whole-archive"]
     _run(["gcc", "-shared", "-o", "libcrates.so", *whole, str(std)], folder)
