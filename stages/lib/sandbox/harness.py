@@ -1,7 +1,8 @@
 """The source files of one job in a language whose tests and candidate are one program.
 
 What the candidate could name is kept from it: the functions that this module writes end in a word drawn for the run.
-The run's secret is read before anything of the candidate runs, and written after the last test has returned.
+The run's secret is read before anything of the candidate runs, and written after the last test has returned (C++, Rust:
+jobs/harness.c).
 """
 
 import re
@@ -16,11 +17,13 @@ def files(program: Program, word: str) -> dict[str, str]:
 
 
 def _cpp(program: Program, word: str) -> dict[str, str]:
-    """main() is harness.cpp's, and calls tidemill_tests, which no macro of the candidate can rename."""
+    """harness.c calls tidemill_tests, which no macro of the candidate can rename; main() is there so that the candidate
+    has none."""
     tests = re.sub(r"\bint\s+main\s*\(", f"int tests_{word}(", program.tests)
     head, brace, tail = tests.rpartition("}")
-    entry = f"#undef int\n#undef return\n#undef tidemill_tests\nint tidemill_tests() {{ return tests_{word}(); }}"
-    return {"p.cpp": f"{program.candidate}\n#undef int\n#undef return\n{head}return 0;{brace}{tail}\n{entry}\n"}
+    undefine = "#undef int\n#undef return\n"
+    entry = f"#undef tidemill_tests\nint tidemill_tests() {{ return tests_{word}(); }}\nint main() {{}}\n"
+    return {"p.cpp": f"{program.candidate}\n{undefine}{head}return 0;{brace}{tail}\n{undefine}{entry}"}
 
 
 def _go(program: Program, word: str) -> dict[str, str]:
@@ -92,15 +95,7 @@ def _rust(program: Program, word: str) -> dict[str, str]:
     calls = "".join(f"{name}();" for name in names)
     main = f"""
 fn main() {{
-    use std::io::{{Read, Write}};
-    let mut secret = [0u8; 32];
-    let _ = std::io::stdin().read_exact(&mut secret);
     tests::all_{word}();
-    let mut out = std::io::stdout();
-    let _ = out.write_all(b"\\n");
-    let _ = out.write_all(&secret);
-    let _ = out.flush();
-    std::process::exit(0);
 }}
 """
     candidate = re.sub(r"\bfn\s+main\s*\(\s*\)\s*\{\s*\}", "", program.candidate)  # main() is the harness's

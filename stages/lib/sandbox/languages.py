@@ -1,5 +1,6 @@
 """What each language needs inside the walls: the folders that it sees and the command that serves its calls."""
 
+import re
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -43,9 +44,9 @@ class Toolchain:
 
 
 def _replace(word: str, here: dict[str, str]) -> str:
-    for inside, outside in here.items():
-        word = word.replace(inside, outside)
-    return word
+    """Every path of `here` in a word, such as a list of folders, by its own; /rust does not stand for /rustlib."""
+    paths = "|".join(map(re.escape, sorted(here, key=len, reverse=True)))
+    return re.sub(rf"(?<![\w./-])(?:{paths})(?![\w.-])", lambda found: here[found[0]], word)
 
 
 def python(module: str) -> Toolchain:
@@ -124,7 +125,7 @@ def _go() -> Parts:
 def _rust() -> Parts:
     root = kits.rust_sysroot()
     std = [str(path.parent.relative_to(root)) for path in root.glob("lib/**/libstd-*.so")]
-    libraries = ":".join(f"/rust/{folder}" for folder in ("lib", *std))
+    libraries = ":".join(("/kit", *(f"/rust/{folder}" for folder in ("lib", *std))))
     return ((str(root), "/rust"),), {"RUST": "/rust", "LD_LIBRARY_PATH": libraries}
 
 

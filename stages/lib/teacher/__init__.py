@@ -10,6 +10,6 @@ before it is used, and none is asked for twice: docs/teacher.md tells how a requ
 
 from stages.lib.teacher.client import Ask, Teacher, Text, connect, seed_of
 from stages.lib.teacher.ledger import Answer, Ledger
-from stages.lib.teacher.settings import Price, Settings
+from stages.lib.teacher.settings import Access, Settings
 
-__all__ = ["Answer", "Ask", "Ledger", "Price", "Settings", "Teacher", "Text", "connect", "seed_of"]
+__all__ = ["Access", "Answer", "Ask", "Ledger", "Settings", "Teacher", "Text", "connect", "seed_of"]

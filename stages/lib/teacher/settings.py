@@ -26,7 +26,24 @@ class More(Section):
     tokens_per_minute: float = Field(ge=0, default=0.0)
 
 
-class Settings(Section):
+class Access(Section):
+    """How an endpoint is reached, paid and paced: nothing of it can change an answer, only its way here."""
+
+    base_url: str = Field(exclude=True)
+    api_key_env: str = Field(exclude=True)
+    free: bool = Field(exclude=True)
+    prices: dict[str, Price] = Field(exclude=True)
+    budget_usd: float = Field(ge=0, exclude=True)
+    concurrency: int = Field(gt=0, exclude=True)
+    timeout_s: float = Field(gt=0, exclude=True)
+    patience_s: float = Field(gt=0, exclude=True)
+    max_attempts: int = Field(gt=0, exclude=True)
+    requests_per_minute: float = Field(ge=0, exclude=True, default=0.0)
+    tokens_per_minute: float = Field(ge=0, exclude=True, default=0.0)
+    answers_as: str = Field(exclude=True, default="")
+
+
+class Settings(Access):
     """One model behind one endpoint. Fields with `exclude` cannot change an answer, only its way here."""
 
     model: str
@@ -38,19 +55,7 @@ class Settings(Section):
     max_reasks: int = Field(ge=0)
     context: int = Field(gt=0)
 
-    base_url: str = Field(exclude=True)
-    api_key_env: str = Field(exclude=True)
-    free: bool = Field(exclude=True)
-    prices: dict[str, Price] = Field(exclude=True)
-    budget_usd: float = Field(ge=0, exclude=True)
-    concurrency: int = Field(gt=0, exclude=True)
     servers: int = Field(gt=0, exclude=True)
-    timeout_s: float = Field(gt=0, exclude=True)
-    patience_s: float = Field(gt=0, exclude=True)
-    max_attempts: int = Field(gt=0, exclude=True)
-    requests_per_minute: float = Field(ge=0, exclude=True, default=0.0)
-    tokens_per_minute: float = Field(ge=0, exclude=True, default=0.0)
     more_endpoints: list[More] = Field(exclude=True, default=[])
-    answers_as: str = Field(exclude=True, default="")
     batch_rows: int = Field(ge=0, exclude=True, default=0)
     batch_poll_s: float = Field(gt=0, exclude=True, default=60.0)

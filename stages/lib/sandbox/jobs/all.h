@@ -6,5 +6,6 @@
 #undef NUMBER_IN
 #undef REAL_IN
 #undef OF_STRING
+#undef OF_CHAR
 #undef OF_REAL
 #undef OF_VECTOR

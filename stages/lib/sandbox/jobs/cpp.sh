@@ -1,4 +1,7 @@
-# p.cpp, with a precompiled header of what candidates include, the templates that it declares compiled beforehand, and the
-# harness's main() beside it.
-g++ -std=c++17 -O0 -w -include "$KIT/all.h" -fuse-ld=mold p.cpp "$KIT/harness.o" "$KIT/instances.o" \
-	-Wl,--as-needed -lcrypto -o program
+# What g++ -shared would call: the compiler with a precompiled header of what candidates include, the assembler, the linker.
+# What the program does not define is in the harness (with the templates compiled beforehand) and its libraries, where it is
+# looked for when the program is loaded: so the linker reads none of them, but libcrypto for those that want it.
+grep -q 'MD5\|openssl' p.cpp && crypto=$(cat "$KIT/crypto")
+. "$KIT/compile" && as -o p.o p.s &&
+	ld -shared -Bsymbolic --eh-frame-hdr -z noexecstack -o program \
+		"$KIT/crtbeginS.o" p.o "$KIT/libgcc.a" "$KIT/libc_nonshared.a" $crypto "$KIT/crtendS.o"

@@ -3,6 +3,7 @@
 # Standard input holds a line with the word to print once the program is built, then for each source file a line
 # with its length and name and the file, then a blank line; what is left is the program's: the run's secret.
 language=$1 cpu=$2 compile_cpu=$3
+jobs=${0%/*}
 ulimit -c 0
 ulimit -n 128
 ulimit -f $(($4 * 2048))
@@ -13,8 +14,8 @@ while read -r length name && [ -n "$length" ]; do
 done
 (
 	ulimit -t "$compile_cpu"
-	. "/harness/jobs/$language.sh"
+	. "$jobs/$language.sh"
 ) </dev/null || exit 96
 printf '\n%s\n' "$built"
 ulimit -t "$cpu"
-. "/harness/jobs/run-$language.sh"
+. "$jobs/run-$language.sh"

@@ -1,2 +1,2 @@
 rm -f [hp].*
-exec ./program
+exec "$KIT/harness" main

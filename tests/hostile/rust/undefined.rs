@@ -1,0 +1,3 @@
+// expect: compile error
+extern "C" { fn nowhere(x: i32) -> i32; }
+fn f(x: i32) -> i32 { unsafe { nowhere(x) } }
