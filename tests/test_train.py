@@ -35,10 +35,15 @@ def write_dataset(train: list[dict[str, Any]], validation: list[dict[str, Any]])
 
 @pytest.fixture
 def small(workspace: Workspace, tiny: Path) -> Workspace:
-    """A workspace with 20 rows to train on for 10 steps, with dropout, a save after every second one."""
+    prepare(workspace, tiny)
+    return workspace
+
+
+def prepare(workspace: Workspace, model: Path) -> None:
+    """20 rows to train on for 10 steps, with dropout, a save after every second one."""
     write_dataset([row(number) for number in range(20)], [row(number) for number in range(20, 24)])
     for key, value in {
-        "model": f"path:{tiny}",
+        "model": f"path:{model}",
         "epochs": 2,
         "batch_rows": 4,
         "micro_batch_rows": 2,
@@ -49,7 +54,6 @@ def small(workspace: Workspace, tiny: Path) -> Workspace:
         "lora.dropout": 0.1,
     }.items():
         workspace.set(f"train.{key}", value)
-    return workspace
 
 
 def run(workspace: Workspace) -> str:
