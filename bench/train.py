@@ -5,8 +5,8 @@
 Both tune SmolLM2-135M with the same LoRA adapter over one epoch of data/dataset's training rows, in turns, in one
 process with the same threads. TRL's side is SFTTrainer with an SFTConfig that sets nothing but where it runs (no
 GPU, no saves, no reports): batches of 8 padded rows, bfloat16, activation checkpointing. As bfloat16 is slow on a CPU
-without instructions for it, the same with float32 alone changed runs beside it: "trl_float32". A token is one of a row, padding not counted.
-Seconds are those of train() alone; CPU seconds are steadier where the machine is shared.
+without instructions for it, the same with float32 alone changed runs beside it: "trl_float32". A token is one of a
+row, padding not counted. Seconds are those of train() alone; CPU seconds are steadier where the machine is shared.
 """
 
 import json

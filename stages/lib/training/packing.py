@@ -12,7 +12,7 @@ from stages.lib.training import examples
 from stages.lib.training.examples import IGNORED, Example
 
 Sequence = list[Example]
-# Of the largest logit, by the weights' type (bfloat16 keeps 8 bits); a row that saw another's tokens is off by far more.
+# Of the largest logit, by the weights' type (bfloat16 has 8 bits); a row that saw another's tokens is off by far more.
 TOLERANCE = {"torch.float32": 1e-3, "torch.bfloat16": 3e-2}
 
 
