@@ -91,6 +91,7 @@ soak: $(READY) ## kill and run again, for long, with a seed that is printed: mak
 	$(BIN)/python tests/soak_teacher.py --kills $(or $(KILLS),100) --seed $(or $(SEED),0)
 	$(BIN)/python tests/soak_kills.py --kills $(or $(KILLS),500) --seed $(or $(SEED),0)
 	$(BIN)/python tests/soak_cluster.py --kills $(or $(KILLS),20) --seed $(or $(SEED),0)
+	$(BIN)/python tests/soak_train.py --kills $(or $(KILLS),20) --seed $(or $(SEED),0)
 
 bench: $(READY) ## measure against named peers, write bench/results/: make bench BENCH=kcenter
 	$(BIN)/python bench/$(or $(BENCH),kcenter).py

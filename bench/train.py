@@ -4,9 +4,9 @@
 
 Both tune SmolLM2-135M with the same LoRA adapter over one epoch of data/dataset's training rows, in turns, in one
 process with the same threads. TRL's side is SFTTrainer with an SFTConfig that sets nothing but where it runs (no
-GPU, no saves, no reports): batches of 8 padded rows, bfloat16, activation checkpointing. As bfloat16 is slow on most
-CPUs, the same with float32 alone changed runs beside it: "trl_float32". A token is one of a row, padding not counted.
-Seconds are those of train() alone; CPU seconds are steadier where the machine is shared.
+GPU, no saves, no reports): batches of 8 padded rows, bfloat16, activation checkpointing. As bfloat16 is slow on a CPU
+without instructions for it, the same with float32 alone changed runs beside it: "trl_float32". A token is one of a
+row, padding not counted. Seconds are those of train() alone; CPU seconds are steadier where the machine is shared.
 """
 
 import json
@@ -42,6 +42,8 @@ def ours(knobs: Any, rows: list[Any], tokenizer: Any, saves: Path) -> Any:
     )
     order = packing.in_order(rows, 1, knobs.seed, None)
     model = trainer.load(knobs.model, knobs.method, knobs.precision, 1)
+    if settings.packed:
+        packing.keep_apart(model, rows)
     guard = trainer.Guard(order, settings, Watch(Speed(1.0, 1.0), None))
     made = trainer.make(model, tokenizer, order, [], settings, saves, guard)
     made.args.save_strategy = "no"
@@ -83,6 +85,7 @@ def measure(made: Any, tokens: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure both in turns and write the result."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as stages/lib/runner.py does, for both sides
     import torch
     import transformers
     import trl

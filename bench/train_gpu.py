@@ -142,7 +142,7 @@ def rows(tokens: int, words: int, count: int) -> list[Any]:
 
 def ours(config: Any, method: str, run: Any, saves: Path, device: str, clock: Any) -> Any:
     """This project's trainer, as the paper's profiles set it up, on one device."""
-    from stages.lib.training import trainer
+    from stages.lib.training import packing, trainer
     from stages.lib.training.watch import Speed, Watch
 
     settings = trainer.Settings(
@@ -168,6 +168,7 @@ def ours(config: Any, method: str, run: Any, saves: Path, device: str, clock: An
     order = rows(run.tokens, config.vocab_size, BATCH[device == "cpu"] * (WARM_STEPS + STEPS[device == "cpu"]))
     guard = trainer.Guard(order, settings, Watch(Speed(1.0, 1.0), None))
     model = _model(config, "bfloat16" if method == "lora" else "float32", device)
+    packing.keep_apart(model, [row for sequence in order for row in sequence])
     made = trainer.make(model, _tokenizer(config.vocab_size), order, [], settings, saves, guard)
     made.args.save_strategy = "no"
     made.add_callback(clock)

@@ -146,7 +146,7 @@ def tune(
     device, world = models.device(knobs.device), devices.here()
     model = trainer.load(knobs.model, knobs.method, knobs.precision, knobs.tensor_parallel)
     if knobs.packing != "none":
-        packing.check(model, [row for sequence in order for row in sequence])
+        packing.keep_apart(model, [row for sequence in order for row in sequence])
     settings = trainer.Settings(
         **knobs.model_dump(include=trainer.SETTINGS),
         lora=trainer.Lora(**knobs.lora.model_dump()) if knobs.method == "lora" else None,

@@ -35,10 +35,15 @@ def write_dataset(train: list[dict[str, Any]], validation: list[dict[str, Any]])
 
 @pytest.fixture
 def small(workspace: Workspace, tiny: Path) -> Workspace:
-    """A workspace with 20 rows to train on for 10 steps, with dropout, a save after every second one."""
+    prepare(workspace, tiny)
+    return workspace
+
+
+def prepare(workspace: Workspace, model: Path) -> None:
+    """20 rows to train on for 10 steps, with dropout, a save after every second one."""
     write_dataset([row(number) for number in range(20)], [row(number) for number in range(20, 24)])
     for key, value in {
-        "model": f"path:{tiny}",
+        "model": f"path:{model}",
         "epochs": 2,
         "batch_rows": 4,
         "micro_batch_rows": 2,
@@ -49,7 +54,6 @@ def small(workspace: Workspace, tiny: Path) -> Workspace:
         "lora.dropout": 0.1,
     }.items():
         workspace.set(f"train.{key}", value)
-    return workspace
 
 
 def run(workspace: Workspace) -> str:
@@ -118,23 +122,20 @@ def test_a_run_learns_and_leaves_what_peft_loads(small: Workspace, tiny: Path) -
 
 
 def loss_by_hand(model_path: Path, numbers: range) -> float:
-    """Mean over rows' batches of two, as TRL's evaluation weighs them, of the response tokens' cross-entropy."""
+    """Mean over rows of the mean cross-entropy of the response's tokens."""
     import torch
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(model_path)
     losses = []
-    for start in range(numbers.start, numbers.stop, 2):
-        total, count = 0.0, 0
-        for number in range(start, start + 2):
-            text = prompts.render(row(number)["instruction"], row(number)["input"])
-            prompt = tokenizer()(text)["input_ids"]
-            answer = tokenizer()(row(number)["output"])["input_ids"] + [tokenizer().eos_token_id]
-            with torch.inference_mode():
-                scores = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
-            total -= sum(float(scores[len(prompt) + at - 1, token]) for at, token in enumerate(answer))
-            count += len(answer)
-        losses.append(total / count)
+    for number in numbers:
+        text = prompts.render(row(number)["instruction"], row(number)["input"])
+        prompt = tokenizer()(text)["input_ids"]
+        answer = tokenizer()(row(number)["output"])["input_ids"] + [tokenizer().eos_token_id]
+        with torch.inference_mode():
+            scores = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+        learned = [float(scores[len(prompt) + at - 1, token]) for at, token in enumerate(answer)]
+        losses.append(-sum(learned) / len(learned))
     return sum(losses) / len(losses)
 
 

@@ -15,7 +15,7 @@ from tiny import SMOLLM2, tokenizer
 
 from stages.lib import artifacts, models
 from stages.lib.errors import BadInput
-from stages.lib.training import examples, flops, output, packing, plan, show
+from stages.lib.training import attention, examples, flops, output, packing, plan, show, trainer, watch
 from stages.lib.training.plan import Run
 
 __all__ = ["small"]  # a fixture
@@ -65,14 +65,54 @@ def test_a_packed_row_has_the_logits_of_the_row_alone(config: Any) -> None:
     packed = packing.best_fit(rows, 2 * max(len(one.input_ids) for one in rows))
     assert any(len(sequence) > 1 for sequence in packed)
     collate = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)
+    with torch.inference_mode():
+        alone = {one.id: model(torch.tensor([one.input_ids])).logits[0] for one in rows}
+    packing.keep_apart(model, rows)
+    assert model.config._attn_implementation == attention.NAME
     for sequence in packed:
         batch = collate([packing.columns(sequence)])
         batch.pop("labels")
         with torch.inference_mode():
             together = model(**batch, use_cache=False).logits[0]
-            apart = torch.cat([model(torch.tensor([one.input_ids])).logits[0] for one in sequence])
-        assert torch.allclose(together, apart, atol=1e-4)
-    packing.check(model, rows)
+        assert torch.allclose(together, torch.cat([alone[one.id] for one in sequence]), atol=1e-4)
+
+
+def test_a_model_that_looks_back_so_far_only_keeps_its_own_attention() -> None:
+    from transformers import MistralConfig
+
+    model = made(MistralConfig(**llama().to_diff_dict() | {"model_type": "mistral", "sliding_window": 16}))
+    packing.keep_apart(model, encoded(3))
+    assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+@pytest.mark.parametrize(
+    "config", [llama(), bigcode(attn_pdrop=0, embd_pdrop=0, resid_pdrop=0)], ids=["Llama", "GPTBigCode"]
+)
+def test_the_loss_on_a_cpu_is_trl_s_own(tmp_path: Path, config: Any, packed: bool) -> None:
+    import torch
+    from trl import SFTTrainer
+
+    settings = trainer.Settings(
+        lora=None, epochs=1, batch_rows=4, micro_batch_rows=4, packed=packed, learning_rate=1e-3, schedule="constant",
+        warmup_share=0.0, weight_decay=0.0, max_grad_norm=1.0, precision="float32", activation_checkpointing=False,
+        sharding="none", tensor_parallel=1, seed=0, save_steps=9, device="cpu", board=None,
+    )  # fmt: skip
+    order = [[one] for one in encoded(4)]
+    guard = trainer.Guard(order, settings, watch.Watch(watch.Speed(1.0, 1.0), None))
+    ours = trainer.make(made(config).train(), tokenizer(), order, [], settings, tmp_path, guard)
+    (batch,) = ours.get_train_dataloader()
+    found = []
+    for labels in (batch["labels"], torch.full_like(batch["labels"], examples.IGNORED)):
+        for compute in (type(ours).compute_loss, SFTTrainer.compute_loss):
+            for count in (None, torch.tensor(7)):
+                ours.model.zero_grad()
+                loss = compute(ours, ours.model, {**batch, "labels": labels}, num_items_in_batch=count)
+                loss.backward()
+                found.append([loss.detach(), *(weights.grad.clone() for weights in ours.model.parameters())])
+    for one, two in ((0, 2), (1, 3), (4, 6), (5, 7)):
+        assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found[one], found[two], strict=True))
+    assert found[0][0] > 1 and found[4][0] == 0
 
 
 def test_a_model_whose_rows_see_one_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +124,7 @@ def test_a_model_whose_rows_see_one_another_is_refused(monkeypatch: pytest.Monke
         LlamaForCausalLM, "forward", lambda self, input_ids=None, **_: forward(self, input_ids=input_ids)
     )
     with pytest.raises(BadInput, match="packed rows see one another in this model"):
-        packing.check(made(llama()), encoded(2))
+        packing.keep_apart(made(llama()), encoded(2))
 
 
 def test_packs_hold_every_row_once_in_each_epoch_and_none_is_cut() -> None:
@@ -326,6 +366,7 @@ def test_a_gguf_file_is_unpacked_once_and_again_if_damaged(tmp_path: Path, monke
     with weights.open("r+b") as file:
         file.seek(1000)
         file.write(b"changed")
+    models._unpacked.cache_clear()  # as the next process begins: one verifies the folder once
     models.load_config(SMOLLM2)
     assert (load_file(weights)["model.embed_tokens.weight"] == dequantize(stored.data, stored.tensor_type)).all()
 

@@ -8,6 +8,7 @@ hub:bigcode/starcoder@REVISION                         the hub, at a pinned revi
 import logging
 import shutil
 import tempfile
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -113,16 +114,20 @@ def folder(name: str) -> Path:
     A GGUF file is unpacked into one, once: transformers parses it anew, for seconds, at each of its loads.
     """
     path = locate(name)
-    if path.suffix != ".gguf":
-        return path
+    return _unpacked(path, UNPACKED, Path.cwd()) if path.suffix == ".gguf" else path
+
+
+@cache
+def _unpacked(path: Path, where: Path, _cwd: Path) -> Path:
+    """The sealed folder in `where` of the GGUF file `path`; its half a gigabyte is verified once in a process."""
     import transformers
 
-    whole = UNPACKED / artifacts.digest([artifacts.hash_file(path), transformers.__version__])[:32]
+    whole = where / artifacts.digest([artifacts.hash_file(path), transformers.__version__])[:32]
     if not checkpoint.is_valid(whole):
         shutil.rmtree(whole, ignore_errors=True)
         log.info("unpacking %s into %s, once", path.name, whole)
-        UNPACKED.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=UNPACKED) as made:
+        where.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=where) as made:
             _unpack(path, Path(made) / "model")
             _move(Path(made) / "model", whole)
     return whole

@@ -1,7 +1,7 @@
 """Sequences of several rows, none of which sees another.
 
 A sequence is a list of rows that are laid end to end in one forward pass. Each row's positions start at 0, from
-which the model's attention mask tells the rows apart (TRL's `padding_free` collator); `check` measures that it does.
+which the model tells them apart (TRL's `padding_free` collator); `keep_apart` measures that it does.
 """
 
 import random
@@ -12,7 +12,8 @@ from stages.lib.training import examples
 from stages.lib.training.examples import IGNORED, Example
 
 Sequence = list[Example]
-TOLERANCE = 1e-3  # of the largest logit; a row that saw another's tokens is off by far more
+# Of the largest logit, by the weights' type (bfloat16 has 8 bits); a row that saw another's tokens is off by far more.
+TOLERANCE = {"torch.float32": 1e-3, "torch.bfloat16": 3e-2}
 
 
 def in_order(rows: list[Example], epochs: int, seed: int, packed_tokens: int | None) -> list[Sequence]:
@@ -53,13 +54,16 @@ def columns(sequence: Sequence) -> dict[str, list[int]]:
     }
 
 
-def check(model: Any, rows: list[Example]) -> None:
-    """Raise `BadInput` if a row's logits change when other rows are laid before it in one sequence.
+def keep_apart(model: Any, rows: list[Example]) -> None:
+    """Let `model` attend row by row. Raises `BadInput` if a row's logits change when another is laid before it.
 
-    Which architectures and attention kernels keep rows apart is seen on this model, with two of its own rows.
+    Which architectures and attention kernels keep rows apart is seen on this model, with two of its own rows: alone
+    under the model's own attention, together under what training will use.
     """
     import torch
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    from stages.lib.training import attention
 
     pair = [columns([row]) for row in rows[:2]]
     batch = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)(pair)
@@ -70,11 +74,12 @@ def check(model: Any, rows: list[Example]) -> None:
     model.eval()
     with torch.inference_mode():  # without a cache, as in training: with one, transformers takes no notice of positions
         apart = model(input_ids=alone, use_cache=False).logits[0].float()
+        attention.use(model)
         ids = {name: value.to(device) if hasattr(value, "to") else value for name, value in batch.items()}
         together = model(**ids, use_cache=False).logits[0, -len(apart) :].float()
     model.train(was_training)
     error = float((apart - together).abs().max() / apart.abs().max())
-    if not error < TOLERANCE:
+    if not error < TOLERANCE[str(model.dtype)]:
         raise BadInput(
             f"packed rows see one another in this model: the logits of a row change by {error:.2g} of the largest "
             "when another row is laid before it; set train.packing to none"

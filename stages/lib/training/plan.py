@@ -75,12 +75,16 @@ def estimate(config: Any, run: Run) -> Estimate:
         activations = kept.outside + layers * kept.between + kept.inside + casts
     else:
         activations = kept.outside + layers * (kept.between + kept.inside) + casts
-    tile = 4.0 * min(LOGIT_CHUNK[0], run.micro_batch_rows * run.tokens) * min(LOGIT_CHUNK[1], config.vocab_size)
+    tokens = run.micro_batch_rows * run.tokens
+    if run.device == "cpu":  # stages/lib/training/loss.py: all logits in float32, their logarithms, their gradient
+        logits = 3 * 4.0 * tokens * config.vocab_size
+    else:  # a tile of the logits and its gradient
+        logits = 2 * 4.0 * min(LOGIT_CHUNK[0], tokens) * min(LOGIT_CHUNK[1], config.vocab_size)
     total = {
         "weights": (4.0 * trainable + (2.0 if half else 4.0) * frozen) / shares,
         "gradients": 4.0 * trainable / shares,
         "optimizer": 8.0 * trainable / shares,  # AdamW: two moments in float32
-        "activations": activations / run.tensor_parallel + 2 * tile,  # logits and their gradient
+        "activations": activations / run.tensor_parallel + logits,
     }
     overhead = CONTEXT_BYTES[run.device] + (ALLOCATOR - 1) * sum(total.values())
     per_token = flops.per_token(config, parameters, run.tokens, lora=run.method == "lora")

@@ -169,6 +169,8 @@ def make(
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
+    from stages.lib.training.loss import OnCpu
+
     def table(sequences: list[Sequence]) -> Dataset:
         return Dataset.from_list([packing.columns(sequence) for sequence in sequences])
 
@@ -178,7 +180,7 @@ def make(
         num_train_epochs=1,  # `order` holds every epoch
         train_sampling_strategy="sequential",
         per_device_train_batch_size=settings.micro_batch_rows,
-        per_device_eval_batch_size=settings.micro_batch_rows,
+        per_device_eval_batch_size=1,  # TRL averages over batches: so it is the mean over rows, whatever the batch
         gradient_accumulation_steps=accumulation(settings),
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
@@ -207,7 +209,7 @@ def make(
         fsdp_config={"version": 2} if settings.sharding == "fsdp" else None,
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs in one process would multiply the batch
-    trainer = SFTTrainer(
+    trainer = (OnCpu if settings.device == "cpu" else SFTTrainer)(
         model=model,
         args=arguments,
         train_dataset=table(shares(order, settings, tokenizer)),

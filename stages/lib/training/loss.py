@@ -1,0 +1,34 @@
+"""The loss on a CPU: logits of the labelled tokens alone.
+
+On GPUs TRL's own loss stands: Triton kernels score the labelled tokens in tiles and hold no logits. On a CPU its
+fallback scores prompts and padding too and makes every tile twice, which was 30% of a step of SmolLM2-135M.
+"""
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+from trl import SFTTrainer
+
+from stages.lib.training.examples import IGNORED
+
+
+class OnCpu(SFTTrainer):
+    """TRL's trainer with the same cross-entropy, from the model's own logits where a token carries a label."""
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The mean over `num_items_in_batch` labels, or over those of `inputs`; 0 where there is none."""
+        if self.aux_loss_enabled:  # a mixture of experts has a part of the loss that TRL adds
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs["labels"][:, 1:]
+        kept = labels != IGNORED
+        given = {name: value for name, value in inputs.items() if name != "labels"}
+        outputs = model(**given, use_cache=False, logits_to_keep=functional.pad(kept, (0, 1)))
+        loss = functional.cross_entropy(outputs.logits.float(), labels[kept], reduction="sum")
+        count = kept.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
+        loss = loss / count.clamp(min=1)
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:  # the labels of all devices
+            loss = loss * (self.accelerator.num_processes // self.get_tp_size())
+        return (loss, outputs) if return_outputs else loss
