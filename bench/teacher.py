@@ -28,6 +28,9 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from stages.lib.runner import LIBRARIES  # noqa: E402
+
 RESULT = ROOT / "bench" / "results" / "teacher.json"
 CURATOR = ROOT / ".tidemill" / "bench" / "curator"
 CURATOR_VERSION = "0.1.31"
@@ -51,6 +54,7 @@ def main() -> None:
     parser.add_argument("--set", default="{}", help=argparse.SUPPRESS)
     knobs = parser.parse_args()
     if knobs.client:
+        os.environ.update(LIBRARIES)  # as in a stage
         result = {"teacher": ask, "sdk": ask_sdk, "fill": fill}[knobs.client](knobs)
         print(json.dumps({**result, **used()}))
         return
