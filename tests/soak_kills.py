@@ -122,11 +122,13 @@ class Series:
         """One run with up to `most` kills in `window`."""
         street = self.copy("run", done=window == "push")
         run = Run()
-        for words in PUSH if window == "push" else [REPRO]:
+        commands = PUSH if window == "push" else [REPRO]
+        for words in commands:
+            limit = IN_A_ROW if words is commands[-1] else IN_A_ROW - 1  # the last command has its share
             length = self.lengths[" ".join([window, *words])]
             for _ in range(20):
                 point: float = 0
-                if run.kills < min(most, IN_A_ROW):
+                if run.kills < min(most, limit):
                     point = draw.uniform(0, length) if window == "stage" else draw.randint(1, int(length))
                 finished = results(street)
                 status, said = self.run(street, window, point, words)
@@ -151,9 +153,9 @@ class Series:
         path = street.path.parent / "clone"
         clone = street.clone(path)
         shutil.copy(street.path / "dvc.lock", path / "dvc.lock")
-        took = clone.dvc("pull", "--quiet")
+        took = clone.dvc("pull")
         if took.returncode:
-            return f"a clone cannot pull: {took.stderr}"
+            return f"a clone cannot pull: {took.stdout}{took.stderr}"
         if problem := compare(state(clone), self.wanted):
             return f"a clone: {problem}"
         (path / "dvc.lock").unlink()

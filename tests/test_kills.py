@@ -18,7 +18,7 @@ import soak_cluster
 from clones import Street
 from conftest import REPOSITORY
 
-KILLS = os.environ.get("TIDEMILL_DEPLOY_KILLS", "2")
+KILLS = os.environ.get("TIDEMILL_DEPLOY_KILLS", "1")
 
 
 @pytest.mark.timeout(900)
