@@ -99,6 +99,7 @@ bench: $(READY) ## measure against named peers, write bench/results/: make bench
 bench-gpu: $(READY) ## measure what needs a GPU
 	$(BIN)/python bench/kcenter_gpu.py
 	$(BIN)/python bench/train_gpu.py
+	$(BIN)/python bench/humaneval_gpu.py
 
 images: $(READY) ## build the images: make images IMAGES="cpu score" (also gpu, teacher); BASE=… by digest
 	@$(BIN)/python -m containers.images build $(IMAGES) $(if $(BASE),--base $(BASE))
