@@ -209,6 +209,7 @@ def _of_shapes(config: Any, run: Run) -> Any:
     from transformers import AutoModelForCausalLM
 
     in_half = run.precision == "bfloat16" and (run.method == "lora" or run.sharding == "fsdp")
+    config = copy.deepcopy(config)  # from_config notes the attention in it, and a caller makes a model of it too
     with torch.device("meta"):
         dtype = torch.bfloat16 if in_half else torch.float32
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=_causal_without_a_mask())
