@@ -93,8 +93,8 @@ soak: $(READY) ## kill and run again, for long, with a seed that is printed: mak
 	$(BIN)/python tests/soak_cluster.py --kills $(or $(KILLS),20) --seed $(or $(SEED),0)
 	$(BIN)/python tests/soak_train.py --kills $(or $(KILLS),20) --seed $(or $(SEED),0)
 
-bench: $(READY) ## measure against named peers, write bench/results/: make bench BENCH=kcenter
-	$(BIN)/python bench/$(or $(BENCH),kcenter).py
+bench: $(READY) ## measure against named peers, write bench/results/: make bench BENCH=kcenter (ARGS=…)
+	$(BIN)/python -m bench.$(or $(BENCH),kcenter) $(ARGS)
 
 bench-gpu: $(READY) ## measure what needs a GPU
 	$(BIN)/python bench/kcenter_gpu.py

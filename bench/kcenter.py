@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,7 @@ from stages.lib.kcenter import k_center_greedy  # noqa: E402
 
 RESULTS = ROOT / "bench/results/kcenter.json"
 SEED = 0
+ROUNDS = 5
 
 
 def reference(rows: np.ndarray, k: int) -> list[int]:
@@ -98,31 +100,39 @@ def timed(select: Callable[[np.ndarray, int], list[int]], rows: np.ndarray, k: i
 
 
 def compare(name: str, rows: np.ndarray, k: int, centres: dict[str, int], goals: dict[str, float]) -> dict[str, Any]:
-    """Ours (the median of three) beside each peer, which runs its first `centres` and is scaled to `k`."""
-    runs = [timed(ours, rows, k) for _ in range(3)]
-    seconds, chosen = sorted(runs)[1]
+    """Ours beside each peer, which runs its first `centres` and is scaled to `k`: the medians of rounds in which all
+    take their turns, because what else the machine does comes and goes."""
+    peers = {"reference": reference, "numpy": numpy_peer, "torch": torch_peer}
+    parts = {"ours": k} | {peer: min(centres[peer], k) for peer in peers}
+    rounds = [
+        {who: timed(run, rows, parts[who]) for who, run in {"ours": ours, **peers}.items()} for _ in range(ROUNDS)
+    ]
+    seconds = {who: median(one[who][0] for one in rounds) * k / part for who, part in parts.items()}
+    chosen = rounds[0]["ours"][1]
     result: dict[str, Any] = {
         "data": name,
         "rows": len(rows),
         "dimension": rows.shape[1],
         "k": k,
-        "ours": {"cpu_seconds": round(seconds, 3), "all": [round(run[0], 3) for run in runs]},
+        "ours": {
+            "cpu_seconds": round(seconds["ours"], 3),
+            "all": [round(one["ours"][0], 3) for one in rounds],
+        },
     }
-    print(f"{name}: {len(rows):,} x {rows.shape[1]}, k = {k}\n  ours        {seconds:8.2f} s")
-    for peer, run in (("reference", reference), ("numpy", numpy_peer), ("torch", torch_peer)):
-        part = min(centres[peer], k)
-        spent, sequence = timed(run, rows, part)
-        scaled = spent * k / part
+    print(f"{name}: {len(rows):,} x {rows.shape[1]}, k = {k}\n  ours        {seconds['ours']:8.2f} s")
+    for peer in peers:
+        part, sequence = parts[peer], rounds[0][peer][1]
         same = next((i for i, (a, b) in enumerate(zip(sequence, chosen, strict=False)) if a != b), part)
-        ratio = scaled / seconds
+        ratio = seconds[peer] / seconds["ours"]
         result[peer] = {
-            "cpu_seconds": round(scaled, 2),
+            "cpu_seconds": round(seconds[peer], 2),
             "centres_run": part,
             "same_sequence_for": same,
             "ratio": round(ratio, 1),
         }
         goal = f", goal {goals[peer]:.0f}" if peer in goals else ""
-        print(f"  {peer:10} {scaled:9.2f} s, {ratio:6.1f} times ours{goal}; {part} run, sequence the same for {same}")
+        told = f"{ratio:6.1f} times ours{goal}; {part} run, sequence the same for {same}"
+        print(f"  {peer:10} {seconds[peer]:9.2f} s, {told}")
     return result
 
 

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
-sys.path.insert(0, str(REPOSITORY / "tests"))
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 RESULT = REPOSITORY / "bench/results/overhead.json"
 
 

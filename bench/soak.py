@@ -1,7 +1,7 @@
 """Scored twice: by one worker, then by four beside busy processes, so that each core has four things to do. The
 verdicts of HumanEvalPack's canonical and buggy solutions, in each language, have to be the same.
 
-Run: .venv/bin/python -m bench.soak shared/data [PROBLEMS_A_LANGUAGE]
+Run: make bench BENCH=soak ARGS="[FOLDER [PROBLEMS_A_LANGUAGE]]"; FOLDER has HumanEvalPack (shared/data)
 Writes bench/results/soak.json: programs, verdicts and those that differ, by language; exits with 1 where some do.
 """
 
@@ -101,4 +101,4 @@ def _spin() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 20))
+    sys.exit(main(Path(given[0]) if (given := sys.argv[1:]) else catalog.DATA, int(given[1]) if len(given) > 1 else 20))
