@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.score import LANGUAGES
 from stages.lib import sandbox
 from stages.lib.benchmarks import answers, catalog, scoring
 
-LANGUAGES = ("python", "javascript", "cpp", "rust", "java", "go")
 WORKERS = 4
 LOAD = 4  # things to do for each core
 FLAKY = ("Go/95", "Rust/32")  # in their canonical form: map order, a random search

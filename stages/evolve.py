@@ -102,10 +102,7 @@ def read(number: int, knobs: Params) -> tuple[list[artifacts.Artifact], list[Row
         kept = [row for name in rows.SPLITS for row in read_rows(last, f"{name}.parquet")]
         return [last], sorted(kept, key=lambda row: row["evolved_in"]), read_rows(last, "frontier.parquet")
     data = [artifacts.open("data/dataset")] if knobs.seeds.dataset else []
-    seeds = [row for one in data for row in rows.read_dataset(one)]
-    if knobs.seeds.file:
-        seeds += rows.read_alpaca(Path(knobs.seeds.file))
-    return data, rows.draw(seeds, knobs.rows, knobs.seed), []
+    return data, rows.draw(rows.read_seeds(data, knobs.seeds.file), knobs.rows, knobs.seed), []
 
 
 def read_rows(last: artifacts.Artifact, file: str) -> list[Row]:

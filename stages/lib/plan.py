@@ -94,7 +94,7 @@ def sampling(values: dict[str, Any]) -> list[Line]:
     from stages.lib.benchmarks import asking, catalog
 
     endpoint = engines.Endpoint.model_validate(sample["endpoint"])
-    benchmark = catalog.load(sample["benchmark"], sha256=sample["data_sha256"])
+    benchmark = catalog.load(sample["benchmark"], Path(sample.get("data", catalog.DATA)), sample["data_sha256"])
     problems = benchmark.first(sample["problems"])
     explains = benchmark.family == "humanevalexplain"  # it asks for a description, and for code that is made from it
     prompts = [asking.render(benchmark, one, sample["prompt"], None, "") for one in problems]
@@ -104,7 +104,7 @@ def sampling(values: dict[str, Any]) -> list[Line]:
         max_new_tokens=sample["max_new_tokens"], temperature=sample["temperature"], top_p=sample["top_p"], seed=0
     )
     requests = sample["samples"] + explains
-    load = _load(prompts, requests, drawn.max_new_tokens)
+    load = _load([len(prompt.encode()) for prompt in prompts], requests, drawn.max_new_tokens)
     models = {key: endpoint.settings(endpoint.model(key), drawn) for key in ("base", "tuned")}
     for settings in models.values():
         Prices(settings)
@@ -121,15 +121,13 @@ def evolution(values: dict[str, Any]) -> list[Line]:
 
     rows = evolve["rows"] or len(seeds)
     shown = asking.examples(evolve["examples"])
-    prompts = [
-        "".join(one["content"] for one in asking.evolve(row, 1, asking.EXAMPLES, shown).messages)
-        for row in seeds[:SAMPLE]
-    ]
+    asks = [asking.evolve(row, 1, asking.EXAMPLES, shown) for row in seeds[:SAMPLE]]
+    lengths = [sum(len(message["content"].encode()) for message in ask.messages) for ask in asks]
     askers = {"": (2, read_settings("evolve.teacher", evolve["teacher"]))}
     if evolve["judge"] is not None:
         askers[" judge"] = (1, read_settings("evolve.judge", evolve["teacher"] | evolve["judge"]))
     return [
-        estimate(f"evolve@{number}{who}", rows, settings, _load(prompts, requests, settings.max_tokens))
+        estimate(f"evolve@{number}{who}", rows, settings, _load(lengths, requests, settings.max_tokens))
         for number in range(1, evolve["rounds"] + 1)
         for who, (requests, settings) in askers.items()
     ]
@@ -177,18 +175,18 @@ def rendered(settings: Settings, generate: dict[str, Any]) -> Load:
     """What a row takes by generate's prompts about the first functions of the corpus, or by a guess; the judge's
     prompts, which hold an instance more and fewer examples, are about as long."""
     functions = _functions(generate["max_code_tokens"])
-    answer = settings.max_tokens / 2
     if not functions:
-        return Load(1.0, 1000.0 + generate["max_code_tokens"], answer, "a guess: there is no corpus yet")
+        return Load(
+            1.0, 1000.0 + generate["max_code_tokens"], settings.max_tokens / 2, "a guess: there is no corpus yet"
+        )
     lengths = [_prompt_bytes(function, generate) for function in functions]
-    basis = f"{len(functions)} rendered prompts, answers half of max_tokens"
-    return Load(1.0, sum(lengths) / len(lengths) / BYTES_PER_TOKEN, answer, basis)
+    return _load(lengths, 1.0, settings.max_tokens)
 
 
-def _load(prompts: list[str], requests: float, max_tokens: int) -> Load:
-    length = sum(len(prompt.encode()) for prompt in prompts) / len(prompts)
-    basis = f"{len(prompts)} rendered prompts, answers half of max_tokens"
-    return Load(requests, length / BYTES_PER_TOKEN, max_tokens / 2, basis)
+def _load(lengths: Sequence[float], requests: float, max_tokens: int) -> Load:
+    """What a row takes in `requests` whose prompts have these `lengths` in bytes."""
+    basis = f"{len(lengths)} rendered prompts, answers half of max_tokens"
+    return Load(requests, sum(lengths) / len(lengths) / BYTES_PER_TOKEN, max_tokens / 2, basis)
 
 
 def _seeds(evolve: dict[str, Any]) -> list[dict[str, Any]]:
@@ -196,12 +194,8 @@ def _seeds(evolve: dict[str, Any]) -> list[dict[str, Any]]:
     from stages.lib import artifacts
     from stages.lib.evolution import rows
 
-    seeds: list[dict[str, Any]] = []
-    if evolve["seeds"]["dataset"] and Path("data/dataset").is_dir():
-        seeds += rows.read_dataset(artifacts.open("data/dataset"))
-    if evolve["seeds"]["file"]:
-        seeds += rows.read_alpaca(Path(evolve["seeds"]["file"]))
-    return seeds
+    there = evolve["seeds"]["dataset"] and Path("data/dataset").is_dir()
+    return rows.read_seeds([artifacts.open("data/dataset")] if there else [], evolve["seeds"]["file"])
 
 
 def _functions(most_tokens: int) -> list[dict[str, Any]]:

@@ -29,6 +29,12 @@ EVOLVED = pa.schema(
 ELIMINATED = pa.schema([*EVOLVED, ("rule", pa.string()), ("reason", pa.string())])
 
 
+def read_seeds(data: list[artifacts.Artifact], file: str | None) -> list[Row]:
+    """The seed set: the rows of the datasets `data`, then those of `file`. Raises what `read_alpaca` does."""
+    seeds = [row for one in data for row in read_dataset(one)]
+    return seeds + (read_alpaca(Path(file)) if file else [])
+
+
 def read_dataset(data: artifacts.Artifact) -> list[Row]:
     """Every row of data/dataset as a seed."""
     return [
