@@ -17,9 +17,8 @@ from stages.lib.kcenter.cpu import UNDERFLOW, _slack, shrink
 
 UNIT = 2.0**-22
 CHUNK = 8192  # rows gathered at once
-PRODUCTS = (
-    2**23
-)  # held at once: few rows meet many centres between two looks at which may drop out, as each costs a wait
+# Products held at once: few rows meet many centres between two looks at which may drop out, as each look costs a wait.
+PRODUCTS = 2**23
 KEPT = 0.7  # they do once less than this share of a chunk stays
 PICKS = (100, 225)  # wanted of a batch: its cost is in its launches, not in rows that are brought up to date too early
 WORKSPACE = 0.08  # of the embeddings' bytes: what is held beside them, all in all under a tenth
