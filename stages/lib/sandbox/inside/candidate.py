@@ -16,7 +16,10 @@ from typing import Any
 from . import cell, wire
 
 # What the programs of benchmarks import most, loaded once; numpy is loaded by those that want it.
-COMMON = "bisect collections copy ctypes datetime functools heapq itertools json math operator random re string typing"
+COMMON = (
+    "bisect collections copy ctypes datetime functools hashlib heapq itertools json math operator random re statistics "
+    "string typing"
+)
 
 
 def main(cpu_s: int, memory_mb: int, processes: int, file_mb: int, *packages: str) -> None:
