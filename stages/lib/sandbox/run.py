@@ -186,9 +186,9 @@ def _begin(slot: Slot, server: ForkServer, program: Program, patient: bool) -> t
     for attempt in (1, 2):
         ours, theirs = socket.socketpair()
         reader, writer = os.pipe()
-        with ours:
-            control = slot.referee.judge(program, ours)
         try:
+            with ours:
+                control = slot.referee.judge(program, ours)
             cell = server.begin(theirs, writer, slot.group)
         except Lost:
             slot.referee.stop()  # it judges a candidate that never was
