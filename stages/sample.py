@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, decoding, engines, models, params, records, shards
-from stages.lib.benchmarks import asking, catalog, completions, validation
+from stages.lib.benchmarks import asking, catalog, completions, exam, validation
 from stages.lib.engines import offline, served
 from stages.lib.errors import BadInput
 
@@ -57,10 +57,9 @@ def main(key: str = "") -> None:
     tuned = [artifacts.open(place.model)] if place.model else []
     made_with = {**knobs.result, **chosen.recorded, **name_model(knobs, key), "benchmark_sha256": benchmark.sha256}
     saves = checkpoint.folder(f"sample@{key}", tuned, made_with, knobs.seed)
-    stop = benchmark.forms[knobs.prompt].stop
     if shards.is_one():
         with start(knobs, key, tuned, saves, saves) as engine:
-            share(engine, list_prompts(engine, benchmark, problems, knobs), stop, knobs.samples)
+            exam.share(exam.Exam(engine, benchmark, knobs.prompt, knobs.samples), problems, shards.mine)
         return
     with (
         artifacts.create(
@@ -68,8 +67,8 @@ def main(key: str = "") -> None:
         ) as out,
         start(knobs, key, tuned, saves, out) as engine,
     ):
-        prompts = list_prompts(engine, benchmark, problems, knobs)
-        rows = answer(engine, prompts, stop, knobs.samples)
+        rows = exam.answer(exam.Exam(engine, benchmark, knobs.prompt, knobs.samples), problems)
+        prompts = {row["task_id"]: row["prompt"] for row in rows}
         records.write(out / "completions.parquet", rows, records.COMPLETION)
         artifacts.write_metrics(
             f"sample@{key}",
@@ -138,61 +137,3 @@ def load(knobs: Params, tuned: list[artifacts.Artifact]) -> tuple[Any, Any]:
     torch.set_num_threads(knobs.threads)
     model, tokenizer = models.load_tuned(tuned[0].path) if tuned else models.load_causal(knobs.model)
     return model.eval().to(models.device(knobs.device)), tokenizer
-
-
-def list_prompts(
-    engine: engines.Engine, benchmark: catalog.Benchmark, problems: list[catalog.Problem], knobs: Params
-) -> dict[str, str]:
-    """What is asked, by task id."""
-    said = describe(engine, benchmark, problems, knobs)
-    form, tokenizer = knobs.prompt, engine.tokenizer
-    return {p.task_id: asking.render(benchmark, p, form, tokenizer, said.get(p.task_id, "")) for p in problems}
-
-
-def describe(
-    engine: engines.Engine, benchmark: catalog.Benchmark, problems: list[catalog.Problem], knobs: Params
-) -> dict[str, str]:
-    """HumanEvalExplain's first step: the model's description of each problem's solution, by task id. Every shard
-    makes all of them, because they are in the prompts, whose lengths decide the batches."""
-    if benchmark.family != "humanevalexplain":
-        return {}
-    prompts = {p.task_id: asking.render_description(benchmark, p, knobs.prompt, engine.tokenizer) for p in problems}
-    rows = answer(engine, prompts, (), 1, "described")
-    return {
-        problem.task_id: asking.clean_description(problem, row["completion"])
-        for problem, row in zip(problems, rows, strict=True)
-    }
-
-
-def list_requests(prompts: dict[str, str], samples: int) -> list[decoding.Request]:
-    """In the order of problems and samples."""
-    return [
-        decoding.Request(f"{task_id} {number}", prompt)
-        for task_id, prompt in prompts.items()
-        for number in range(samples)
-    ]
-
-
-def share(engine: engines.Engine, prompts: dict[str, str], stop: tuple[str, ...], samples: int) -> None:
-    """Save the answers of this shard's batches; the run of the whole finds them."""
-    if isinstance(engine, engines.Served):
-        raise BadInput("params.yaml: sample.engine: an endpoint is asked by one process; run sample without --shard")
-    engine.save(list_requests(prompts, samples), stop, mine=shards.mine)
-
-
-def answer(
-    engine: engines.Engine, prompts: dict[str, str], stop: tuple[str, ...], samples: int, step: str = ""
-) -> list[dict[str, Any]]:
-    """Rows of `records.COMPLETION` in the order of problems and samples."""
-    requests = list_requests(prompts, samples)
-    return [
-        {
-            "task_id": request.key.rpartition(" ")[0],
-            "sample": number % samples,
-            "prompt": request.prompt,
-            "completion": written.text,
-            "tokens": written.tokens,
-            "finished": written.finished,
-        }
-        for number, (request, written) in enumerate(zip(requests, engine.write(requests, stop, step), strict=True))
-    ]

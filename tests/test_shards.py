@@ -92,7 +92,19 @@ def taken(path: str) -> tuple[str, dict[str, Any]]:
 def test_shards_give_the_bytes_of_one_run(
     prepare: Callable[[Workspace, Path], tuple[str, str]], workspace: Workspace, tiny: Path, here: Callable[[str], str]
 ) -> None:
-    stage, path = prepare(workspace, tiny)
+    share_out(*prepare(workspace, tiny), here)
+
+
+def test_a_shard_describes_only_what_it_writes_itself(
+    workspace: Workspace, tiny: Path, here: Callable[[str], str], shared_data: Callable[[str], Path]
+) -> None:
+    workspace.set("sample.data", str(shared_data("humanevalpack").parent))
+    workspace.set("sample.benchmark", "humanevalexplain-go")
+    share_out(*sample(workspace, tiny), here)  # no save is made by two shards: no description either
+
+
+def share_out(stage: str, path: str, here: Callable[[str], str]) -> None:
+    """Run the stage by itself, then by one, two and three shards: the same bytes, and each save made once."""
     saves = made(here(stage))
     whole = taken(path)
     for count in (1, 2, 3):

@@ -96,14 +96,13 @@ def sampling(values: dict[str, Any]) -> list[Line]:
     endpoint = engines.Endpoint.model_validate(sample["endpoint"])
     benchmark = catalog.load(sample["benchmark"], Path(sample.get("data", catalog.DATA)), sample["data_sha256"])
     problems = benchmark.first(sample["problems"])
-    explains = benchmark.family == "humanevalexplain"  # it asks for a description, and for code that is made from it
     prompts = [asking.render(benchmark, one, sample["prompt"], None, "") for one in problems]
-    if explains:
+    if benchmark.describes:
         prompts += [asking.render_description(benchmark, one, sample["prompt"], None) for one in problems]
     drawn = decoding.Settings(
         max_new_tokens=sample["max_new_tokens"], temperature=sample["temperature"], top_p=sample["top_p"], seed=0
     )
-    requests = sample["samples"] + explains
+    requests = sample["samples"] + benchmark.describes
     load = _load([len(prompt.encode()) for prompt in prompts], requests, drawn.max_new_tokens)
     models = {key: endpoint.settings(endpoint.model(key), drawn) for key in ("base", "tuned")}
     for settings in models.values():

@@ -65,6 +65,11 @@ class Benchmark:
     forms: dict[str, Form]
     family: str = "humaneval"  # whose rules of prompting and post-processing hold
 
+    @property
+    def describes(self) -> bool:
+        """Whether a solution is described first, and written from the description then."""
+        return self.family == "humanevalexplain"
+
     def first(self, count: int) -> list[Problem]:
         """The first `count` problems. Raises `BadInput` if there are fewer."""
         problems = list(self.problems.values())

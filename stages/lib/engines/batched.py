@@ -42,8 +42,7 @@ class Batched:
     ) -> list[list[int]]:
         """The batches, as row numbers of `requests`. Those that are `mine` are answered, unless a save holds them."""
         settings = replace(self.settings, stop=stop)
-        lengths = decoding.lengths(self.tokenizer, [request.prompt for request in requests])
-        batches = decoding.batches(lengths, self.batch_rows)
+        batches = self.group([request.prompt for request in requests])
         for number in mine(len(batches)):
             save = self._place(number, step)
             if not checkpoint.is_valid(save):
@@ -53,6 +52,10 @@ class Batched:
                 log.info("answered batch %d of %d", number + 1, len(batches))
             checkpoint.raise_if_stop_requested()
         return batches
+
+    def group(self, prompts: Sequence[str]) -> list[list[int]]:
+        """The batches in which prompts are answered, as their numbers."""
+        return decoding.batches(decoding.lengths(self.tokenizer, prompts), self.batch_rows)
 
     def _place(self, number: int, step: str) -> Path:
         return self.saves / step / f"batch-{number:06d}"

@@ -22,29 +22,32 @@ class Cgroup:
 
     def __init__(self, folders: list[Path]) -> None:
         self.folders = folders
+        self._members = [f"{folder}/cgroup.procs" for folder in folders]
+        events = (folder / name for folder in folders for name in ("memory.events", "memory.oom_control"))
+        self._events = next((str(file) for file in events if file.exists()), os.devnull)
 
     def prefix(self) -> list[str]:
         """Words that make a command join the group before it starts."""
-        return ["sh", "-c", JOIN, "sh", *(str(folder / "cgroup.procs") for folder in self.folders), "--"]
+        return ["sh", "-c", JOIN, "sh", *self._members, "--"]
 
     def join(self, pid: int) -> None:
         """Put a process in; what it starts from then on is in too. OSError if it is gone."""
-        for folder in self.folders:
-            (folder / "cgroup.procs").write_text(str(pid))
+        for members in self._members:
+            file = os.open(members, os.O_WRONLY)
+            try:
+                os.write(file, b"%d" % pid)
+            finally:
+                os.close(file)
 
     def kills(self) -> int:
         """How many processes the kernel has killed for want of memory."""
-        for folder in self.folders:
-            for name in ("memory.events", "memory.oom_control"):
-                if (folder / name).exists():
-                    words = dict(line.split() for line in (folder / name).read_text().splitlines())
-                    return int(words.get("oom_kill", 0))
-        return 0
+        words = _read(self._events).split()
+        return int(dict(zip(words[::2], words[1::2], strict=True)).get(b"oom_kill", 0))
 
     def clear(self) -> None:
         """Kill whatever is left in the group, and wait until it is gone."""
         for _ in range(1000):
-            pids = (self.folders[0] / "cgroup.procs").read_text().split()
+            pids = _read(self._members[0]).split()
             if not pids:
                 return
             for pid in pids:
@@ -109,6 +112,16 @@ def _parents() -> list[Path]:
         return [group if group == MOUNT else group.parent]
     v1 = [MOUNT / name / own.get(name, "/").lstrip("/") for name in ("memory", "pids")]
     return [folder for folder in v1 if folder.is_dir()]
+
+
+def _read(path: str) -> bytes:
+    """What is in a file now, 64 KiB of it at most: these files are read for each program, and pathlib would cost more
+    than the kernel does."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(file, 1 << 16)
+    finally:
+        os.close(file)
 
 
 def _kill(pid: int) -> None:

@@ -17,13 +17,21 @@ def files(program: Program, word: str) -> dict[str, str]:
 
 
 def _cpp(program: Program, word: str) -> dict[str, str]:
-    """harness.c calls tidemill_tests, which no macro of the candidate can rename; main() is there so that the candidate
-    has none."""
+    """No macro of the candidate reaches the tests: every name in them is undefined first, for a #define has more
+    spellings than can be looked for, and assert is the harness's. So tests may use no macro of a header, and none of
+    HumanEvalPack's does. A failed assertion does not go on where the candidate's own __assert_fail returns. harness.c
+    calls tidemill_tests; main() is there so that the candidate has none."""
     tests = re.sub(r"\bint\s+main\s*\(", f"int tests_{word}(", program.tests)
-    head, brace, tail = tests.rpartition("}")
-    undefine = "#undef int\n#undef return\n"
-    entry = f"#undef tidemill_tests\nint tidemill_tests() {{ return tests_{word}(); }}\nint main() {{}}\n"
-    return {"p.cpp": f"{program.candidate}\n{undefine}{head}return 0;{brace}{tail}\n{undefine}{entry}"}
+    head, brace, tail = re.sub(r"#\s*include\s*<assert\.h>", "", tests).rpartition("}")
+    check = f"""
+static void (*volatile failed_{word})(const char *, const char *, unsigned, const char *) = __assert_fail;
+#define assert(holds) ((holds) ? void(0) : (failed_{word}(#holds, "p.cpp", 0, "tests"), __builtin_trap()))
+"""
+    entry = f"int tidemill_tests() {{ return tests_{word}(); }}\nint main() {{}}\n"
+    names = set(re.findall(r"[A-Za-z_]\w*", f"{check}{head}{tail}{entry}")) - _NO_MACROS
+    undefine = "\n".join(f"#undef {name}" for name in sorted(names))
+    # The empty line is for a last line that the candidate leaves open.
+    return {"p.cpp": f"{program.candidate}\n\n{undefine}\n{check}{head}return 0;{brace}{tail}\n{entry}"}
 
 
 def _go(program: Program, word: str) -> dict[str, str]:
@@ -76,7 +84,12 @@ func main() {{
 
 
 def _java(program: Program, _word: str) -> dict[str, str]:
-    return {"Main.java": f"{program.candidate}\n{program.tests}\n"}
+    """What the tests name is imported by its own name: a class of the candidate's of that name is then an error, where
+    it would come before what `import java.util.*` brings."""
+    used = set(re.findall(r"\b[A-Z]\w*", program.tests))
+    names = [f"{package}.{name}" for package, names in _JAVA.items() for name in names.split() if name in used]
+    imports = "".join(f"import {name};" for name in names)
+    return {"Main.java": f"{imports}{program.candidate}\n{program.tests}\n"}
 
 
 def _javascript(program: Program, word: str) -> dict[str, str]:
@@ -85,15 +98,20 @@ def _javascript(program: Program, word: str) -> dict[str, str]:
 
 
 def _rust(program: Program, word: str) -> dict[str, str]:
-    """The tests are called one by one: libtest's own harness would exit before the secret could be written."""
+    """The tests are called one by one: libtest's own harness would exit before the secret could be written.
+
+    Their macros are std's own: even `::std` can be another crate (`extern crate self as std`), so that std gets a name
+    that the candidate cannot know.
+    """
     names = re.findall(r"#\[test\]\s*(?://[^\n]*\s*)*(?:pub\s+)?fn\s+(\w+)", program.tests)
     if len(names) != program.tests.count("#[test]") or not names:
         raise ValueError(f"the tests of {program.entry_point} hold a #[test] that is no function")
     tests = re.sub(r"#\[cfg\(test\)\]|#\[test\]", "", program.tests)
-    tests = re.sub(r"(?<![:\w])(assert(?:_eq|_ne)?!)", r"::std::\1", tests)
+    tests = re.sub(rf"(?<![:\w])(?=(?:{_RUST})!)", f"crate::std_{word}::", tests)
     head, brace, tail = tests.rpartition("}")
     calls = "".join(f"{name}();" for name in names)
     main = f"""
+extern crate std as std_{word};
 fn main() {{
     tests::all_{word}();
 }}
@@ -102,4 +120,11 @@ fn main() {{
     return {"p.rs": f"{candidate}\n{head}\npub fn all_{word}() {{ {calls} }}\n{brace}{tail}\n{main}"}
 
 
+# What HumanEvalPack's tests use, and what is most like it; words that the C++ standard lets nobody define.
+_JAVA = {
+    "java.lang": "AssertionError Boolean Character Double Integer Long Math Object String StringBuilder",
+    "java.util": "ArrayList Arrays Collections HashMap HashSet LinkedList List Map Objects Optional Random Set TreeMap",
+}
+_NO_MACROS = set(re.findall(r"\w+", "defined and and_eq bitand bitor compl not not_eq or or_eq xor xor_eq"))
+_RUST = "(?:debug_)?assert(?:_eq|_ne)?|format|matches|panic|println|unreachable|vec"
 _FILES = {"cpp": _cpp, "go": _go, "java": _java, "javascript": _javascript, "rust": _rust}

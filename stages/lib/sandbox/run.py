@@ -181,14 +181,17 @@ def _judge(slot: Slot, program: Program, patient: bool) -> tuple[Outcome, bool]:
 
 
 def _begin(slot: Slot, server: ForkServer, program: Program, patient: bool) -> tuple[_Run, socket.socket]:
-    """Start the candidate and give the referee the other end of its wire. A lost server is started again once."""
+    """Give the referee its end of a wire, and start the candidate at the other while the tests are read. A lost server
+    is started again once."""
     for attempt in (1, 2):
         ours, theirs = socket.socketpair()
         reader, writer = os.pipe()
         try:
+            with ours:
+                control = slot.referee.judge(program, ours)
             cell = server.begin(theirs, writer, slot.group)
         except Lost:
-            ours.close()
+            slot.referee.stop()  # it judges a candidate that never was
             os.close(reader)
             if attempt == 2:
                 raise
@@ -196,10 +199,7 @@ def _begin(slot: Slot, server: ForkServer, program: Program, patient: bool) -> t
         finally:
             theirs.close()
             os.close(writer)
-        started = time.monotonic()
-        with ours:
-            control = slot.referee.judge(program, ours)
-        return _Run(cell, server, reader, started, patient), control
+        return _Run(cell, server, reader, time.monotonic(), patient), control
     raise AssertionError("unreachable")
 
 

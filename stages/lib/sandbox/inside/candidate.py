@@ -5,6 +5,7 @@ process is trusted once the program has begun: the program owns it. It can do no
 can do by its result: send plain values. The server holds nothing of a program, and no candidate can reach it.
 """
 
+import gc
 import os
 import resource
 import socket
@@ -16,7 +17,10 @@ from typing import Any
 from . import cell, wire
 
 # What the programs of benchmarks import most, loaded once; numpy is loaded by those that want it.
-COMMON = "bisect collections copy ctypes datetime functools heapq itertools json math operator random re string typing"
+COMMON = (
+    "bisect collections copy ctypes datetime functools hashlib heapq itertools json math operator random re statistics "
+    "string typing"
+)
 
 
 def main(cpu_s: int, memory_mb: int, processes: int, file_mb: int, *packages: str) -> None:
@@ -31,6 +35,8 @@ def main(cpu_s: int, memory_mb: int, processes: int, file_mb: int, *packages: st
     walled = os.environ.pop("SANDBOX_CELLS", "") == "1"
     for name in COMMON.split():
         __import__(name)
+    gc.collect()
+    gc.freeze()  # a collection in a fork would write to, and so copy, every page of what is loaded
     control.send(b"r")
     while True:
         _, fds, _, _ = socket.recv_fds(control, 1, 2)

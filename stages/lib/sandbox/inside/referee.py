@@ -6,6 +6,7 @@ once. It never runs the candidate's code, and hands out a run's token only after
 
 import builtins
 import copy  # noqa: F401  (these three: what HumanEval's tests import, loaded before the fork)
+import gc
 import math  # noqa: F401
 import os
 import random  # noqa: F401
@@ -96,6 +97,8 @@ def main(cpu_s: int, memory_mb: int, processes: int, file_mb: int, *packages: st
     """Serve programs until the supervisor closes standard input, a socket that passes each run's wire."""
     sys.path.extend(packages)
     control = socket.socket(fileno=os.dup(0))
+    gc.collect()
+    gc.freeze()  # as the candidates' server does
     while True:
         _, fds, _, _ = socket.recv_fds(control, 1, 1)
         if not fds:
