@@ -196,7 +196,7 @@ class Walk:
         """One stage: from the run cache if a pod has delivered it, else by its Jobs; then here, verified."""
         present = [path for path in stage.reads if Path(path).exists()]
         with _dvc_turn:
-            if present and _dvc("push", "--quiet", *present):
+            if present and _module("stages.lib.transfer", "push", "--quiet", *present):
                 raise BadInput(f"{stage.name}: its inputs cannot be pushed; `make verify REMOTE=1` says what is wrong")
             _share_journal(stage.name, "publish")  # so that no pod pays for what is answered
             lock = self.courier.send_lock()
@@ -358,11 +358,16 @@ def _dvc(*words: str, **environment: str) -> int:
     return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
 
 
+def _module(*words: str) -> int:
+    """Run a module of ours, without what it has to say when all is well."""
+    return subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL, check=False).returncode
+
+
 def _share_journal(stage: str, how: str) -> None:
     """Exchange answers with the remote (stages/lib/teacher/sharing.py), for a stage that asks models."""
-    words = [sys.executable, "-m", "stages.lib.teacher.sharing", how]
-    if jobs.asks_models(stage) and subprocess.run(words, stdout=subprocess.DEVNULL, check=False).returncode:
-        raise BadInput(f"{stage}: the journal cannot be shared (`{' '.join(words[1:])}` says why)")
+    words = ("stages.lib.teacher.sharing", how)
+    if jobs.asks_models(stage) and _module(*words):
+        raise BadInput(f"{stage}: the journal cannot be shared (`python -m {' '.join(words)}` says why)")
 
 
 def _say(line: str) -> None:

@@ -2,7 +2,7 @@
 
 A small repository of real stages is brought from nothing to everything delivered, and its whole process group is
 killed again and again at points drawn from one of the windows of tests/killed.py: a running stage, hashing, writing
-dvc.lock, writing DVC's lock file, a push. After each kill the same command is given again, as `make` gives it; it must
+dvc.lock, writing DVC's lock file, a push, its lists. After each kill the same command is given again, as `make` gives it; it must
 reach the undisturbed run's dvc.lock and root hashes with every object sound, and run no stage whose result dvc.lock
 or the run cache held. Prints the seed, and for each window how many kills fell into it and how many runs
 they were; exit status 1 if anything differs. CI runs a small sample (tests/test_kills.py); tests/soak_cluster.py is
@@ -28,7 +28,7 @@ from ruamel.yaml import YAML, YAMLError
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 from clones import Street  # noqa: E402
-from killed import WINDOWS  # noqa: E402
+from killed import PUSHES, WINDOWS  # noqa: E402
 
 KILLED = Path(__file__).parent / "killed.py"
 IN_A_ROW = 3  # kills of one run at most, so that later stages are reached
@@ -83,16 +83,15 @@ class Series:
         self.home = home
         self.fresh = Street(home / "fresh/host", "../remote")
         self.lengths: dict[str, float] = {}
+        street = self.copy("done")
+        assert street.dvc("repro", "--quiet").returncode == 0
+        self.wanted = state(street)
         for window in windows:
-            street = self.copy("measured")
-            words = [REPRO] if window != "push" else [REPRO, *PUSH]
-            for one in words:
+            street = self.copy("measured", done=window in PUSHES)
+            for one in PUSH if window in PUSHES else [REPRO]:
                 status, said = self.run(street, window, 0, one)
                 assert status == 0, said
                 self.lengths[" ".join([window, *one])] = float((home / "length").read_text())
-        self.wanted = state(street)
-        shutil.move(home / "measured", home / "done")
-        shutil.rmtree(home / "done/remote", ignore_errors=True)
 
     def copy(self, name: str, done: bool = False) -> Street:
         """A run of its own: the repository from nothing, or `done` with everything made and nothing pushed."""
@@ -104,7 +103,7 @@ class Series:
         return street
 
     def run(self, street: Street, window: str, point: float, words: list[str]) -> tuple[int, str]:
-        """One command of DVC, killed at `point`; its exit status and what it said."""
+        """One command, killed at `point`; its exit status and what it said."""
         command = [sys.executable, str(KILLED), window, str(point), str(self.home / "length"), *words]
         process = subprocess.Popen(
             command,
@@ -120,9 +119,9 @@ class Series:
 
     def disturbed(self, window: str, draw: random.Random, most: int) -> Run:
         """One run with up to `most` kills in `window`."""
-        street = self.copy("run", done=window == "push")
+        street = self.copy("run", done=window in PUSHES)
         run = Run()
-        commands = PUSH if window == "push" else [REPRO]
+        commands = PUSH if window in PUSHES else [REPRO]
         for words in commands:
             limit = IN_A_ROW if words is commands[-1] else IN_A_ROW - 1  # the last command has its share
             length = self.lengths[" ".join([window, *words])]
@@ -144,7 +143,7 @@ class Series:
                         return run
                     run.recovered += 1
         run.problem = run.problem or compare(state(street), self.wanted) or damaged(street)
-        if window == "push" and not run.problem:
+        if window in PUSHES and not run.problem:
             run.problem = self.pulled(street)
         return run
 
