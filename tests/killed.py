@@ -1,10 +1,10 @@
 """DVC, or `make push`, killed inside one window: `python tests/killed.py WINDOW POINT REPORT repro --quiet`.
 
 The windows are the running stage, hashing (of dependencies and outputs, and their way into the cache and the run
-cache), writing dvc.lock, writing DVC's own lock file, a push, and within a push DVC's lists of what to push. POINT is the second of the stage, or the number of
-the interpreter's event (a call or a return, of Python or of C) inside the window, at which the whole process group
-gets SIGKILL: the same moment on a fast and on a slow machine. With POINT 0 nothing is killed, and the length of the
-window is left in REPORT. (tests/soak_kills.py draws the points.)
+cache), writing dvc.lock, writing DVC's own lock file, a push, and within a push DVC's lists of what to push. POINT is
+the second of the stage, or the number of the interpreter's event (a call or a return, of Python or of C) inside the
+window, at which the whole process group gets SIGKILL: the same moment on a fast and on a slow machine. With POINT 0
+nothing is killed, and the length of the window is left in REPORT. (tests/soak_kills.py draws the points.)
 """
 
 import itertools

@@ -2,10 +2,10 @@
 
 A small repository of real stages is brought from nothing to everything delivered, and its whole process group is
 killed again and again at points drawn from one of the windows of tests/killed.py: a running stage, hashing, writing
-dvc.lock, writing DVC's lock file, a push, its lists. After each kill the same command is given again, as `make` gives it; it must
-reach the undisturbed run's dvc.lock and root hashes with every object sound, and run no stage whose result dvc.lock
-or the run cache held. Prints the seed, and for each window how many kills fell into it and how many runs
-they were; exit status 1 if anything differs. CI runs a small sample (tests/test_kills.py); tests/soak_cluster.py is
+dvc.lock, writing DVC's lock file, a push, its lists. After each kill the same command is given again, as `make` gives
+it; it must reach the undisturbed run's dvc.lock and root hashes with every object sound, run no stage whose result
+dvc.lock or the run cache held, and leave nothing out that a clone needs. Prints the seed, and for each window how many
+kills fell into it and how many runs they were; exit status 1 if anything differs. CI runs a small sample (tests/test_kills.py); tests/soak_cluster.py is
 the same for a cluster.
 """
 
