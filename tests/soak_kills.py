@@ -5,8 +5,8 @@ killed again and again at points drawn from one of the windows of tests/killed.p
 dvc.lock, writing DVC's lock file, a push, its lists. After each kill the same command is given again, as `make` gives
 it; it must reach the undisturbed run's dvc.lock and root hashes with every object sound, run no stage whose result
 dvc.lock or the run cache held, and leave nothing out that a clone needs. Prints the seed, and for each window how many
-kills fell into it and how many runs they were; exit status 1 if anything differs. CI runs a small sample (tests/test_kills.py); tests/soak_cluster.py is
-the same for a cluster.
+kills fell into it and how many runs they were; exit status 1 if anything differs. CI runs a small sample
+(tests/test_kills.py); tests/soak_cluster.py is the same for a cluster.
 """
 
 import argparse
