@@ -151,8 +151,7 @@ def asks_models(stage: str) -> bool:
 
 def static(settings: Settings) -> list[Manifest]:
     """What a namespace needs once: itself, the account, the network policies."""
-    kinds = {"Namespace", "ServiceAccount", "NetworkPolicy"}
-    found = [manifest for manifest in kustomize.build(FOLDER / "base") if manifest["kind"] in kinds]
+    found = kustomize.build(FOLDER / "setup")
     for manifest in found:
         if manifest["kind"] == "Namespace":
             manifest["metadata"]["name"] = settings.namespace

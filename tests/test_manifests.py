@@ -16,7 +16,7 @@ from k8s import jobs, kustomize
 from stages.lib import runner
 from stages.lib.errors import BadInput
 
-FOLDERS = [REPOSITORY / "k8s/base", *sorted((REPOSITORY / "k8s/overlays").iterdir())]
+FOLDERS = [REPOSITORY / "k8s/setup", REPOSITORY / "k8s/base", *sorted((REPOSITORY / "k8s/overlays").iterdir())]
 VERSIONS = ["1.35", "1.36", "1.37"]
 
 
@@ -103,6 +103,21 @@ def test_kustomize_itself_builds_the_same(folder: Path) -> None:
         for manifests in (YAML(typ="safe").load_all(text), kustomize.build(folder))
     ]
     assert by_name[0] == by_name[1]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_folder_is_one_namespaces(folder: Path) -> None:
+    """`kubectl apply -k` puts what names none into whichever namespace its user is in."""
+    for manifest in kustomize.build(folder):
+        if manifest["kind"] not in kustomize.CLUSTER_WIDE:
+            assert manifest["metadata"]["namespace"] == "tidemill", manifest["metadata"]["name"]
+
+
+def test_an_endpoint_of_ones_own_starts_no_stage() -> None:
+    made = kustomize.build(REPOSITORY / "k8s/overlays/teacher")
+    assert "Deployment" in {one["kind"] for one in made} and not {"Job", "PersistentVolumeClaim"} & {
+        one["kind"] for one in made
+    }
 
 
 def test_exit_codes_are_the_runners() -> None:
