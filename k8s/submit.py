@@ -239,7 +239,12 @@ class Walk:
 
     def _submit(self, plan: Plan) -> int:
         objects, rendered = jobs.render(plan, self.settings)
-        for job in rendered:
+        names = [job["metadata"]["name"] for job in rendered]
+        self._clear(plan, names)
+        # Where a later Job is there, the earlier ones have done their part; made anew (Jobs are kept for a time only)
+        # they would work in the workspace of one that runs.
+        first = max((number for number, name in enumerate(names) if self.cluster.job(name)), default=0)
+        for job in rendered[first:]:
             name = job["metadata"]["name"]
             self._ensure(job, objects, alone=len(rendered) == 1)
             outcome = self.cluster.follow(name, _say)
@@ -247,6 +252,20 @@ class Walk:
                 _say(f"{plan.stage}: {outcome.reason}")
                 return int(outcome.status)
         return 0
+
+    def _clear(self, plan: Plan, names: list[str]) -> None:
+        """Remove Jobs that have succeeded and whose record somebody took away, to have it made again; and the volume,
+        which lasts as long as their pods."""
+        from k8s import cluster
+
+        last = self.cluster.job(names[-1])
+        if last is None or cluster.finished(last) != "Complete" or self.courier.result(plan.key) is not None:
+            return
+        _say(f"{names[-1]} succeeded, and its record is not on the remote any more; making it again")
+        for name in names:
+            self.cluster.delete_job(name)
+        self._tidy(plan)
+        self.cluster.wait_for_volume(plan.name)
 
     def _tidy(self, plan: Plan) -> None:
         """A delivered stage needs no volume and no settings any more. (The Job goes by itself, `cluster.keep`.)"""
@@ -296,7 +315,10 @@ def _ask_cluster(command: str, names: list[str], settings: Settings) -> int:
         for manifest in jobs.static(settings):
             what = f"{manifest['kind']} {manifest['metadata']['name']}"
             try:
-                _say(f"{what}: {'created' if cluster.create(manifest) else 'there'}")
+                created = cluster.create(manifest)
+                if not created and manifest["kind"] == "NetworkPolicy":
+                    cluster.replace(manifest)  # it may have been edited since
+                _say(f"{what}: {'created' if created else 'there'}")
             except BadInput as error:
                 if manifest["kind"] != "Namespace":
                     raise

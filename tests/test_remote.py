@@ -62,7 +62,7 @@ def verify(street: Street) -> subprocess.CompletedProcess[str]:
 
 
 def push(street: Street) -> subprocess.CompletedProcess[str]:
-    return street.run("stages.lib.transfer", "push", "--quiet")
+    return street.run("stages.lib.transfer", "push", "--quiet", "filter", "collect")
 
 
 def test_a_fresh_clone_pulls_by_tag_and_verifies(pushed: tuple[Street, Path], tmp_path: Path) -> None:

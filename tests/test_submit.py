@@ -272,6 +272,35 @@ def test_who_may_not_make_a_namespace_sets_up_the_rest(street: Street, server: A
     assert {kind for kind, _ in server.objects} == {"serviceaccounts", "networkpolicies"}
 
 
+def test_a_network_policy_that_was_edited_is_the_clusters_after_the_next_setup(
+    street: Street, server: ApiServer
+) -> None:
+    def more(values: dict) -> None:
+        values["spec"]["egress"][1]["ports"].append({"protocol": "TCP", "port": 8333})
+
+    assert street.run("k8s.submit", "setup").returncode == 0
+    policy = street.path / "k8s/setup/network.yaml"
+    first, rest = policy.read_text().split("---\n", 1)
+    policy.write_text(first)
+    street.edit("k8s/setup/network.yaml", "k8s/setup/network.yaml", more)
+    policy.write_text(f"{policy.read_text()}---\n{rest}")
+    ran = street.run("k8s.submit", "setup")
+    assert ran.returncode == 0 and "NetworkPolicy tidemill-stage: there" in ran.stdout
+    kept = server.objects["networkpolicies", "tidemill-stage"]
+    assert {"protocol": "TCP", "port": 8333} in kept["spec"]["egress"][1]["ports"]
+
+
+def test_a_result_whose_record_is_taken_away_is_made_again(street: Street, server: ApiServer, tmp_path: Path) -> None:
+    assert street.run("k8s.submit", "run", "collect").returncode == 0
+    (record,) = (tmp_path / "remote/tidemill/results").iterdir()
+    record.unlink()
+    other = street.clone(tmp_path / "other")
+    ran = other.run("k8s.submit", "run", "collect")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "its record is not on the remote any more; making it again" in ran.stdout
+    assert record.is_file() and len(server.started) == 2
+
+
 def test_an_unknown_stage(street: Street) -> None:
     ran = street.run("k8s.submit", "run", "colect")
     assert ran.returncode == 3

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("targets", nargs="*", help="stages or outputs; all of them if none is named")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--run-cache", action="store_true", help="what DVC knows of finished runs as well")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     words = [option for option in ("quiet", "run_cache") if getattr(options, option)]
     command = [options.command, *(f"--{word.replace('_', '-')}" for word in words), *options.targets]
     try:
