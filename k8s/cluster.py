@@ -315,7 +315,9 @@ def unschedulable(message: str) -> str:
     for count in re.findall(r"(\d+) node\(s\) didn't match Pod's node affinity/selector", message):
         reasons.append(f"{count} of {of} nodes have not the labels that cluster.node_selector asks for")
     if "unbound immediate PersistentVolumeClaims" in message:
-        reasons.append("no volume is offered for its workspace (cluster.storage_class in k8s/params.yaml)")
+        reasons.append(
+            "no volume is offered for its workspace (storage_class, or shared_storage_class, in k8s/params.yaml)"
+        )
     return "; ".join(reasons) or message
 
 

@@ -22,6 +22,7 @@ import threading
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ruamel.yaml import YAML
 
@@ -32,6 +33,7 @@ from stages.lib import artifacts
 from stages.lib.errors import BadInput
 
 INTERRUPTED = 130
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _printing, _dvc_turn = threading.Lock(), threading.Lock()
 
 
@@ -79,7 +81,9 @@ def run(names: list[str], settings: Settings) -> int:
         return 0
     for name in chosen:
         jobs.image(name, settings)  # bad configuration is found before anything is sent
-    commit, remote = pipeline.commit(), pipeline.remote(settings.remote)
+    commit, remote = pipeline.commit(), pipeline.remote(settings.remote, settings.endpoint)
+    if urlsplit(found := remote.get("endpointurl", "")).hostname in LOOPBACK:
+        _say(f"{found} is this machine; in a pod it is the pod itself: say cluster.endpoint in k8s/params.yaml")
     courier = Courier()
     if not settings.repository:
         courier.send_bundle(commit)

@@ -173,6 +173,7 @@ def test_settings_reach_the_job() -> None:
     ("registry", "reference", "image", "policy"),
     [
         ("", "", "tidemill-cpu", "Never"),  # the nodes' own, or nobody's: not one of that name on a public registry
+        ("localhost", "", "localhost/tidemill-cpu", "Never"),  # as podman names what it builds
         ("ghcr.example/lab/", "", "ghcr.example/lab/tidemill-cpu", "Always"),
         ("ghcr.example/lab", "host/cpu@sha256:1", "host/cpu@sha256:1", "IfNotPresent"),
     ],

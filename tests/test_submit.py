@@ -15,6 +15,8 @@ from conftest import REPOSITORY, Workspace
 from instances import prepare
 from ruamel.yaml import YAML
 
+from k8s import pipeline
+
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -246,6 +248,19 @@ def test_remotes_that_cannot_serve(tmp_path: Path, server: ApiServer) -> None:
     street.dvc("remote", "default", "one")
     street.commit()
     assert "the folder" in (ran := street.run("k8s.submit", "run")).stderr and "pods do not see" in ran.stderr
+
+
+def test_an_endpoint_that_is_only_this_machines_is_said_and_another_goes_to_pods(
+    tmp_path: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    street = Street(tmp_path / "host", "s3://bucket/store")
+    street.dvc("remote", "modify", "store", "endpointurl", "http://127.0.0.1:9")
+    street.commit()
+    ran = street.run("k8s.submit", "run", AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret", AWS_MAX_ATTEMPTS="1")
+    assert ran.returncode == 3 and "the remote s3://bucket/store cannot be used" in ran.stderr
+    assert "http://127.0.0.1:9 is this machine; in a pod it is the pod itself: say cluster.endpoint" in ran.stdout
+    monkeypatch.chdir(street.path)
+    assert pipeline.remote("", "http://minio:9000")["endpointurl"] == "http://minio:9000"
 
 
 def test_status_logs_and_stop(street: Street, server: ApiServer) -> None:
