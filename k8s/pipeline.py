@@ -84,8 +84,8 @@ def commit() -> str:
 
 
 def remote(override: str, endpoint: str = "") -> dict[str, str]:
-    """The remote as a pod configures it: url and options, no secret. `override`, `endpoint`: the url and the S3 endpoint
-    as pods reach them, "" where that is as from here.
+    """The remote as a pod configures it: url and options, no secret. `override`, `endpoint`: the url and the S3
+    endpoint as pods reach them, "" where that is as from here.
 
     Raises `BadInput` where no remote is the default one, or pods could not reach it.
     """
