@@ -9,7 +9,6 @@ kills fell into it and how many runs they were; exit status 1 if anything differ
 (tests/test_kills.py); tests/soak_cluster.py is the same for a cluster.
 """
 
-import argparse
 import hashlib
 import json
 import random
@@ -27,6 +26,7 @@ from pathlib import Path
 from ruamel.yaml import YAML, YAMLError
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+import series  # noqa: E402
 from clones import Street  # noqa: E402
 from killed import PUSHES, WINDOWS  # noqa: E402
 
@@ -37,23 +37,18 @@ REPRO, PUSH = ["repro", "--verbose"], (["push", "--quiet"], ["push", "--quiet", 
 
 def main(arguments: list[str]) -> int:
     """Run the series and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kills", type=int, default=500, help="of all windows together")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--windows", nargs="*", default=WINDOWS, choices=WINDOWS)
-    options = parser.parse_args(arguments)
-    print(f"seed {options.seed}", flush=True)
+    options = series.options(__doc__, arguments, kills=500, windows=WINDOWS)
     draw = random.Random(options.seed)
     failures = 0
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        series = Series(Path(folder), options.windows)
+        repository = Series(Path(folder), options.windows)
         for window in options.windows:
             share = -(-options.kills // len(options.windows))
             kills = runs = recovered = 0
             started = time.monotonic()
             while kills < share and runs < 5 * share + 5:
                 runs += 1
-                run = series.disturbed(window, draw, share - kills)
+                run = repository.disturbed(window, draw, share - kills)
                 kills += run.kills
                 recovered += run.recovered
                 if run.problem:
