@@ -48,6 +48,12 @@ forget: $(READY) ## remove a damaged object that verify named from cache and rem
 remote: $(READY) ## where `dvc push` and pods put artifacts: make remote URL=s3://bucket/path (ENDPOINT=…)
 	@$(BIN)/python -m stages.lib.remote $(URL) $(ENDPOINT)
 
+push: $(READY) ## put what dvc.lock names on the remote and see that it is there: make push [STAGE=…] (ARGS=--run-cache)
+	@$(BIN)/python -m stages.lib.transfer push $(STAGE) $(ARGS)
+
+pull: $(READY) ## bring what dvc.lock names from the remote: make pull [STAGE=…]
+	@$(BIN)/python -m stages.lib.transfer pull $(STAGE) $(ARGS)
+
 trace: $(READY) ## print a row's whole chain, back to the raw function: make trace ID=…
 	@$(BIN)/python -m stages.lib.trace $(ID)
 
@@ -140,5 +146,5 @@ lock: ## resolve locks/*.in anew
 clean: ## remove what the pipeline made here; the journal, downloads and DVC's cache stay
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify forget remote trace evolve report score show-example ablate plan journal journal-share serve gguf profile soak
+.PHONY: help run setup test lint verify forget remote push pull trace evolve report score show-example ablate plan journal journal-share serve gguf profile soak
 .PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop lock clean

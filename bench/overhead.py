@@ -1,10 +1,11 @@
 """What a stage costs beyond its own work: `stages/run` here, and in its image, beside a bare `python -m`.
 
-    .venv/bin/python -m bench.overhead [--runs 7]
+    .venv/bin/python -m bench.overhead [--rounds 15]
 
-The stage is filter on the test sources' functions, work of milliseconds. Prints the median seconds on the clock,
-what each way takes more than the bare module, and CPU seconds (here; an engine's container is no child of ours), and
-writes bench/results/overhead.json. Ways take turns, so that other work on the machine meets all of them alike.
+The stage is filter on the test sources' functions, work of milliseconds. In each round the ways take turns, another
+one first each time, and what a way takes more than the bare module is told within the round: other work on the
+machine meets all of them alike. Prints the medians and quartiles over the rounds, in seconds on the clock, and the
+least CPU seconds (here; an engine's container is no child of ours), and writes bench/results/overhead.json.
 """
 
 import argparse
@@ -30,8 +31,8 @@ def main() -> None:
     from clones import Street
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=7)
-    runs = parser.parse_args().runs
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         street = Street(Path(folder) / "host", "")
         (street.path / ".venv").symlink_to(sys.prefix)
@@ -41,22 +42,33 @@ def main() -> None:
         if shutil.which("podman") or shutil.which("docker"):
             ways["container"] = (["stages/run", "filter"], "container")
         taken: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-        for number in range(runs + 1):
-            for way, (words, executor) in ways.items():
+        names = list(ways)
+        for number in range(rounds + 1):
+            first = number % len(names)
+            for way in names[first:] + names[:first]:
+                words, executor = ways[way]
                 seconds = measure(words, street.path, street.env(EXECUTOR=executor))
                 if number:  # the first of each warms caches, and an image's bytecode
                     taken[way].append(seconds)
-    clock = {way: round(statistics.median(one for one, _ in found), 3) for way, found in taken.items()}
+    clock = {way: [one for one, _ in found] for way, found in taken.items()}
+    beyond = {
+        way: [one - bare for one, bare in zip(clock[way], clock["bare"], strict=True)] for way in names if way != "bare"
+    }
     result = {
-        "seconds": clock,
-        "overhead_s": {way: round(clock[way] - clock["bare"], 3) for way in ways if way != "bare"},
-        "cpu_seconds": {way: round(statistics.median(cpu for _, cpu in taken[way]), 3) for way in ("bare", "local")},
-        "runs": runs,
+        "seconds": {way: quartiles(found) for way, found in clock.items()},
+        "overhead_s": {way: quartiles(found) for way, found in beyond.items()},
+        "least_cpu_seconds": {way: round(min(cpu for _, cpu in taken[way]), 3) for way in ("bare", "local")},
+        "rounds": rounds,
         "load": os.getloadavg()[1],
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.release()},
     }
     RESULT.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
     print(json.dumps(result, indent=1))
+
+
+def quartiles(values: list[float]) -> list[float]:
+    """The first quartile, the median and the third."""
+    return [round(value, 3) for value in statistics.quantiles(values, n=4, method="inclusive")]
 
 
 def measure(words: list[str], cwd: Path, environment: dict[str, str]) -> tuple[float, float]:

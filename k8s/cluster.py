@@ -119,6 +119,11 @@ class Cluster:
             raise
         return True
 
+    def replace(self, manifest: Manifest) -> None:
+        """Put a NetworkPolicy in the place of the one of its name."""
+        name = manifest["metadata"]["name"]
+        self.call("update", "networkpolicies", "replace_namespaced_network_policy", name, self.namespace, manifest)
+
     def job(self, name: str) -> Any:
         """The Job, or None."""
         try:
@@ -161,6 +166,18 @@ class Cluster:
             except ApiException as error:
                 if error.status != 404:
                     raise
+
+    def wait_for_volume(self, name: str) -> None:
+        """Wait until a workspace that was deleted is gone: no pod could be given one that is on its way."""
+        function = "read_namespaced_persistent_volume_claim"
+        while True:
+            try:
+                self.call("get", "persistentvolumeclaims", function, name, self.namespace)
+            except ApiException as error:
+                if error.status == 404:
+                    return
+                raise
+            time.sleep(0.5)
 
     def follow(self, name: str, say: Callable[[str], None]) -> Outcome:
         """Watch the Job to its end, saying each pod's log lines and each change of state."""
@@ -298,7 +315,9 @@ def unschedulable(message: str) -> str:
     for count in re.findall(r"(\d+) node\(s\) didn't match Pod's node affinity/selector", message):
         reasons.append(f"{count} of {of} nodes have not the labels that cluster.node_selector asks for")
     if "unbound immediate PersistentVolumeClaims" in message:
-        reasons.append("no volume is offered for its workspace (cluster.storage_class in k8s/params.yaml)")
+        reasons.append(
+            "no volume is offered for its workspace (storage_class, or shared_storage_class, in k8s/params.yaml)"
+        )
     return "; ".join(reasons) or message
 
 

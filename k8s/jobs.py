@@ -34,6 +34,7 @@ class Settings(params.Section):
     namespace: str
     repository: str
     remote: str
+    endpoint: str
     secret: str
     registry: str
     pull_secret: str
@@ -151,8 +152,7 @@ def asks_models(stage: str) -> bool:
 
 def static(settings: Settings) -> list[Manifest]:
     """What a namespace needs once: itself, the account, the network policies."""
-    kinds = {"Namespace", "ServiceAccount", "NetworkPolicy"}
-    found = [manifest for manifest in kustomize.build(FOLDER / "base") if manifest["kind"] in kinds]
+    found = kustomize.build(FOLDER / "setup")
     for manifest in found:
         if manifest["kind"] == "Namespace":
             manifest["metadata"]["name"] = settings.namespace
@@ -287,8 +287,11 @@ def _patch(plan: Plan, settings: Settings, program: str, step: Step) -> dict[str
 
 
 def _pull(reference: str) -> str:
-    """A digest is what it is; a tag may have moved; a bare name is no registry's, and the nodes have it or nobody."""
-    return "IfNotPresent" if "@sha256:" in reference else "Always" if "/" in reference else "Never"
+    """A digest is what it is; a tag may have moved; a bare name, or podman's `localhost/`, is no registry's, and the
+    nodes have it or nobody."""
+    if "@sha256:" in reference:
+        return "IfNotPresent"
+    return "Always" if "/" in reference and not reference.startswith("localhost/") else "Never"
 
 
 def _told(plan: Plan) -> dict[str, str]:

@@ -83,8 +83,9 @@ def commit() -> str:
     return git.committed("a pod could not have it")
 
 
-def remote(override: str) -> dict[str, str]:
-    """The remote as a pod configures it: url and options, no secret. `override`: the url as pods reach it.
+def remote(override: str, endpoint: str = "") -> dict[str, str]:
+    """The remote as a pod configures it: url and options, no secret. `override`, `endpoint`: the url and the S3
+    endpoint as pods reach them, "" where that is as from here.
 
     Raises `BadInput` where no remote is the default one, or pods could not reach it.
     """
@@ -99,6 +100,8 @@ def remote(override: str) -> dict[str, str]:
                 else "pods hand data over through DVC's remote, and there is none: `make remote URL=s3://bucket/path`"
             )
         options = {key: str(value) for key, value in repo.config["remote"][default].items() if key not in SECRETS}
+    if endpoint:
+        options["endpointurl"] = endpoint
     if override:
         options["url"] = override
     elif "://" not in options["url"]:

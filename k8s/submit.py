@@ -22,6 +22,7 @@ import threading
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ruamel.yaml import YAML
 
@@ -32,6 +33,7 @@ from stages.lib import artifacts
 from stages.lib.errors import BadInput
 
 INTERRUPTED = 130
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _printing, _dvc_turn = threading.Lock(), threading.Lock()
 
 
@@ -79,7 +81,9 @@ def run(names: list[str], settings: Settings) -> int:
         return 0
     for name in chosen:
         jobs.image(name, settings)  # bad configuration is found before anything is sent
-    commit, remote = pipeline.commit(), pipeline.remote(settings.remote)
+    commit, remote = pipeline.commit(), pipeline.remote(settings.remote, settings.endpoint)
+    if urlsplit(found := remote.get("endpointurl", "")).hostname in LOOPBACK:
+        _say(f"{found} is this machine; in a pod it is the pod itself: say cluster.endpoint in k8s/params.yaml")
     courier = Courier()
     if not settings.repository:
         courier.send_bundle(commit)
@@ -196,7 +200,7 @@ class Walk:
         """One stage: from the run cache if a pod has delivered it, else by its Jobs; then here, verified."""
         present = [path for path in stage.reads if Path(path).exists()]
         with _dvc_turn:
-            if present and _dvc("push", "--quiet", *present):
+            if present and _module("stages.lib.transfer", "push", "--quiet", *present):
                 raise BadInput(f"{stage.name}: its inputs cannot be pushed; `make verify REMOTE=1` says what is wrong")
             _share_journal(stage.name, "publish")  # so that no pod pays for what is answered
             lock = self.courier.send_lock()
@@ -239,7 +243,12 @@ class Walk:
 
     def _submit(self, plan: Plan) -> int:
         objects, rendered = jobs.render(plan, self.settings)
-        for job in rendered:
+        names = [job["metadata"]["name"] for job in rendered]
+        self._clear(plan, names)
+        # Where a later Job is there, the earlier ones have done their part; made anew (Jobs are kept for a time only)
+        # they would work in the workspace of one that runs.
+        first = max((number for number, name in enumerate(names) if self.cluster.job(name)), default=0)
+        for job in rendered[first:]:
             name = job["metadata"]["name"]
             self._ensure(job, objects, alone=len(rendered) == 1)
             outcome = self.cluster.follow(name, _say)
@@ -247,6 +256,20 @@ class Walk:
                 _say(f"{plan.stage}: {outcome.reason}")
                 return int(outcome.status)
         return 0
+
+    def _clear(self, plan: Plan, names: list[str]) -> None:
+        """Remove Jobs that have succeeded and whose record somebody took away, to have it made again; and the volume,
+        which lasts as long as their pods."""
+        from k8s import cluster
+
+        last = self.cluster.job(names[-1])
+        if last is None or cluster.finished(last) != "Complete" or self.courier.result(plan.key) is not None:
+            return
+        _say(f"{names[-1]} succeeded, and its record is not on the remote any more; making it again")
+        for name in names:
+            self.cluster.delete_job(name)
+        self._tidy(plan)
+        self.cluster.wait_for_volume(plan.name)
 
     def _tidy(self, plan: Plan) -> None:
         """A delivered stage needs no volume and no settings any more. (The Job goes by itself, `cluster.keep`.)"""
@@ -296,7 +319,10 @@ def _ask_cluster(command: str, names: list[str], settings: Settings) -> int:
         for manifest in jobs.static(settings):
             what = f"{manifest['kind']} {manifest['metadata']['name']}"
             try:
-                _say(f"{what}: {'created' if cluster.create(manifest) else 'there'}")
+                created = cluster.create(manifest)
+                if not created and manifest["kind"] == "NetworkPolicy":
+                    cluster.replace(manifest)  # it may have been edited since
+                _say(f"{what}: {'created' if created else 'there'}")
             except BadInput as error:
                 if manifest["kind"] != "Namespace":
                     raise
@@ -358,11 +384,16 @@ def _dvc(*words: str, **environment: str) -> int:
     return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
 
 
+def _module(*words: str) -> int:
+    """Run a module of ours, without what it has to say when all is well."""
+    return subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL, check=False).returncode
+
+
 def _share_journal(stage: str, how: str) -> None:
     """Exchange answers with the remote (stages/lib/teacher/sharing.py), for a stage that asks models."""
-    words = [sys.executable, "-m", "stages.lib.teacher.sharing", how]
-    if jobs.asks_models(stage) and subprocess.run(words, stdout=subprocess.DEVNULL, check=False).returncode:
-        raise BadInput(f"{stage}: the journal cannot be shared (`{' '.join(words[1:])}` says why)")
+    words = ("stages.lib.teacher.sharing", how)
+    if jobs.asks_models(stage) and _module(*words):
+        raise BadInput(f"{stage}: the journal cannot be shared (`python -m {' '.join(words)}` says why)")
 
 
 def _say(line: str) -> None:

@@ -78,6 +78,9 @@ class ApiServer:
             def do_POST(self) -> None:
                 outer.handle(self, "POST")
 
+            def do_PUT(self) -> None:
+                outer.handle(self, "PUT")
+
             def do_DELETE(self) -> None:
                 outer.handle(self, "DELETE")
 
@@ -184,6 +187,9 @@ class ApiServer:
                 return 200, {"items": self.select(kind, query), "metadata": {"resourceVersion": str(self.version)}}
             if (kind, name) not in self.objects:
                 return 404, {"reason": "NotFound", "message": f"{kind} {name} not found"}
+            if method == "PUT":
+                self.keep(kind, body)
+                return 200, body
             if method == "DELETE":
                 gone = self.objects[kind, name]
                 self.delete(kind, name)

@@ -1,10 +1,10 @@
-"""DVC's command line, killed inside one window: `python tests/killed.py WINDOW POINT REPORT repro --quiet`.
+"""DVC, or `make push`, killed inside one window: `python tests/killed.py WINDOW POINT REPORT repro --quiet`.
 
 The windows are the running stage, hashing (of dependencies and outputs, and their way into the cache and the run
-cache), writing dvc.lock, writing DVC's own lock file, and a push. POINT is the second of the stage, or the number of
-the interpreter's event (a call or a return, of Python or of C) inside the window, at which the whole process group
-gets SIGKILL: the same moment on a fast and on a slow machine. With POINT 0 nothing is killed, and the length of the
-window is left in REPORT. (tests/soak_kills.py draws the points.)
+cache), writing dvc.lock, writing DVC's own lock file, a push, and within a push DVC's lists of what to push. POINT is
+the second of the stage, or the number of the interpreter's event (a call or a return, of Python or of C) inside the
+window, at which the whole process group gets SIGKILL: the same moment on a fast and on a slow machine. With POINT 0
+nothing is killed, and the length of the window is left in REPORT. (tests/soak_kills.py draws the points.)
 """
 
 import itertools
@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-WINDOWS = ("stage", "hashing", "lock", "rwlock", "push")
+WINDOWS = ("stage", "hashing", "lock", "rwlock", "push", "lists")
+PUSHES = ("push", "lists")
 
 
 class Window:
@@ -74,8 +75,12 @@ def main(name: str, point: float, report: Path, words: list[str]) -> int:
     from dvc import rwlock
     from dvc.cli import main as dvc
     from dvc.dvcfile import Lockfile
-    from dvc.repo import Repo
+    from dvc.repo import index
     from dvc.stage import Stage
+    from dvc_data.index import collect
+
+    sys.path.insert(0, "")
+    from stages.lib import transfer
 
     rwlock.json = types.SimpleNamespace(**vars(json))  # what others write by it is another window
     window = Window(point, timed=name == "stage")
@@ -84,11 +89,12 @@ def main(name: str, point: float, report: Path, words: list[str]) -> int:
         "hashing": [(Stage, "save"), (Stage, "commit")],
         "lock": [(Lockfile, "dump_stages")],
         "rwlock": [(rwlock.json, "dump")],
-        "push": [(Repo, "push")],
+        "push": [(transfer, "main")],
+        "lists": [(index, "_load_data_from_outs"), (collect, "_collect_from_index")],
     }
     for holder, function in holders[name]:
         window.around(holder, function)
-    status = dvc(words)
+    status = transfer.main(words) if name in PUSHES else dvc(words)
     report.write_text(str(window.length))
     return int(status)
 

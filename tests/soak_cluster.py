@@ -9,7 +9,6 @@ for. Prints the seed, and for each victim its kills and runs; exit status 1 if a
 sample (tests/test_kills.py).
 """
 
-import argparse
 import json
 import os
 import random
@@ -24,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+import series  # noqa: E402
 from apiserver import ApiServer  # noqa: E402
 from clones import Street  # noqa: E402
 from soak_kills import compare, damaged, state  # noqa: E402
@@ -114,12 +114,7 @@ class Held:
 
 def main(arguments: list[str]) -> int:
     """Run the series and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="of each victim")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--victims", nargs="*", default=VICTIMS, choices=VICTIMS)
-    options = parser.parse_args(arguments)
-    print(f"seed {options.seed}", flush=True)
+    options = series.options(__doc__, arguments, kills=20, victims=VICTIMS)
     draw = random.Random(options.seed)
     failures = 0
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:

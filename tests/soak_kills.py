@@ -2,14 +2,13 @@
 
 A small repository of real stages is brought from nothing to everything delivered, and its whole process group is
 killed again and again at points drawn from one of the windows of tests/killed.py: a running stage, hashing, writing
-dvc.lock, writing DVC's lock file, a push. After each kill the same command is given again, as `make` gives it; it must
-reach the undisturbed run's dvc.lock and root hashes with every object sound, and run no stage whose result dvc.lock
-or the run cache held. Prints the seed, and for each window how many kills fell into it and how many runs
-they were; exit status 1 if anything differs. CI runs a small sample (tests/test_kills.py); tests/soak_cluster.py is
-the same for a cluster.
+dvc.lock, writing DVC's lock file, a push, its lists. After each kill the same command is given again, as `make` gives
+it; it must reach the undisturbed run's dvc.lock and root hashes with every object sound, run no stage whose result
+dvc.lock or the run cache held, and leave nothing out that a clone needs. Prints the seed, and for each window how many
+kills fell into it and how many runs they were; exit status 1 if anything differs. CI runs a small sample
+(tests/test_kills.py); tests/soak_cluster.py is the same for a cluster.
 """
 
-import argparse
 import hashlib
 import json
 import random
@@ -27,8 +26,9 @@ from pathlib import Path
 from ruamel.yaml import YAML, YAMLError
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+import series  # noqa: E402
 from clones import Street  # noqa: E402
-from killed import WINDOWS  # noqa: E402
+from killed import PUSHES, WINDOWS  # noqa: E402
 
 KILLED = Path(__file__).parent / "killed.py"
 IN_A_ROW = 3  # kills of one run at most, so that later stages are reached
@@ -37,23 +37,18 @@ REPRO, PUSH = ["repro", "--verbose"], (["push", "--quiet"], ["push", "--quiet", 
 
 def main(arguments: list[str]) -> int:
     """Run the series and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kills", type=int, default=500, help="of all windows together")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--windows", nargs="*", default=WINDOWS, choices=WINDOWS)
-    options = parser.parse_args(arguments)
-    print(f"seed {options.seed}", flush=True)
+    options = series.options(__doc__, arguments, kills=500, windows=WINDOWS)
     draw = random.Random(options.seed)
     failures = 0
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        series = Series(Path(folder), options.windows)
+        repository = Series(Path(folder), options.windows)
         for window in options.windows:
             share = -(-options.kills // len(options.windows))
             kills = runs = recovered = 0
             started = time.monotonic()
             while kills < share and runs < 5 * share + 5:
                 runs += 1
-                run = series.disturbed(window, draw, share - kills)
+                run = repository.disturbed(window, draw, share - kills)
                 kills += run.kills
                 recovered += run.recovered
                 if run.problem:
@@ -83,16 +78,15 @@ class Series:
         self.home = home
         self.fresh = Street(home / "fresh/host", "../remote")
         self.lengths: dict[str, float] = {}
+        street = self.copy("done")
+        assert street.dvc("repro", "--quiet").returncode == 0
+        self.wanted = state(street)
         for window in windows:
-            street = self.copy("measured")
-            words = [REPRO] if window != "push" else [REPRO, *PUSH]
-            for one in words:
+            street = self.copy("measured", done=window in PUSHES)
+            for one in PUSH if window in PUSHES else [REPRO]:
                 status, said = self.run(street, window, 0, one)
                 assert status == 0, said
                 self.lengths[" ".join([window, *one])] = float((home / "length").read_text())
-        self.wanted = state(street)
-        shutil.move(home / "measured", home / "done")
-        shutil.rmtree(home / "done/remote", ignore_errors=True)
 
     def copy(self, name: str, done: bool = False) -> Street:
         """A run of its own: the repository from nothing, or `done` with everything made and nothing pushed."""
@@ -104,7 +98,7 @@ class Series:
         return street
 
     def run(self, street: Street, window: str, point: float, words: list[str]) -> tuple[int, str]:
-        """One command of DVC, killed at `point`; its exit status and what it said."""
+        """One command, killed at `point`; its exit status and what it said."""
         command = [sys.executable, str(KILLED), window, str(point), str(self.home / "length"), *words]
         process = subprocess.Popen(
             command,
@@ -120,9 +114,9 @@ class Series:
 
     def disturbed(self, window: str, draw: random.Random, most: int) -> Run:
         """One run with up to `most` kills in `window`."""
-        street = self.copy("run", done=window == "push")
+        street = self.copy("run", done=window in PUSHES)
         run = Run()
-        commands = PUSH if window == "push" else [REPRO]
+        commands = PUSH if window in PUSHES else [REPRO]
         for words in commands:
             limit = IN_A_ROW if words is commands[-1] else IN_A_ROW - 1  # the last command has its share
             length = self.lengths[" ".join([window, *words])]
@@ -144,7 +138,7 @@ class Series:
                         return run
                     run.recovered += 1
         run.problem = run.problem or compare(state(street), self.wanted) or damaged(street)
-        if window == "push" and not run.problem:
+        if window in PUSHES and not run.problem:
             run.problem = self.pulled(street)
         return run
 

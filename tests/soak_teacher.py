@@ -7,7 +7,6 @@ answered counts as paid. Its timeline says what was in flight at each kill: that
 own notes say what it had received 20 ms or more before, and what was on disk: neither may ever be asked again.
 """
 
-import argparse
 import json
 import os
 import random
@@ -19,6 +18,8 @@ import urllib.request
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import series
 
 if TYPE_CHECKING:
     from stages.lib.teacher.exchange import Reply, Request
@@ -33,13 +34,9 @@ PROGRAM = (
 )
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Run the series; exit status 1 if anything was paid twice that need not have been."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    knobs = parser.parse_args()
-    print(f"seed {knobs.seed}, {knobs.kills} kills", flush=True)
+    knobs = series.options(__doc__, arguments, kills=100)
     with tempfile.TemporaryDirectory() as folder:
         told = run(knobs.kills, knobs.seed, Path(folder))
     print(json.dumps(told))
@@ -159,4 +156,4 @@ def work(url: str, folder: str, rows: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,6 @@ and killed again, until so many kills are done. Each run must end with the same 
 each run; exit status 1 if any differs. CI runs a sample (tests/test_train.py).
 """
 
-import argparse
 import hashlib
 import os
 import random
@@ -19,6 +18,7 @@ import time
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+import series  # noqa: E402
 import tiny  # noqa: E402
 from conftest import Workspace  # noqa: E402
 from test_train import prepare  # noqa: E402
@@ -29,11 +29,7 @@ MOMENT_S = 0.3  # a step of the tiny model with its save lasts less
 
 def main(arguments: list[str]) -> int:
     """Run the series and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    options = parser.parse_args(arguments)
-    print(f"seed {options.seed}", flush=True)
+    options = series.options(__doc__, arguments, kills=20)
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         tiny.save(Path(folder) / "model")

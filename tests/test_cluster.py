@@ -289,7 +289,7 @@ def test_an_end_in_plain_words(ended: dict | None, conditions: list[dict], words
         ),
         (
             "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
-            "no volume is offered for its workspace (cluster.storage_class in k8s/params.yaml)",
+            "no volume is offered for its workspace (storage_class, or shared_storage_class, in k8s/params.yaml)",
         ),
         ("something that nobody foresaw", "something that nobody foresaw"),
     ],

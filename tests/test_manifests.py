@@ -16,7 +16,7 @@ from k8s import jobs, kustomize
 from stages.lib import runner
 from stages.lib.errors import BadInput
 
-FOLDERS = [REPOSITORY / "k8s/base", *sorted((REPOSITORY / "k8s/overlays").iterdir())]
+FOLDERS = [REPOSITORY / "k8s/setup", REPOSITORY / "k8s/base", *sorted((REPOSITORY / "k8s/overlays").iterdir())]
 VERSIONS = ["1.35", "1.36", "1.37"]
 
 
@@ -105,6 +105,21 @@ def test_kustomize_itself_builds_the_same(folder: Path) -> None:
     assert by_name[0] == by_name[1]
 
 
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_folder_is_one_namespaces(folder: Path) -> None:
+    """`kubectl apply -k` puts what names none into whichever namespace its user is in."""
+    for manifest in kustomize.build(folder):
+        if manifest["kind"] not in kustomize.CLUSTER_WIDE:
+            assert manifest["metadata"]["namespace"] == "tidemill", manifest["metadata"]["name"]
+
+
+def test_an_endpoint_of_ones_own_starts_no_stage() -> None:
+    made = kustomize.build(REPOSITORY / "k8s/overlays/teacher")
+    assert "Deployment" in {one["kind"] for one in made} and not {"Job", "PersistentVolumeClaim"} & {
+        one["kind"] for one in made
+    }
+
+
 def test_exit_codes_are_the_runners() -> None:
     rules = rendered("train")[-1]["spec"]["podFailurePolicy"]["rules"]
     actions = {code: rule["action"] for rule in rules for code in rule.get("onExitCodes", {}).get("values", [])}
@@ -158,6 +173,7 @@ def test_settings_reach_the_job() -> None:
     ("registry", "reference", "image", "policy"),
     [
         ("", "", "tidemill-cpu", "Never"),  # the nodes' own, or nobody's: not one of that name on a public registry
+        ("localhost", "", "localhost/tidemill-cpu", "Never"),  # as podman names what it builds
         ("ghcr.example/lab/", "", "ghcr.example/lab/tidemill-cpu", "Always"),
         ("ghcr.example/lab", "host/cpu@sha256:1", "host/cpu@sha256:1", "IfNotPresent"),
     ],

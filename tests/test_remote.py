@@ -2,7 +2,9 @@
 
 import random
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 import s3fs
 import s3server
 from clones import Street
+from conftest import REPOSITORY
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -58,6 +61,10 @@ def verify(street: Street) -> subprocess.CompletedProcess[str]:
     return street.run("stages.lib.verify", "--remote")
 
 
+def push(street: Street) -> subprocess.CompletedProcess[str]:
+    return street.run("stages.lib.transfer", "push", "--quiet", "filter", "collect")
+
+
 def test_a_fresh_clone_pulls_by_tag_and_verifies(pushed: tuple[Street, Path], tmp_path: Path) -> None:
     street, _ = pushed
     street.git("tag", "--force", "v1")
@@ -83,7 +90,7 @@ def test_a_flipped_byte_in_any_object_of_the_remote_is_named_and_healed(pushed: 
         command = named(found.stdout, oid)
         assert street.run(*command).returncode == 0
         assert not damaged.exists()
-        assert street.dvc("push", "--quiet").returncode == 0
+        assert push(street).returncode == 0
         healed = verify(street)
         assert healed.returncode == 0, healed.stdout
 
@@ -97,9 +104,47 @@ def test_a_missing_object_of_the_remote_is_named_and_healed(pushed: tuple[Street
     found = verify(street)
     assert found.returncode == 3
     assert f"object {oid} is not in the remote" in " ".join(found.stdout.split())
-    assert street.run(*named(found.stdout, oid)).returncode == 0
-    assert street.dvc("push", "--quiet").returncode == 0
+    assert "`make push` brings it" in found.stdout
+    assert street.dvc("push", "--quiet").returncode == 0 and not gone.exists(), "or DVC copes by itself now"
+    ran = push(street)
+    assert ran.returncode == 0 and "1 objects are not in the remote after that" in ran.stderr
     assert verify(street).returncode == 0
+
+
+def test_what_a_killed_push_listed_is_not_taken_for_all_there_is(made: Street, tmp_path: Path) -> None:
+    report = tmp_path / "length"
+
+    def killed(remote: str, point: float) -> int:
+        assert made.run("stages.lib.remote", str(tmp_path / remote)).returncode == 0
+        command = [sys.executable, str(REPOSITORY / "tests/killed.py"), "lists", str(point), str(report), "push"]
+        return subprocess.run(command, cwd=made.path, env=made.env(), start_new_session=True).returncode
+
+    assert killed("whole", 0) == 0
+    late = int(0.95 * float(report.read_text()))
+    assert killed("ours", late) == -signal.SIGKILL
+    assert push(made).returncode == 0
+    assert verify(made).returncode == 0
+
+    assert killed("theirs", late) == -signal.SIGKILL
+    assert made.dvc("push", "--quiet").returncode == 0
+    found = verify(made)
+    assert found.returncode == 3 and "is not in the remote; `make push` brings it" in found.stdout, "or DVC copes now"
+    assert push(made).returncode == 0
+    assert verify(made).returncode == 0
+
+
+def test_what_is_neither_here_nor_in_the_remote_is_said(made: Street, tmp_path: Path) -> None:
+    assert made.run("stages.lib.remote", str(tmp_path / "store")).returncode == 0
+    cache = made.path / ".dvc/cache/files/md5"
+    lost = min(path for path in cache.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
+    lost.rename(tmp_path / "lost")
+    ran = push(made)
+    assert ran.returncode == 3
+    assert "1 objects are neither here nor in the remote; `dvc repro` makes them" in ran.stderr
+    assert f"{lost.parent.name}{lost.name} of " in ran.stderr
+    (tmp_path / "lost").rename(lost)
+    assert push(made).returncode == 0
+    assert verify(made).returncode == 0
 
 
 def test_a_flipped_byte_in_the_cache_is_named_and_healed_and_not_spread(pushed: tuple[Street, Path]) -> None:
@@ -111,7 +156,7 @@ def test_a_flipped_byte_in_the_cache_is_named_and_healed_and_not_spread(pushed: 
     found = verify(street)
     assert found.returncode == 3
     assert street.run(*named(found.stdout, oid)).returncode == 0
-    assert street.dvc("pull", "--quiet").returncode == 0
+    assert street.run("stages.lib.transfer", "pull", "--quiet").returncode == 0
     healed = verify(street)
     assert healed.returncode == 0, healed.stdout
 

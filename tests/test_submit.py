@@ -15,6 +15,8 @@ from conftest import REPOSITORY, Workspace
 from instances import prepare
 from ruamel.yaml import YAML
 
+from k8s import pipeline
+
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -248,6 +250,19 @@ def test_remotes_that_cannot_serve(tmp_path: Path, server: ApiServer) -> None:
     assert "the folder" in (ran := street.run("k8s.submit", "run")).stderr and "pods do not see" in ran.stderr
 
 
+def test_an_endpoint_that_is_only_this_machines_is_said_and_another_goes_to_pods(
+    tmp_path: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    street = Street(tmp_path / "host", "s3://bucket/store")
+    street.dvc("remote", "modify", "store", "endpointurl", "http://127.0.0.1:9")
+    street.commit()
+    ran = street.run("k8s.submit", "run", AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret", AWS_MAX_ATTEMPTS="1")
+    assert ran.returncode == 3 and "the remote s3://bucket/store cannot be used" in ran.stderr
+    assert "http://127.0.0.1:9 is this machine; in a pod it is the pod itself: say cluster.endpoint" in ran.stdout
+    monkeypatch.chdir(street.path)
+    assert pipeline.remote("", "http://minio:9000")["endpointurl"] == "http://minio:9000"
+
+
 def test_status_logs_and_stop(street: Street, server: ApiServer) -> None:
     assert "no Jobs" in street.run("k8s.submit", "status").stdout
     assert "there is no Job of collect" in street.run("k8s.submit", "stop", "collect").stderr
@@ -270,6 +285,35 @@ def test_who_may_not_make_a_namespace_sets_up_the_rest(street: Street, server: A
     assert ran.returncode == 0, ran.stderr
     assert "you may not create namespaces" in ran.stdout and "taken to be there" in ran.stdout
     assert {kind for kind, _ in server.objects} == {"serviceaccounts", "networkpolicies"}
+
+
+def test_a_network_policy_that_was_edited_is_the_clusters_after_the_next_setup(
+    street: Street, server: ApiServer
+) -> None:
+    def more(values: dict) -> None:
+        values["spec"]["egress"][1]["ports"].append({"protocol": "TCP", "port": 8333})
+
+    assert street.run("k8s.submit", "setup").returncode == 0
+    policy = street.path / "k8s/setup/network.yaml"
+    first, rest = policy.read_text().split("---\n", 1)
+    policy.write_text(first)
+    street.edit("k8s/setup/network.yaml", "k8s/setup/network.yaml", more)
+    policy.write_text(f"{policy.read_text()}---\n{rest}")
+    ran = street.run("k8s.submit", "setup")
+    assert ran.returncode == 0 and "NetworkPolicy tidemill-stage: there" in ran.stdout
+    kept = server.objects["networkpolicies", "tidemill-stage"]
+    assert {"protocol": "TCP", "port": 8333} in kept["spec"]["egress"][1]["ports"]
+
+
+def test_a_result_whose_record_is_taken_away_is_made_again(street: Street, server: ApiServer, tmp_path: Path) -> None:
+    assert street.run("k8s.submit", "run", "collect").returncode == 0
+    (record,) = (tmp_path / "remote/tidemill/results").iterdir()
+    record.unlink()
+    other = street.clone(tmp_path / "other")
+    ran = other.run("k8s.submit", "run", "collect")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "its record is not on the remote any more; making it again" in ran.stdout
+    assert record.is_file() and len(server.started) == 2
 
 
 def test_an_unknown_stage(street: Street) -> None:

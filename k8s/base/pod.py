@@ -76,7 +76,7 @@ def fetch() -> int:
             return _refuse(f"dvc.lock on the remote holds {found}, not {wanted}; submit the stage again")
     inputs = _inputs()
     _say(f"pulling {', '.join(inputs) or 'nothing'}")
-    if inputs and _dvc("pull", "--quiet", *inputs):
+    if inputs and _transfer("pull", "--quiet", *inputs):
         _say("an input is missing or damaged on the remote; `make verify REMOTE=1` where you submitted names it")
         return CRASHED
     _get_saves()
@@ -158,7 +158,7 @@ def deliver() -> int:
     """Objects before the run cache that names them: killed between the two, nobody is sent to what is not there."""
     _deaf()
     for words in (["push", "--quiet", STAGE], ["push", "--quiet", "--run-cache", STAGE]):
-        if _dvc(*words):
+        if _transfer(*words):
             return CRASHED
     record = json.dumps(_result(), indent=1, sort_keys=True)
     file = Path(tempfile.mkdtemp()) / "result.json"
@@ -336,6 +336,10 @@ def _put(source: Path, name: str) -> None:
     if fs.exists(path):
         fs.remove(path)
     fs.move(partial, path)
+
+
+def _transfer(*words: str) -> int:
+    return subprocess.run([sys.executable, "-m", "stages.lib.transfer", *words], check=False).returncode
 
 
 def _dvc(*words: str) -> int:

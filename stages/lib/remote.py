@@ -43,7 +43,7 @@ def set_default(url: str, endpoint: str = "") -> None:
     except BadInput:
         CONFIG.write_text(before)
         raise
-    print(f"{url} is the default remote ({NAME} in .dvc/config: commit it); `dvc push` fills it")
+    print(f"{url} is the default remote ({NAME} in .dvc/config: commit it); `make push` fills it")
 
 
 def _check_credentials(url: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from stages.lib import artifacts
+from stages.lib import artifacts, transfer
 
 OK, BAD = 0, 3
 
@@ -77,7 +77,7 @@ def check_outputs() -> Iterator[Line]:
 def check_cache() -> Iterator[Line]:
     """Every object of the DVC cache against the hash that is its name."""
     cache = _repo().cache.local
-    yield from _check_objects(cache, "cache", "then `dvc pull` or `dvc repro` brings it again", cache.all())
+    yield from _check_objects(cache, "cache", "then `make pull` or `dvc repro` brings it again", cache.all())
 
 
 def check_remote(outs: Mapping[str, str] | None = None) -> Iterator[Line]:
@@ -88,13 +88,16 @@ def check_remote(outs: Mapping[str, str] | None = None) -> Iterator[Line]:
         yield "remote", "no default remote; set one with `make remote URL=s3://bucket/path`"
         return
     odb = repo.cloud.get_remote_odb()
-    wanted = _used(repo) if outs is None else _listed(odb, outs)
+    wanted = transfer.used(repo) if outs is None else _listed(odb, outs)
     present = set(odb.all())
     held = present if outs is None else present & wanted.keys()
-    yield from _check_objects(odb, "remote", "then `dvc push` from a workspace that verifies", held)
+    yield from _check_objects(odb, "remote", "then `make push` from a workspace that verifies", held)
     for oid, name in wanted.items():
         if oid not in present:
-            yield name, f"{name}: object {oid} is not in the remote; `make forget OBJECT={oid}`, then `dvc push {name}`"
+            yield (
+                name,
+                f"{name}: object {oid} is not in the remote; `make push` brings it from where it is in the cache",
+            )
 
 
 def forget(oid: str) -> int:
@@ -103,8 +106,6 @@ def forget(oid: str) -> int:
     Of the remote the listings of folders that name it go too, and DVC's index: where a folder's listing is there, DVC
     believes its files to be there, and pushes none of them again.
     """
-    from dvc_data.hashfile.db import get_index
-
     repo = _repo()
     remote = repo.cloud.get_remote_odb() if repo.config["core"].get("remote") else None
     for where, odb in {"cache": repo.cache.local, "remote": remote}.items():
@@ -119,32 +120,9 @@ def forget(oid: str) -> int:
         else:
             odb.fs.remove(path)
             print(f"{where}: removed {path}, which held {found}")
-        get_index(odb).clear()
-        for listing in _listings(repo, oid) if odb is remote else []:
-            if odb.fs.exists(odb.oid_to_path(listing)):
-                odb.fs.remove(odb.oid_to_path(listing))
-                print(f"{where}: removed the listing {listing}, so that `dvc push` looks at its files again")
+        for listing in transfer.unlist(repo, odb, {oid}) if odb is remote else []:
+            print(f"{where}: removed the listing {listing}, so that a push looks at its files again")
     return OK
-
-
-def _listings(repo: Any, oid: str) -> list[str]:
-    """The folders of dvc.lock that hold object `oid`."""
-    folders = [out for out in repo.index.outs if out.hash_info and out.hash_info.isdir]
-    listed = {out.hash_info.value: {entry.value for _, _, entry in out.get_obj() or ()} for out in folders}
-    return sorted(folder for folder, files in listed.items() if oid in files)
-
-
-def _used(repo: Any) -> dict[str, str]:
-    """Every object that the outputs in dvc.lock are made of, and the output's name."""
-    found: dict[str, str] = {}
-    for out in repo.index.outs:
-        if not out.hash_info:
-            continue
-        name = repo.fs.relpath(out.fs_path)
-        found[out.hash_info.value] = name
-        if out.hash_info.isdir and (listed := out.get_obj()):
-            found.update({entry.value: name for _, _, entry in listed})
-    return found
 
 
 def _listed(odb: Any, outs: Mapping[str, str]) -> dict[str, str]:

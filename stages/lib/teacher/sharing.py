@@ -66,6 +66,8 @@ def share(folder: Path = FOLDER) -> str:
             raise BadInput(f"{folder} holds no answers to share")
         repo.add([str(folder / SHARED)])
         if remote:
+            with repo.lock:
+                repo.drop_data_index()  # a killed push leaves half of it: stages/lib/transfer.py
             repo.push(targets=[str(folder / TRACKED)])
     said = f"{new} new responses sealed" if new else "nothing new"
     pushed = "pushed" if remote else "no remote to push to (make remote URL=…)"
