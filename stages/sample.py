@@ -39,6 +39,7 @@ class Params(params.Section):
     top_p: float = Field(gt=0, le=1)
     max_new_tokens: int = Field(ge=1)
     seed: int
+    precision: Literal["float32", "bfloat16", "float16"]
     batch_rows: int = Field(ge=1)  # padding differs between batches, and with it the last bits
     threads: int = Field(ge=1)  # the order of summing, and with it the last bits, follows the threads
     device: Literal["auto", "cpu", "cuda"] = Field(exclude=True)
@@ -124,7 +125,7 @@ def start(knobs: Params, key: str, tuned: list[artifacts.Artifact], saves: Path,
     if knobs.engine == "vllm":
         name = models.whole_tuned(tuned[0].path) if tuned else knobs.model
         tokenizer = models.load_tokenizer(name)
-        batch = offline.load(name, tokenizer)
+        batch = offline.load(name, tokenizer, knobs.precision)
     else:
         model, tokenizer = load(knobs, tuned)
         batch = partial(decoding.answer, model, tokenizer)
@@ -136,4 +137,4 @@ def load(knobs: Params, tuned: list[artifacts.Artifact]) -> tuple[Any, Any]:
 
     torch.set_num_threads(knobs.threads)
     model, tokenizer = models.load_tuned(tuned[0].path) if tuned else models.load_causal(knobs.model)
-    return model.eval().to(models.device(knobs.device)), tokenizer
+    return model.eval().to(models.device(knobs.device), getattr(torch, knobs.precision)), tokenizer

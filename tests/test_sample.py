@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import Workspace
 
+from stages import sample
 from stages.lib import artifacts, decoding, models, records
 from stages.lib.benchmarks import catalog
 
@@ -76,6 +77,14 @@ def test_draws_follow_the_problem_and_the_seed_not_the_company(small: Workspace)
     assert [row["completion"] for row in run(small)] == [row["completion"] for row in rows]
     small.set("sample.seed", 1)
     assert [row["completion"] for row in run(small)] != [row["completion"] for row in rows]
+
+
+def test_a_model_of_16_bits_answers_in_16_bits(small: Workspace) -> None:
+    small.set("sample.precision", "bfloat16")
+    model, _ = sample.load(sample.read_params(), [])
+    assert str(model.dtype) == "torch.bfloat16"
+    assert len(run(small)) == 10
+    assert artifacts.open("data/completions/base").params["precision"] == "bfloat16"
 
 
 def test_an_answer_ends_with_the_first_match_of_a_stop_pattern(tiny: Path) -> None:

@@ -13,14 +13,17 @@ from stages.lib import decoding, models
 from stages.lib.errors import BadInput
 
 
-def load(model: str, tokenizer: Any) -> Callable[[Sequence[decoding.Request], decoding.Settings], Any]:
-    """What answers a batch with `model` (a name that models.folder takes). Raises `BadInput` where vLLM is not installed."""
+def load(model: str, tokenizer: Any, precision: str) -> Callable[[Sequence[decoding.Request], decoding.Settings], Any]:
+    """What answers a batch with `model` (a name that models.folder takes), its weights and sums in `precision`.
+
+    Raises `BadInput` where vLLM is not installed.
+    """
     if find_spec("vllm") is None:
         raise BadInput("sample.engine: vllm, but vllm is not installed here; pip install vllm, or set transformers")
     from vllm import LLM
 
     # Not the model's own generation_config.json: its penalties must not change what is measured.
-    llm = LLM(model=str(models.folder(model)), generation_config="vllm", dtype="float32")
+    llm = LLM(model=str(models.folder(model)), generation_config="vllm", dtype=precision)
 
     def answer(requests: Sequence[decoding.Request], settings: decoding.Settings) -> list[decoding.Answer]:
         texts = [request.prompt for request in requests]
