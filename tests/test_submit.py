@@ -102,6 +102,23 @@ def test_a_stage_in_shards_one_of_them_killed_makes_what_one_run_makes(server: A
     assert "persistentvolumeclaims" not in kinds
 
 
+def test_a_job_that_has_done_its_part_is_not_made_anew_beside_the_next(street: Street, server: ApiServer) -> None:
+    """A finished Job is kept for a time only, and the next one may run for longer, in the same workspace."""
+    table = "containers/stages.yaml"
+    street.edit(table, table, lambda values: values["collect"].update(isolated=True))
+    street.commit()
+    first = street.start("k8s.submit", "run", "collect")
+    assert first.stdout
+    assert any("-run: submitted" in line for line in first.stdout)
+    first.send_signal(signal.SIGKILL)
+    first.wait(30)
+    (fetched,) = [name for kind, name in server.objects if kind == "jobs" and name.endswith("-fetch")]
+    server.delete("jobs", fetched)
+    ran = street.run("k8s.submit", "run", "collect")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert [name.rpartition("-")[2] for name in server.started] == ["fetch", "run", "deliver"]
+
+
 def test_a_killed_submitter_attaches_to_its_job(street: Street, server: ApiServer) -> None:
     server.unschedulable = "0/1 nodes are available: 1 Insufficient cpu."
     first = street.start("k8s.submit", "run", "collect")
