@@ -39,7 +39,7 @@ from stages.lib.kcenter import k_center_greedy  # noqa: E402
 
 RESULTS = ROOT / "bench/results/kcenter.json"
 SEED = 0
-ROUNDS = 5
+ROUNDS = 9
 
 
 def reference(rows: np.ndarray, k: int) -> list[int]:

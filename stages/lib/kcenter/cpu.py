@@ -135,7 +135,8 @@ class Rows:
         target = self.count if upto is None else upto
         wanted = np.flatnonzero(self.upper > threshold)
         stale = wanted[self.seen[wanted] < target]
-        stale = stale[np.argsort(self.seen[stale], kind="stable")]
+        # By digits, as NumPy sorts numbers of 16 bits.
+        stale = stale[np.argsort(self.seen[stale].astype(np.min_scalar_type(target)), kind="stable")]
         chunks = [stale[start : start + CHUNK] for start in range(0, len(stale), CHUNK)]
         if len(chunks) == 1 or self.threads == 1:
             for chunk in chunks:
@@ -154,7 +155,7 @@ class Rows:
             stop = min(start + COLUMNS, target)
             begun = int(seen[:live].searchsorted(stop))
             products = space[: begun * (stop - start)].reshape(begun, stop - start)
-            np.matmul(block[:begun], self.centres[start:stop].T, out=products)
+            _multiply(block[:begun], self.centres[start:stop], products)
             above = _lower_bounds(products, self.centre_upper[start:stop], squares, upper[:live], threshold)
             seen[:begun] = stop
             if stop < target and above < KEPT * live:
@@ -284,6 +285,20 @@ def pick_untied(values, vectors, floors, seen, live, rest, error, least, most, c
         seen[live] = centres + count
         live = live[values[live] * (1 + error) > rest]
     return picks[:count], bests[:count], live
+
+
+def _multiply(block: np.ndarray, centres: np.ndarray, out: np.ndarray) -> None:
+    """The products (m, n) of the rows of `block` with `centres`."""
+    if len(centres) == 1:  # every row meets the first one: OpenBLAS takes twice as long as reading them does
+        _multiply_one(block, centres[0], out)
+    else:
+        np.matmul(block, centres.T, out=out)
+
+
+@nb.njit(nogil=True, cache=True)
+def _multiply_one(block, centre, out):  # type: ignore[no-untyped-def]
+    for i in range(len(block)):
+        out[i, 0] = _product(block[i], centre)
 
 
 def _slack(dimension: int, unit: float) -> float:

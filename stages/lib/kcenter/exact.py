@@ -24,6 +24,8 @@ class Ties:
 
         `values` (m,): the float64 squared distances, each within the relative `error`.
         """
+        if (vectors == vectors[0]).all():  # copies of one row
+            return int(np.argmin(rows))
         self.exponent = min(self.exponent, lowest_exponent(centres[self.looked :]))
         self.looked = len(centres)
         exponent = min(self.exponent, lowest_exponent(vectors))
