@@ -136,5 +136,8 @@ def load(knobs: Params, tuned: list[artifacts.Artifact]) -> tuple[Any, Any]:
     import torch
 
     torch.set_num_threads(knobs.threads)
-    model, tokenizer = models.load_tuned(tuned[0].path) if tuned else models.load_causal(knobs.model)
-    return model.eval().to(models.device(knobs.device), getattr(torch, knobs.precision)), tokenizer
+    if tuned:
+        model, tokenizer = models.load_tuned(tuned[0].path, knobs.precision)
+    else:
+        model, tokenizer = models.load_causal(knobs.model, knobs.precision)
+    return model.eval().to(models.device(knobs.device)), tokenizer

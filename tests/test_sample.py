@@ -111,17 +111,19 @@ def test_killed_and_stopped_it_goes_on_to_the_same_bytes(small: Workspace) -> No
     assert artifacts.open("data/completions/base").root == undisturbed
 
 
-def test_the_tuned_model_is_asked_the_same(small: Workspace, tiny: Path) -> None:
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_tuned_model_is_asked_the_same(small: Workspace, tiny: Path, method: str) -> None:
     from test_train import row, write_dataset
 
     write_dataset([row(number) for number in range(8)], [])
-    for key, value in {"model": f"path:{tiny}", "method": "full", "learning_rate": 1e-2, "device": "cpu"}.items():
+    for key, value in {"model": f"path:{tiny}", "method": method, "learning_rate": 1e-2, "device": "cpu"}.items():
         small.set(f"train.{key}", value)
     trained = small.run("train")
     assert trained.returncode == 0, trained.stderr
     base, tuned = run(small), run(small, "sample@tuned")
     assert [row["prompt"] for row in base] == [row["prompt"] for row in tuned]
     assert [row["completion"] for row in base] != [row["completion"] for row in tuned]
+    assert str(models.load_tuned(Path("models/tuned"), "bfloat16")[0].dtype) == "torch.bfloat16"
 
 
 @pytest.mark.parametrize(

@@ -171,15 +171,21 @@ def _from_folder(path: Path, dtype: Any) -> Any:
     return AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
 
 
-def load_tuned(path: Path) -> tuple[Any, Any]:
-    """The model that `train` wrote to `path`: a LoRA adapter over the base named in base.json, or a full model."""
+def load_tuned(path: Path, dtype: str = "float32") -> tuple[Any, Any]:
+    """The model that `train` wrote to `path`: a LoRA adapter over the base named in base.json, or a full model.
+
+    An adapter is merged in float32, and the sum rounded to `dtype`.
+    """
+    import torch
+
     base = artifacts.read_json(path / "base.json")
     if base["method"] == "full":
-        return load_causal(f"path:{path / 'model'}")
+        return load_causal(f"path:{path / 'model'}", dtype)
     from peft import PeftModel
 
     model, tokenizer = load_causal(base["model"])
-    return PeftModel.from_pretrained(model, path / "adapter").merge_and_unload(), tokenizer
+    merged = PeftModel.from_pretrained(model, path / "adapter").merge_and_unload()
+    return merged.to(getattr(torch, dtype)), tokenizer
 
 
 def whole_tuned(path: Path) -> str:
