@@ -168,9 +168,13 @@ class Cluster:
                     raise
 
     def wait_for_volume(self, name: str) -> None:
-        """Wait until a workspace that was deleted is gone: no pod could be given one that is on its way."""
+        """Wait until a workspace that was deleted is gone: no pod could be given one that is on its way.
+
+        Raises `BadInput` if it is still there after `patience` seconds.
+        """
         function = "read_namespaced_persistent_volume_claim"
-        while True:
+        until = time.monotonic() + self.patience
+        while time.monotonic() < until:
             try:
                 self.call("get", "persistentvolumeclaims", function, name, self.namespace)
             except ApiException as error:
@@ -178,6 +182,10 @@ class Cluster:
                     return
                 raise
             time.sleep(0.5)
+        raise BadInput(
+            f"the volume {name} was deleted {self.patience:.0f} s ago and is still there; "
+            f"`kubectl --namespace {self.namespace} describe pvc {name}` names the pod that holds it"
+        )
 
     def follow(self, name: str, say: Callable[[str], None]) -> Outcome:
         """Watch the Job to its end, saying each pod's log lines and each change of state."""

@@ -59,6 +59,15 @@ def test_status_75_costs_no_attempt(server: ApiServer, cluster: Cluster, tmp_pat
     assert len(server.started) == 4
 
 
+def test_a_volume_that_does_not_go_is_not_waited_for_for_ever(server: ApiServer) -> None:
+    cluster = Cluster("tidemill", patience=1)
+    cluster.wait_for_volume("work")  # there is none
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "work"}, "spec": {}}
+    assert cluster.create(claim)
+    with pytest.raises(BadInput, match=r"the volume work was deleted 1 s ago and is still there; `kubectl .* pvc work`"):
+        cluster.wait_for_volume("work")
+
+
 INDEXED = {"completionMode": "Indexed", "completions": 3, "parallelism": 3}
 
 
