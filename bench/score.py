@@ -21,10 +21,10 @@ from statistics import median
 
 from stages.lib import sandbox
 from stages.lib.benchmarks import answers, catalog, scoring
+from stages.lib.sandbox.languages import NATIVE
 
 WORKERS = 2
 ROUNDS = 9
-LANGUAGES = ("javascript", "cpp", "rust", "java", "go")
 ACCOUNTS = Path("/sys/fs/cgroup/cpuacct")
 PEER = [sys.executable, str(Path(__file__).parent / "score_humaneval.py")]
 
@@ -39,7 +39,7 @@ def main(folder: Path, count: int) -> None:
     print(f"python {ours}\nhuman-eval's scorer, no isolation {theirs}\nhuman-eval's {ratio} times ours", flush=True)
     languages: dict[str, object] = {"python": ours}
     seconds = ours["seconds"]
-    for language in LANGUAGES:
+    for language in NATIVE:
         if reason := sandbox.missing(language):
             languages[language] = reason
             continue
@@ -88,7 +88,8 @@ def account() -> None:
     group = ACCOUNTS / f"tidemill-bench-{os.getpid()}"
     group.mkdir()
     (group / "cgroup.procs").write_text("0")
-    atexit.register(lambda: (ACCOUNTS / "cgroup.procs").write_text("0") and group.rmdir())
+    atexit.register(group.rmdir)
+    atexit.register((ACCOUNTS / "cgroup.procs").write_text, "0")  # first: the last to be registered
 
 
 def cpu_seconds() -> float:

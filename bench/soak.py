@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.score import LANGUAGES
 from stages.lib import sandbox
 from stages.lib.benchmarks import answers, catalog, scoring
+from stages.lib.sandbox.languages import LANGUAGES
 
 WORKERS = 4
 LOAD = 4  # things to do for each core

@@ -126,12 +126,7 @@ class Cluster:
 
     def job(self, name: str) -> Any:
         """The Job, or None."""
-        try:
-            return self.call("get", "jobs", "read_namespaced_job", name, self.namespace)
-        except ApiException as error:
-            if error.status == 404:
-                return None
-            raise
+        return self._find("jobs", "read_namespaced_job", name)
 
     def jobs(self, selector: str) -> list[Any]:
         """The Jobs with these labels."""
@@ -172,20 +167,23 @@ class Cluster:
 
         Raises `BadInput` if it is still there after `patience` seconds.
         """
-        function = "read_namespaced_persistent_volume_claim"
         until = time.monotonic() + self.patience
-        while time.monotonic() < until:
-            try:
-                self.call("get", "persistentvolumeclaims", function, name, self.namespace)
-            except ApiException as error:
-                if error.status == 404:
-                    return
-                raise
+        while self._find("persistentvolumeclaims", "read_namespaced_persistent_volume_claim", name) is not None:
+            if time.monotonic() > until:
+                raise BadInput(
+                    f"the volume {name} was deleted {self.patience:.0f} s ago and is still there; "
+                    f"`kubectl --namespace {self.namespace} describe pvc {name}` names the pod that holds it"
+                )
             time.sleep(0.5)
-        raise BadInput(
-            f"the volume {name} was deleted {self.patience:.0f} s ago and is still there; "
-            f"`kubectl --namespace {self.namespace} describe pvc {name}` names the pod that holds it"
-        )
+
+    def _find(self, resource: str, function: str, name: str) -> Any:
+        """The object of that name, or None."""
+        try:
+            return self.call("get", resource, function, name, self.namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
 
     def follow(self, name: str, say: Callable[[str], None]) -> Outcome:
         """Watch the Job to its end, saying each pod's log lines and each change of state."""
