@@ -91,7 +91,7 @@ journal: $(READY) ## what the teachers answered so far: size, spend, models; COM
 	@$(BIN)/python -m stages.lib.teacher.inventory $(if $(COMPACT),--compact)
 
 journal-share: $(READY) ## seal what the teachers answered, track it with DVC, push it: others replay it for nothing
-	@$(BIN)/python -m stages.lib.teacher.sharing share
+	@$(BIN)/python -m stages.lib.teacher share
 
 soak: $(READY) ## kill and run again, for long, with a seed that is printed: make soak KILLS=100 SEED=1
 	$(BIN)/python tests/soak_teacher.py --kills $(or $(KILLS),100) --seed $(or $(SEED),0)

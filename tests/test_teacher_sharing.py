@@ -76,7 +76,7 @@ class Clone:
         return self.must(sys.executable, "-m", "dvc", *words)
 
     def journal(self, what: str) -> str:
-        return self.must(sys.executable, "-m", "stages.lib.teacher.sharing", what)
+        return self.must(sys.executable, "-m", "stages.lib.teacher", what)
 
     def ask(self, rows: str) -> None:
         (self.path / "rows").write_text(rows)
@@ -112,7 +112,7 @@ def test_a_colleague_replays_a_paid_run_for_nothing(tmp_path: Path) -> None:
         ours.journal("share")
         ours.commit()
         assert ours.run("git", "pull", "--quiet", "--no-rebase", str(theirs.path), "main").returncode != 0
-        refused = ours.run(sys.executable, "-m", "stages.lib.teacher.sharing", "share")
+        refused = ours.run(sys.executable, "-m", "stages.lib.teacher", "share")
         assert refused.returncode == 3 and "git checkout --theirs journal/shared.dvc" in refused.stderr
         ours.git("checkout", "--theirs", "journal/shared.dvc", "rows", "dvc.lock")
         ours.journal("share")
@@ -160,10 +160,10 @@ def test_pods_exchange_answers_through_s3(tmp_path: Path, s3: tuple[str, Path], 
     assert Journal(pods[1].path / "journal").get(request)
     stored = next((s3[1] / "bucket/answers/journal").glob("*.log.zst"))
     stored.write_bytes(b"other bytes")
-    again = pods[0].run(sys.executable, "-m", "stages.lib.teacher.sharing", "bring")
+    again = pods[0].run(sys.executable, "-m", "stages.lib.teacher", "bring")
     assert again.returncode == 0, "what a pod has is not fetched again"
     shutil.rmtree(pods[1].path / "journal")
-    refused = pods[1].run(sys.executable, "-m", "stages.lib.teacher.sharing", "bring")
+    refused = pods[1].run(sys.executable, "-m", "stages.lib.teacher", "bring")
     assert refused.returncode == 3 and f"{stored.name} at the remote is not what its name says" in refused.stderr
 
 

@@ -10,16 +10,12 @@ is taken in once. Two who share at the same time meet in journal/shared.dvc: tak
 
 Pods have nobody to commit for them: `bring` and `publish` exchange segments through the folder `journal` of DVC's
 default remote itself, and `make journal-share` collects what they left there.
-
-python -m stages.lib.teacher.sharing {share,bring,publish}
 """
 
-import argparse
 import fcntl
 import hashlib
 import os
 import re
-import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -35,18 +31,6 @@ TRACKED = "shared.dvc"
 TAKEN = "taken"  # the names of the segments that the journal has, a line each
 NAME = re.compile(r"[0-9a-f]{64}\.log\.zst")
 AT_ONCE = 1000  # records appended to the journal under one lock
-
-
-def main(arguments: list[str]) -> int:
-    """Do what the one argument says; exit status 3 where that cannot be done."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("share", "bring", "publish"))
-    try:
-        print({"share": share, "bring": bring, "publish": publish}[parser.parse_args(arguments).what]())
-    except BadInput as error:
-        print(f"journal: {error}", file=sys.stderr)
-        return 3
-    return 0
 
 
 def share(folder: Path = FOLDER) -> str:
@@ -269,7 +253,3 @@ def _names(fs: Any, there: str) -> set[str]:
 def _taken(folder: Path) -> set[str]:
     path = folder / TAKEN
     return set(path.read_text().split()) if path.exists() else set()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
