@@ -54,15 +54,21 @@ def main(arguments: list[str]) -> int:
 
 def build(kind: str, base: str | None) -> str:
     """Build the image of `kind`, write its SBOM beside it, and return its id."""
-    engine = _builder()
+    builder, engine = _engines()
     revision, time = _revision()
     arguments = {"REVISION": revision, "SOURCE": _source()} | ({"BASE": base} if base else {})
-    file = f"containers/{kind}.Containerfile"
-    words = [*_build_words(engine, time), "--file", file, "--tag", f"tidemill-{kind}"]
+    name = f"tidemill-{kind}"
+    words = ["--file", f"containers/{kind}.Containerfile", "--tag", name]
     words += [word for pair in arguments.items() for word in ("--build-arg", "=".join(pair))]
-    subprocess.run([*words, *shlex.split(os.environ.get("BUILD_OPTIONS", "")), "."], check=True)
-    image = _built(kind)
+    words += [*shlex.split(os.environ.get("BUILD_OPTIONS", "")), "."]
     SBOMS.mkdir(parents=True, exist_ok=True)
+    if Path(builder).name == "docker":
+        _build_with_docker(builder, words, time)
+    else:
+        subprocess.run([builder, "build", "--format", "oci", "--timestamp", str(time), *words], check=True)
+    if builder != engine:
+        subprocess.run([builder, "push", "--quiet", name, f"docker-daemon:{name}:latest"], check=True)
+    image = _built(kind)
     (SBOMS / f"{kind}.spdx.json").write_text(sbom(kind, image))
     print(f"tidemill-{kind} {image}\n  packages in {SBOMS / kind}.spdx.json")
     return image
@@ -146,20 +152,41 @@ def _known(kinds: list[str]) -> list[str]:
     return kinds or list(DEFAULT)
 
 
-def _builder() -> str:
-    named = os.environ.get("ENGINE")
-    for candidate in [named] if named else ["podman", "buildah", "docker"]:
-        if path := shutil.which(candidate):
-            return path
-    raise BadInput("building an image takes podman, buildah or docker; `apt-get install podman` brings one")
+def _engines() -> tuple[str, str]:
+    """What builds, and what will run the images: the same, but that buildah builds for docker where it is there and
+    nobody named docker, because it can set the times of files whichever store docker has."""
+    engine = container.find_engine()
+    if Path(engine).name == "buildah":
+        raise BadInput("ENGINE=buildah builds images and runs none: name podman or docker, or none")
+    buildah = shutil.which("buildah")
+    if Path(engine).name == "docker" and not os.environ.get("ENGINE") and buildah:
+        return buildah, engine
+    return engine, engine
 
 
-def _build_words(engine: str, time: int) -> list[str]:
-    if Path(engine).name == "docker":
-        # BuildKit takes the times from this argument; provenance holds the time of the build.
-        rewrite = ["--build-arg", f"SOURCE_DATE_EPOCH={time}", "--provenance=false"]
-        return [engine, "buildx", "build", *rewrite, "--output", "type=docker,rewrite-timestamp=true"]
-    return [engine, "build", "--format", "oci", "--timestamp", str(time)]
+def _build_with_docker(engine: str, words: list[str], time: int) -> None:
+    """Only BuildKit sets the times of files, and only on the way into a file, which docker's older store cannot take:
+    there, and where buildx is not installed, the id is one of its own each time."""
+    words_of = {"store": ["info", "--format", "{{.DriverStatus}}"], "buildx": ["buildx", "version"]}
+    said = {
+        what: subprocess.run([engine, *ask], capture_output=True, text=True, check=False)
+        for what, ask in words_of.items()
+    }
+    if "io.containerd.snapshotter" not in said["store"].stdout or said["buildx"].returncode:
+        print(
+            "images: this docker cannot set the times of files, so that the next build of the same commit will have "
+            "another id; podman, buildah, or buildx with docker's containerd image store can",
+            file=sys.stderr,
+        )
+        subprocess.run([engine, "build", *words], check=True)
+        return
+    with tempfile.TemporaryDirectory(dir=SBOMS) as folder:
+        file = f"{folder}/image.tar"
+        # Provenance holds the time of the build.
+        options = ["--build-arg", f"SOURCE_DATE_EPOCH={time}", "--provenance=false"]
+        output = f"type=docker,dest={file},rewrite-timestamp=true"
+        subprocess.run([engine, "buildx", "build", *options, "--output", output, *words], check=True)
+        subprocess.run([engine, "load", "--quiet", "--input", file], check=True)
 
 
 def _built(kind: str) -> str:
@@ -176,8 +203,9 @@ def _push(engine: str, target: str) -> str:
             subprocess.run([engine, "push", *options, "--digestfile", digest.name, target], check=True)
             return digest.read().strip()
     subprocess.run([engine, "push", *options, target], check=True)
-    words = [engine, "image", "inspect", "--format", "{{index .RepoDigests 0}}", target]
-    return subprocess.check_output(words, text=True).strip().rpartition("@")[2]
+    words = [engine, "image", "inspect", "--format", "{{json .RepoDigests}}", target]
+    digests = dict(one.split("@") for one in json.loads(subprocess.check_output(words)))  # of every registry
+    return str(digests[target.removeprefix("docker.io/")])
 
 
 def _revision() -> tuple[str, int]:

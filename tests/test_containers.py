@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +17,16 @@ from ruamel.yaml import YAML
 from stages.lib import container
 from stages.lib.profile import round_trip
 
-ENGINE = next(filter(None, map(shutil.which, ("podman", "docker"))), None)
+# ENGINE=docker runs all of this with docker.
+ENGINE = next(
+    filter(None, map(shutil.which, [os.environ["ENGINE"]] if "ENGINE" in os.environ else ["podman", "docker"])), None
+)
 SLOW = '''"""wait: reads nothing and writes nothing; says what it sees of its container, then waits to be stopped."""
 
 import os
 import socket
 import sys
+import time
 import time
 from pathlib import Path
 
@@ -264,7 +269,7 @@ def test_no_engine(clone: Path) -> None:
     assert "ENGINE=cri-nonsense is not installed" in ran.stderr
 
 
-@pytest.mark.skipif(not ENGINE, reason="no podman or docker here")
+@pytest.mark.skipif(not ENGINE, reason="no podman or docker here: `apt-get install podman`")
 def test_no_such_image(clone: Path) -> None:
     edit("containers/stages.yaml", lambda table: table["wait"].update(image="gpu"))
     if has_image("gpu"):
@@ -274,7 +279,7 @@ def test_no_such_image(clone: Path) -> None:
     assert "there is no image tidemill-gpu on this machine: `make images IMAGES=gpu` builds it" in ran.stderr
 
 
-@pytest.mark.skipif(not ENGINE, reason="no podman or docker here")
+@pytest.mark.skipif(not ENGINE, reason="no podman or docker here: `apt-get install podman`")
 @pytest.mark.skipif(container.has_gpu(), reason="this machine has a GPU")
 def test_a_gpu_stage_without_a_gpu_says_what_submits_it(clone: Path) -> None:
     edit("params.yaml", lambda values: values["train"].update(device="cuda"))
@@ -348,3 +353,100 @@ def test_bad_words(arguments: list[str], message: str) -> None:
     )
     assert ran.returncode == 3
     assert message in ran.stderr
+
+
+# What an engine is asked, and whether docker here has buildx and containerd's store.
+ASKED = """#!/bin/sh
+echo "$(basename "$0") $*" >>"$ASKED"
+case "$*" in
+"info "*) echo "$STORE" ;;
+"buildx version") exit $BUILDX ;;
+*"--format {{.Id}}"*) echo sha256:1234 ;;
+"run "*) printf 'deb\tbash\t5.2\n' ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("engines", "named", "store", "asked"),
+    [
+        ("podman buildah docker", "", "", "podman build --format oci --timestamp"),
+        ("buildah docker", "", "", "buildah push --quiet tidemill-score docker-daemon:tidemill-score:latest"),
+        ("buildah docker", "docker", "overlay2", "docker build --file"),
+        ("docker", "", "io.containerd.snapshotter.v1", "docker load --quiet --input .tidemill/images/"),
+    ],
+)
+def test_each_engine_is_asked_to_build_in_its_own_words(
+    tmp_path: Path, engines: str, named: str, store: str, asked: str
+) -> None:
+    ran, lines = build_with(tmp_path, engines, named, store, buildx="0")
+    assert ran.returncode == 0, ran.stderr
+    assert any(line.startswith(asked) for line in lines), lines
+    assert ("will have another id" in ran.stderr) == (store == "overlay2")
+    if "containerd" in store:
+        assert any("rewrite-timestamp=true --file" in line and "SOURCE_DATE_EPOCH=" in line for line in lines), lines
+
+
+def test_docker_without_buildx_builds_and_says_what_is_lost(tmp_path: Path) -> None:
+    ran, lines = build_with(tmp_path, "docker", "", "io.containerd.snapshotter.v1", buildx="1")
+    assert ran.returncode == 0, ran.stderr
+    assert "this docker cannot set the times of files" in ran.stderr
+    assert any(line.startswith("docker build --file containers/score.Containerfile") for line in lines), lines
+
+
+def test_buildah_runs_no_image(tmp_path: Path) -> None:
+    ran, _ = build_with(tmp_path, "buildah", "buildah", "", buildx="0")
+    assert ran.returncode == 3
+    assert "ENGINE=buildah builds images and runs none" in ran.stderr
+
+
+def build_with(
+    folder: Path, engines: str, named: str, store: str, buildx: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """`make images IMAGES=score` where only `engines` are installed, and what they were asked."""
+    (folder / "bin").mkdir()
+    for name in engines.split():
+        (folder / "bin" / name).write_text(ASKED)
+        (folder / "bin" / name).chmod(0o755)
+    for tool in ("git", "basename"):
+        (folder / "bin" / tool).symlink_to(str(shutil.which(tool)))
+    shutil.copytree(REPOSITORY / "containers", folder / "containers")
+    for words in (
+        ["init", "--quiet"],
+        ["add", "containers"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "recipes"],
+    ):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    environment = {"PATH": f"{folder}/bin", "ASKED": str(folder / "asked"), "STORE": store, "BUILDX": buildx}
+    ran = subprocess.run(
+        [sys.executable, "-m", "containers.images", "build", "score"],
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(REPOSITORY), "ENGINE": named},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return ran, (folder / "asked").read_text().splitlines() if (folder / "asked").is_file() else []
+
+
+def test_podman_without_root_stays_beneath_and_hands_signals_to_its_container(tmp_path: Path) -> None:
+    """As podman 4.3.1 does without root: `run` would die of the signal itself, `kill` reaches the container."""
+    engine = tmp_path / "podman"
+    engine.write_text(f"""#!/bin/sh
+case "$1" in
+run) echo $$ >{tmp_path}/run; touch {tmp_path}/started; while [ ! -e {tmp_path}/told ]; do sleep 0.05; done; exit 75 ;;
+kill) [ -e {tmp_path}/started ] && echo "$*" >{tmp_path}/told ;;
+esac
+""")
+    engine.chmod(0o755)
+    program = f"from stages.lib import container as c; print(c._stay('{engine}', ['{engine}', 'run'], 'named'))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not (tmp_path / "started").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)  # as a terminal's Ctrl-C does, to the whole group
+    said, _ = process.communicate(timeout=120)
+    assert said.strip() == "75"
+    assert (tmp_path / "told").read_text().strip() == f"kill --signal {int(signal.SIGTERM)} named"

@@ -51,7 +51,7 @@ def each_wall(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, o
     except BadInput:
         pytest.skip("no isolation here")
     if not name.startswith(walls.NAMES[request.param]):
-        pytest.skip(f"no {request.param} here")
+        pytest.skip(f"no {request.param} here; for bubblewrap `apt-get install bubblewrap`")
     return str(request.param)
 
 

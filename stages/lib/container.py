@@ -1,14 +1,18 @@
 """A stage in its image: EXECUTOR=container, and the check of which image a stage runs in.
 
 The engine (podman, else docker; ENGINE names another) replaces this process, so that signals, output and the
-exit status are the stage's own. Inside the image stages/run runs again, holds the lock and does the work.
+exit status are the stage's own; podman without root, which dies of signals before its container, stays beneath it.
+Inside the image stages/run runs again, holds the lock and does the work.
 """
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from stages.lib import params
@@ -31,13 +35,15 @@ def execute(stage: str, more: Sequence[str] = ()) -> NoReturn:
     kind = image_kind(stage)
     image = find_image(engine, kind)
     words = [*command(engine, stage, kind, image), *more]
+    if _is_rootless(engine):
+        raise SystemExit(_stay(engine, words, _name(stage)))
     os.execvp(words[0], words)
 
 
 def command(engine: str, stage: str, kind: str, image: str) -> list[str]:
     """The engine's command line for `stage` in `image` (its id): no capability, nothing writable but the workspace
     and /tmp, the caller's own uid."""
-    name = f"tidemill-{stage.replace('@', '-')}-{os.getpid()}"
+    name = _name(stage)
     uid, gid = os.getuid(), os.getgid()
     network = "host" if _entry(stage)["network"] else "none"
     environment = {
@@ -60,6 +66,35 @@ def command(engine: str, stage: str, kind: str, image: str) -> list[str]:
         *os.environ.get("TIDEMILL_CONTAINER_OPTIONS", "").split(),
         *(image, stage),
     ]
+
+
+def _name(stage: str) -> str:
+    return f"tidemill-{stage.replace('@', '-')}-{os.getpid()}"
+
+
+def _is_rootless(engine: str) -> bool:
+    return Path(engine).name == "podman" and os.getuid() != 0
+
+
+def _stay(engine: str, words: list[str], name: str) -> int:
+    """Run the engine in a session of its own, hand SIGINT and SIGTERM to its container, and return the exit status.
+
+    Podman without root (seen in 4.3.1) is two processes. The outer one ends with status 1 at a signal, and the
+    container, still at its last save, gets two more.
+    """
+    process = subprocess.Popen(words, start_new_session=True)
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        kill = [engine, "kill", "--signal", str(number), name]
+        # It takes a while before there is a container; afterwards there is none to hear it.
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if subprocess.run(kill, capture_output=True, check=False, start_new_session=True).returncode == 0:
+                return
+            time.sleep(0.1)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, forward)
+    return process.wait()
 
 
 def find_engine() -> str:
@@ -158,11 +193,11 @@ def _entry(stage: str) -> dict[str, Any]:
 def _for_engine(engine: str, stage: str) -> list[str]:
     podman = Path(engine).name == "podman"
     options = ["--log-driver", "none"]
-    if podman and os.getuid() != 0:
+    if _is_rootless(engine):
         options += ["--userns", "keep-id"]
     if _entry(stage)["image"] == "score":  # its sandbox builds namespaces of its own, with a /proc of their own
         options += ["--security-opt", "unmask=ALL" if podman else "systempaths=unconfined"]
-        options += ["--security-opt", "seccomp=unconfined"]
+        options += ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
         if os.getuid() == 0:  # it builds its walls as nobody: has to become that, and to stop what nobody runs
             options += ["--cap-add", "SETUID", "--cap-add", "SETGID", "--cap-add", "KILL"]
     return options
