@@ -1,5 +1,6 @@
 """A stage as Kubernetes objects: which Jobs, in which order, under names made of what goes into the stage."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,13 @@ class Plan:
     @property
     def name(self) -> str:
         """The name of its Jobs, its volume and its settings."""
-        return f"tidemill-{self.stage.replace('@', '-')}-{self.key}"
+        return f"tidemill-{word(self.stage)}-{self.key}"
+
+
+def word(stage: str) -> str:
+    """A stage's name as a part of names and labels, which have 63 characters, an ending and an index included
+    (pkg/apis/batch/validation: the host names of an Indexed Job's pods)."""
+    return re.sub("[^a-z0-9]+", "-", stage.lower())[:24].strip("-")
 
 
 def load_settings() -> Settings:
@@ -307,7 +314,7 @@ def _told(plan: Plan) -> dict[str, str]:
 
 
 def _labels(plan: Plan) -> dict[str, str]:
-    return {**APP, STAGE_LABEL: plan.stage.replace("@", "-"), KEY_LABEL: plan.key}
+    return {**APP, STAGE_LABEL: word(plan.stage), KEY_LABEL: plan.key}
 
 
 def _volume(base: Manifest, plan: Plan, settings: Settings, shared: bool) -> Manifest:

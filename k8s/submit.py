@@ -11,6 +11,7 @@ attaches to what runs.
 
 import argparse
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import logging
@@ -29,7 +30,7 @@ from ruamel.yaml import YAML
 from k8s import jobs, pipeline
 from k8s.jobs import APP, KEY_LABEL, STAGE_LABEL, Plan, Settings
 from k8s.kustomize import Manifest
-from stages.lib import artifacts
+from stages.lib import artifacts, transfer
 from stages.lib.errors import BadInput
 
 INTERRUPTED = 130
@@ -75,20 +76,26 @@ def run(names: list[str], settings: Settings) -> int:
     """Submit the stale stages among the named ones (or all) and those upstream, and take their results."""
     from k8s.cluster import Cluster
 
+    os.environ["EXECUTOR"] = "kubernetes"  # what DVC would run here, `stages/run` refuses
     chosen = _with_upstream(pipeline.load(), names)
-    if all(stage.fresh for stage in chosen.values()):
+    fresh = all(stage.fresh for stage in chosen.values())
+    if fresh and all(Path(path).exists() for stage in chosen.values() for path in stage.writes):
         _say("nothing is stale")
+        return 0
+    remote, lost = pipeline.remote(settings.remote, settings.endpoint), _lost(chosen)
+    if fresh and not lost:
+        _say("nothing is stale; `make pull` brings what is not here")
         return 0
     for name in chosen:
         jobs.image(name, settings)  # bad configuration is found before anything is sent
-    commit, remote = pipeline.commit(), pipeline.remote(settings.remote, settings.endpoint)
+    commit = pipeline.commit()
     if urlsplit(found := remote.get("endpointurl", "")).hostname in LOOPBACK:
         _say(f"{found} is this machine; in a pod it is the pod itself: say cluster.endpoint in k8s/params.yaml")
     courier = Courier()
     if not settings.repository:
         courier.send_bundle(commit)
     cluster = Cluster(settings.namespace)
-    walk = Walk(cluster, settings, courier, commit, remote)
+    walk = Walk(cluster, settings, courier, commit, remote, lost)
     try:
         return walk.through(list(chosen))
     except KeyboardInterrupt:
@@ -160,9 +167,11 @@ class Courier:
 class Walk:
     """One run over the graph: a stage is submitted as soon as all that it reads from is done."""
 
-    def __init__(self, cluster: Any, settings: Settings, courier: Courier, commit: str, remote: dict[str, str]) -> None:
+    def __init__(
+        self, cluster: Any, settings: Settings, courier: Courier, commit: str, remote: dict[str, str], lost: set[str]
+    ) -> None:
         self.cluster, self.settings, self.courier = cluster, settings, courier
-        self.commit, self.remote = commit, remote
+        self.commit, self.remote, self.lost = commit, remote, lost
         self.running: dict[str, Plan] = {}
 
     def through(self, names: list[str]) -> int:
@@ -172,8 +181,10 @@ class Walk:
         started: dict[concurrent.futures.Future[int], str] = {}
         done: set[str] = set()
         while True:
-            stages = pipeline.load()
-            done |= {name for name in names if stages[name].fresh and name not in started.values()}
+            with _dvc_turn:  # dvc.lock is written in place: half of it would make another stage's key
+                stages = pipeline.load()
+            fresh = {name for name in names if stages[name].fresh} - self.lost
+            done |= fresh - set(started.values())
             ready = [name for name in names if name not in done and name not in started.values()]
             for name in ready if not status else []:
                 if stages[name].upstream <= done:
@@ -198,9 +209,8 @@ class Walk:
 
     def one(self, stage: pipeline.Stage) -> int:
         """One stage: from the run cache if a pod has delivered it, else by its Jobs; then here, verified."""
-        present = [path for path in stage.reads if Path(path).exists()]
         with _dvc_turn:
-            if present and _module("stages.lib.transfer", "push", "--quiet", *present):
+            if stage.reads and transfer.main(["push", "--quiet", *stage.reads]):
                 raise BadInput(f"{stage.name}: its inputs cannot be pushed; `make verify REMOTE=1` says what is wrong")
             _share_journal(stage.name, "publish")  # so that no pod pays for what is answered
             lock = self.courier.send_lock()
@@ -216,13 +226,16 @@ class Walk:
 
     def take(self, stage: pipeline.Stage, plan: Plan) -> int:
         """Take a delivered result from DVC's run cache, without running anything, and verify it."""
+        from dvc.cli import main as dvc
+
         record = self.courier.result(plan.key)
         if record is None:
             _say(f"{stage.name}: its Job succeeded and left no record on the remote; run it again")
             return 1
         with _dvc_turn:
-            words = ("repro", "--quiet", "--pull", "--allow-missing", "--single-item", stage.name)
-            failed = _dvc(*words, EXECUTOR="kubernetes")
+            # What is lost DVC has to miss; of any other stage the inputs need not be here.
+            missing = () if stage.name in self.lost else ("--allow-missing",)
+            failed = dvc(["repro", "--quiet", "--pull", *missing, "--single-item", stage.name])
             _share_journal(stage.name, "bring")
         if failed:
             _say(f"{stage.name}: delivered, and cannot be taken: {self._damage(record)}")
@@ -250,7 +263,7 @@ class Walk:
         first = max((number for number, name in enumerate(names) if self.cluster.job(name)), default=0)
         for job in rendered[first:]:
             name = job["metadata"]["name"]
-            self._ensure(job, objects, alone=len(rendered) == 1)
+            self._ensure(plan, job, objects, alone=len(rendered) == 1)
             outcome = self.cluster.follow(name, _say)
             if outcome.status:
                 _say(f"{plan.stage}: {outcome.reason}")
@@ -259,42 +272,54 @@ class Walk:
 
     def _clear(self, plan: Plan, names: list[str]) -> None:
         """Remove Jobs that have succeeded and whose record somebody took away, to have it made again; and the volume,
-        which lasts as long as their pods."""
+        which lasts as long as their pods. The same where somebody is removing them."""
         from k8s import cluster
 
-        last = self.cluster.job(names[-1])
-        if last is None or cluster.finished(last) != "Complete" or self.courier.result(plan.key) is not None:
+        there = [job for name in names if (job := self.cluster.job(name))]
+        if there and there[-1].metadata.deletion_timestamp:
+            _say(f"{there[-1].metadata.name} is being deleted; waiting for the end of its pods")
+        elif there and there[-1].metadata.name == names[-1] and cluster.finished(there[-1]) == "Complete":
+            if self.courier.result(plan.key) is not None:
+                return
+            _say(f"{names[-1]} succeeded, and its record is not on the remote any more; making it again")
+        else:
             return
-        _say(f"{names[-1]} succeeded, and its record is not on the remote any more; making it again")
         for name in names:
             self.cluster.delete_job(name)
         self._tidy(plan)
-        self.cluster.wait_for_volume(plan.name)
 
     def _tidy(self, plan: Plan) -> None:
         """A delivered stage needs no volume and no settings any more. (The Job goes by itself, `cluster.keep`.)"""
         objects, _ = jobs.render(plan, self.settings)
         self.cluster.delete_needs(plan.name, any(needed["kind"] == "Service" for needed in objects))
 
-    def _ensure(self, job: Manifest, objects: list[Manifest], alone: bool) -> None:
+    def _ensure(self, plan: Plan, job: Manifest, objects: list[Manifest], alone: bool) -> None:
         """The Job is there and not failed: created, attached to, or, where an earlier one failed, made anew."""
         from k8s import cluster
 
         name = job["metadata"]["name"]
         there = self.cluster.job(name)
-        if there is not None and cluster.finished(there) == "Failed":
+        state = cluster.finished(there) if there is not None else ""
+        if state == "Complete":
+            return  # what it needed may be gone, or on its way
+        if state == "Failed":
             _say(f"{name} failed before; submitting it again")
+            self.cluster.release(plan.name)  # the workspace stays, with what was saved there
             self.cluster.delete_job(name)
+            self.cluster.delete_settings(plan.name)  # they may be why
+        for needed in objects:
+            self.cluster.create(needed)  # before the Job, whose pod would wait for it
         if self.cluster.create(job):
             _say(f"{name}: submitted")
-        elif not cluster.finished(there := self.cluster.job(name)):
+        else:
             _say(f"{name}: runs already; attached to it")
         there = self.cluster.job(name)
+        if not alone or there is None:
+            return
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": there.metadata.uid}
         for needed in objects:
-            owned = alone and needed["metadata"]["name"] == name and there is not None
-            owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name}
-            references = {"ownerReferences": [{**owner, "uid": there.metadata.uid}]} if owned else {}
-            self.cluster.create({**needed, "metadata": {**needed["metadata"], **references}})
+            if needed["metadata"]["name"] == name:
+                self.cluster.provide({**needed, "metadata": {**needed["metadata"], "ownerReferences": [owner]}})
 
     def interrupted(self) -> int:
         """Ctrl-C: leave what runs, or delete it; without a terminal to ask on it is left."""
@@ -302,13 +327,20 @@ class Walk:
         if names and sys.stdin.isatty():
             answer = input(f"\n{', '.join(names)}: leave running (Enter) or delete (d)? ")
             if answer.strip().lower().startswith("d"):
-                for name in names:
-                    _stop(self.cluster, name)
-                names = []
+                names = [name for name in names if not self._stopped(name)]
         if names:
             _say(f"left running: {', '.join(names)}; the same command attaches to it, `make k8s-stop STAGE=…` ends it")
         sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):
+            _dvc_turn.acquire(timeout=10)  # DVC writes dvc.lock in place
         os._exit(INTERRUPTED)  # threads still follow the Jobs
+
+    def _stopped(self, stage: str) -> bool:
+        try:
+            return _stop(self.cluster, stage) == 0
+        except BadInput as error:
+            _say(f"{stage}: {error}")
+            return False
 
 
 def _ask_cluster(command: str, names: list[str], settings: Settings) -> int:
@@ -355,7 +387,7 @@ def _stop(cluster: Any, stage: str) -> int:
 
 
 def _jobs_of(cluster: Any, stage: str) -> list[Any]:
-    found = cluster.jobs(f"{STAGE_LABEL}={stage.replace('@', '-')}")
+    found = cluster.jobs(f"{STAGE_LABEL}={jobs.word(stage)}")
     if not found:
         raise BadInput(f"there is no Job of {stage} in namespace {cluster.namespace}; `make k8s-status` lists them")
     return sorted(found, key=lambda job: str(job.metadata.creation_timestamp))
@@ -379,21 +411,19 @@ def _with_upstream(stages: dict[str, pipeline.Stage], names: list[str]) -> dict[
     return {name: stage for name, stage in stages.items() if name in wanted}
 
 
-def _dvc(*words: str, **environment: str) -> int:
-    command = [sys.executable, "-m", "dvc", *words]
-    return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
-
-
-def _module(*words: str) -> int:
-    """Run a module of ours, without what it has to say when all is well."""
-    return subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL, check=False).returncode
+def _lost(stages: dict[str, pipeline.Stage]) -> set[str]:
+    """Stages whose result dvc.lock has and nobody else: in a clone, or with another remote. They are made again, as
+    `dvc repro` would."""
+    made = {path: name for name, stage in stages.items() if stage.fresh for path in stage.writes}
+    return {made[path] for path in transfer.nowhere(made)} if made else set()
 
 
 def _share_journal(stage: str, how: str) -> None:
-    """Exchange answers with the remote (stages/lib/teacher/sharing.py), for a stage that asks models."""
-    words = ("stages.lib.teacher.sharing", how)
-    if jobs.asks_models(stage) and _module(*words):
-        raise BadInput(f"{stage}: the journal cannot be shared (`python -m {' '.join(words)}` says why)")
+    """Exchange answers with the remote (stages/lib/teacher/sharing.py), for a stage that asks models; without what the
+    module has to say when all is well."""
+    command = [sys.executable, "-m", "stages.lib.teacher", how]
+    if jobs.asks_models(stage) and subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise BadInput(f"{stage}: the journal cannot be shared (`python {' '.join(command[1:])}` says why)")
 
 
 def _say(line: str) -> None:

@@ -22,6 +22,8 @@ SHARED = Path(os.environ.get("TIDEMILL_SHARED", REPOSITORY.parent / "shared"))
 UNPACKED = REPOSITORY / models.UNPACKED  # one unpacked model for all tests
 models.UNPACKED = UNPACKED
 UNPACKED.mkdir(parents=True, exist_ok=True)
+# In the background of a shell Ctrl-C is ignored, by pytest and by all that it starts, unless somebody says otherwise.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Workspace:

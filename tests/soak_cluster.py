@@ -246,14 +246,19 @@ class Run:
         if len(self.node.started) != len(jobs) + more or len(jobs) != len(self.street.kept):
             return f"{len(self.node.started)} pods for {len(jobs)} Jobs and {more} killed pods: {self.node.started}"
         for job in jobs:
-            logs = [self.node.logs.get(name, b"").decode() for name in self.node.processes if name.startswith(job)]
+            logs = [
+                b"".join(self.node.logs.get(name, [])).decode() for name in self.node.processes if name.startswith(job)
+            ]
             done = [number for number, text in enumerate(logs) if "Updating lock file" in text]
             if any(re.search("^Running stage", text, re.MULTILINE) for text in logs[done[0] + 1 :] if done):
                 return f"{job}: run again when it was done\n" + "\n".join(logs)
         for (kind, name), thing in self.node.objects.items():
             if kind == "jobs" and "conditions" not in thing["status"]:
                 return f"Job {name} still runs"
-            if kind == "persistentvolumeclaims" or (kind == "configmaps" and not name.startswith("tidemill-pod-")):
+            held = "deletionTimestamp" in thing["metadata"]  # by a pod that has ended, which its Job keeps for a time
+            if (kind == "persistentvolumeclaims" and not held) or (
+                kind == "configmaps" and not name.startswith("tidemill-pod-")
+            ):
                 return f"{kind} {name} is left"
         return ""
 

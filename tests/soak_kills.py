@@ -32,7 +32,7 @@ from killed import PUSHES, WINDOWS  # noqa: E402
 
 KILLED = Path(__file__).parent / "killed.py"
 IN_A_ROW = 3  # kills of one run at most, so that later stages are reached
-REPRO, PUSH = ["repro", "--verbose"], (["push", "--quiet"], ["push", "--quiet", "--run-cache"])
+REPRO, PUSH = ["repro", "--verbose"], (["push", "--quiet", "--run-cache"],)
 
 
 def main(arguments: list[str]) -> int:

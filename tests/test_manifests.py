@@ -1,6 +1,7 @@
 """Every manifest against the published schemas, the restricted pod security level and the stages' exit codes."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from conftest import REPOSITORY
 from ruamel.yaml import YAML
 
-from k8s import jobs, kustomize
+from k8s import jobs, kustomize, pipeline
 from stages.lib import runner
 from stages.lib.errors import BadInput
 
@@ -40,7 +41,8 @@ def everything() -> list[dict]:
     command = [sys.executable, "-m", "k8s.submit", "render"]
     text = subprocess.check_output(command, cwd=REPOSITORY, text=True, timeout=120)
     printed = [document for document in YAML(typ="safe").load_all(text) if document]
-    return [*printed, *(manifest for folder in FOLDERS for manifest in kustomize.build(folder))]
+    role = kustomize.read(REPOSITORY / "k8s/submitter.yaml")
+    return [*printed, *role, *(manifest for folder in FOLDERS for manifest in kustomize.build(folder))]
 
 
 def test_the_newest_three_schemas_are_used() -> None:
@@ -118,6 +120,91 @@ def test_an_endpoint_of_ones_own_starts_no_stage() -> None:
     assert "Deployment" in {one["kind"] for one in made} and not {"Job", "PersistentVolumeClaim"} & {
         one["kind"] for one in made
     }
+
+
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+UNITS = {"": 1, "m": 0.001, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def amount(quantity: str) -> float:
+    number, unit = re.fullmatch(r"([0-9.]+)(m|Ki|Mi|Gi)?", quantity).groups()
+    return float(number) * UNITS[unit or ""]
+
+
+def check_job(job: dict) -> None:
+    """What the API server asks of a Job beyond its schema: pkg/apis/batch/validation/validation.go (ValidateJob,
+    validatePodFailurePolicy) and pkg/apis/core/validation/validation.go of Kubernetes."""
+    spec, pod = job["spec"], job["spec"]["template"]["spec"]
+    # The name is a label of the pods, and with the index a host name.
+    longest = job["metadata"]["name"] + (f"-{spec['completions'] - 1}" if "completions" in spec else "")
+    assert LABEL.fullmatch(longest) and len(longest) <= 63, longest
+    for labels in job["metadata"]["labels"], spec["template"]["metadata"]["labels"]:
+        assert all(VALUE.fullmatch(value) and len(value) <= 63 for value in labels.values()), labels
+    indexed = spec.get("completionMode") == "Indexed"
+    assert indexed == ("completions" in spec) and ("backoffLimitPerIndex" not in spec or indexed)
+    assert pod["restartPolicy"] == "Never" and spec["podReplacementPolicy"] == "Failed", "with a podFailurePolicy"
+    names = {container["name"] for container in pod["containers"]}
+    for rule in spec["podFailurePolicy"]["rules"]:
+        assert ("onExitCodes" in rule) != ("onPodConditions" in rule) and rule["action"] in ("FailJob", "Ignore")
+        if codes := rule.get("onExitCodes"):
+            assert codes["containerName"] in names and codes["operator"] == "In"
+            assert codes["values"] == sorted(set(codes["values"])) and 0 not in codes["values"]
+    sources = {volume["name"]: set(volume) - {"name"} for volume in pod["volumes"]}
+    assert len(sources) == len(pod["volumes"]) and all(len(kinds) == 1 for kinds in sources.values()), sources
+    (container,) = pod["containers"]
+    paths = [mount["mountPath"] for mount in container["volumeMounts"]]
+    assert len(set(paths)) == len(paths) and {mount["name"] for mount in container["volumeMounts"]} == set(sources)
+    told = [entry["name"] for entry in container["env"]]
+    assert len(set(told)) == len(told), "which of two of one name a container gets is said nowhere"
+    requests, limits = container["resources"]["requests"], container["resources"]["limits"]
+    assert all(amount(requests[name]) <= amount(limits[name]) for name in requests.keys() & limits.keys())
+    assert requests.get("nvidia.com/gpu", limits.get("nvidia.com/gpu")) == limits.get("nvidia.com/gpu")
+    (shm,) = [volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"] if volume["name"] == "shm"]
+    assert amount(shm) <= amount(limits["memory"]), "what lies in memory counts as the container's"
+
+
+VARIANTS = {
+    "plain": {},
+    "several": {"shards": 120, "nodes": 16, "gpus": 8},
+    "bare": {"secret": ""},
+    "full": {
+        "queue": "research",
+        "priority_class": "batch",
+        "runtime_class": "nvidia",
+        "pull_secret": "registry",
+        "node_selector": {"disk": "fast"},
+        "tolerations": [{"operator": "Exists"}],
+        "storage_class": "ssd",
+    },
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_the_api_server_asks_beyond_the_schema(variant: str) -> None:
+    settings, table = jobs.load_settings(), jobs.params.read(jobs.container.STAGES)
+    for stage in [*pipeline.load(), "sample@A.user's_name, which is LONG"]:
+        change = dict(VARIANTS[variant])
+        name = stage.partition("@")[0]
+        many = {key: change.pop(key) for key in ("shards", "nodes", "gpus") if key in change}
+        able = {key: count for key, count in many.items() if key == "gpus" or table[name].get(key)}
+        resources = {"default": jobs.Resources(cpu="500m", memory="16Gi", **able)}
+        objects, made = jobs.render(plan(stage), settings.model_copy(update={"resources": resources, **change}))
+        for job in made:
+            check_job(job)
+        for manifest in [*objects, *made]:
+            kubernetes_validate.validate(manifest, VERSIONS[1], strict=True)
+        for kept in objects:
+            assert LABEL.fullmatch(kept["metadata"]["name"]) and len(kept["metadata"]["name"]) <= 63
+            sizes = [len(text.encode()) for text in kept.get("data", {}).values()]
+            assert sum(sizes) <= 2**20 and all(re.fullmatch(r"[-._a-zA-Z0-9]+", key) for key in kept.get("data", {}))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_an_overlay_is_what_the_api_server_takes(folder: Path) -> None:
+    for manifest in kustomize.build(folder):
+        if manifest["kind"] == "Job":
+            check_job(manifest)
 
 
 def test_exit_codes_are_the_runners() -> None:

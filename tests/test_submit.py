@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
@@ -15,9 +16,19 @@ from conftest import REPOSITORY, Workspace
 from instances import prepare
 from ruamel.yaml import YAML
 
-from k8s import pipeline
+from k8s import pipeline, submit
 
 pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def server(server: ApiServer) -> ApiServer:
+    """Whose user may do what k8s/submitter.yaml says, and nothing else."""
+    role = YAML(typ="safe").load(REPOSITORY / "k8s/submitter.yaml")
+    server.may = {
+        f"{verb} {resource}" for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]
+    }
+    return server
 
 
 @pytest.fixture
@@ -38,6 +49,12 @@ def roots(street: Street) -> dict[str, str]:
     return {str(seal.parent.relative_to(street.path)): json.loads(seal.read_text())["root"] for seal in seals}
 
 
+def volumes(server: ApiServer) -> list[str]:
+    """Those that nobody has deleted: a deleted one is there while its Job keeps the pods that name it."""
+    claims = {name: thing for (kind, name), thing in server.objects.items() if kind == "persistentvolumeclaims"}
+    return [name for name, thing in claims.items() if "deletionTimestamp" not in thing["metadata"]]
+
+
 def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_nothing(
     street: Street, server: ApiServer, tmp_path: Path
 ) -> None:
@@ -55,7 +72,7 @@ def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_noth
     assert len(server.started) == 4, "collect's pod; filter, as a stage that is isolated, has three"
     assert roots(street) == roots(local)
     assert (street.path / "dvc.lock").read_text() == (local.path / "dvc.lock").read_text()
-    assert not [name for kind, name in server.objects if kind == "persistentvolumeclaims"], "no volume is left"
+    assert not volumes(server), "no volume is left"
 
     pods = len(server.started)
     again = street.run("k8s.submit", "run")
@@ -87,6 +104,8 @@ def test_a_stage_in_shards_one_of_them_killed_makes_what_one_run_makes(server: A
         said.append(line)
         if "-shards-1-" in line and "encoded shard" in line:
             break
+    else:
+        pytest.fail("pod 1 said nothing of what it encoded:\n" + "".join(said))
     os.killpg(server.processes[line.partition(" | ")[0]].pid, signal.SIGKILL)
     said += process.stdout.readlines()
     assert process.wait(60) == 0, "".join(said)
@@ -98,8 +117,7 @@ def test_a_stage_in_shards_one_of_them_killed_makes_what_one_run_makes(server: A
     unmoved = [save for pod, save in made if pod.rsplit("-", 2)[1] != "1"]
     assert len(unmoved) == len(set(unmoved)) and len(made) >= 12
     assert not list((tmp_path / "remote/tidemill/saves").glob("*/*")), "what is delivered keeps no saves"
-    kinds = {kind for kind, _ in server.objects}
-    assert "persistentvolumeclaims" not in kinds
+    assert not volumes(server)
 
 
 def test_a_job_that_has_done_its_part_is_not_made_anew_beside_the_next(street: Street, server: ApiServer) -> None:
@@ -134,6 +152,21 @@ def test_a_killed_submitter_attaches_to_its_job(street: Street, server: ApiServe
     assert second.wait(120) == 0, rest
     assert len(server.started) == 1
     assert "data/functions" in roots(street)
+
+
+def test_the_graph_is_read_while_dvc_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a dvc.lock is YAML too, and what it lacks would make another key."""
+    turns: list[bool] = []
+
+    def load() -> dict[str, pipeline.Stage]:
+        turns.append(submit._dvc_turn.locked())
+        return {"collect": pipeline.Stage("collect", frozenset(), {}, (), (), fresh=len(turns) > 1)}
+
+    monkeypatch.setattr(pipeline, "load", load)
+    monkeypatch.setattr(submit.Walk, "one", lambda *_: 0)
+    walk = submit.Walk(None, None, None, "", {}, set())  # type: ignore[arg-type]
+    assert walk.through(["collect"]) == 0
+    assert turns == [True, True]
 
 
 def test_two_users_and_an_api_server_with_faults_make_one_job(
@@ -231,6 +264,23 @@ def test_answers_go_along_and_come_back_so_that_nobody_pays_twice(
     assert roots(street)["data/candidates/1"] == made
 
 
+def test_what_only_dvc_lock_knows_is_made_again(street: Street, server: ApiServer, tmp_path: Path) -> None:
+    assert street.run("k8s.submit", "run").returncode == 0
+    street.commit()  # dvc.lock, as people do
+    clone = street.clone(tmp_path / "clone")
+    ran = clone.run("k8s.submit", "run")
+    assert ran.returncode == 0 and "nothing is stale; `make pull` brings what is not here" in ran.stdout
+
+    shutil.rmtree(tmp_path / "remote")  # as with another remote: the data is nowhere
+    ran = clone.run("k8s.submit", "run")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (
+        roots(clone) == roots(street)
+        and (clone.path / "dvc.lock").read_text() == (street.path / "dvc.lock").read_text()
+    )
+    assert clone.run("k8s.submit", "run").stdout == "nothing is stale\n"
+
+
 def test_a_dirty_tree_is_refused(street: Street, server: ApiServer) -> None:
     (street.path / "stages/collect.py").open("a").write("# changed\n")
     ran = street.run("k8s.submit", "run")
@@ -242,15 +292,55 @@ def test_a_dirty_tree_is_refused(street: Street, server: ApiServer) -> None:
 
 def test_a_commit_that_the_pod_cannot_reach(street: Street, server: ApiServer, tmp_path: Path) -> None:
     street.git("clone", "--quiet", "--bare", ".", str(tmp_path / "published.git"))
-    settings = {"repository": str(tmp_path / "published.git")}
-    street.edit("k8s/params.yaml", "k8s/params.yaml", lambda values: values["cluster"].update(settings))
-    street.commit()  # and not pushed there
+    clone_from(street, tmp_path / "absent.git")
     ran = street.run("k8s.submit", "run", "collect")
-    assert ran.returncode == 3
+    assert ran.returncode == 3 and f"cannot be fetched from {tmp_path / 'absent.git'}" in ran.stdout
+    ((_, workspace),) = [(key, thing) for key, thing in server.objects.items() if key[0] == "persistentvolumeclaims"]
+
+    clone_from(street, tmp_path / "published.git")  # another commit and repository, and the same Job
+    ran = street.run("k8s.submit", "run", "collect")
+    assert ran.returncode == 3 and "failed before; submitting it again" in ran.stdout
     assert "cannot be fetched from" in ran.stdout and "push it there (`git push`)" in ran.stdout
+    assert str(tmp_path / "published.git") in ran.stdout, "the settings are those of the second submission"
     street.git("push", "--quiet", str(tmp_path / "published.git"), "HEAD")
     ran = street.run("k8s.submit", "run", "collect")
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    (job,) = [thing for (kind, _), thing in server.objects.items() if kind == "jobs"]
+    assert server.objects["persistentvolumeclaims", workspace["metadata"]["name"]] is workspace, "with what it saved"
+    assert workspace["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
+
+
+def test_what_foreign_code_left_in_a_workspace_is_not_run_by_the_pod_that_has_credentials(
+    street: Street, server: ApiServer, tmp_path: Path
+) -> None:
+    """The Jobs of an isolated stage are forgotten after a time; the workspace in which the run failed stays."""
+    table = "containers/stages.yaml"
+    street.edit(table, table, lambda values: values["collect"].update(isolated=True))
+    street.edit("params.yaml", "params.yaml", lambda values: values["collect"]["sources"][0].update(path="absent"))
+    street.commit()
+    assert street.run("k8s.submit", "run", "collect").returncode == 3
+    (volume,) = (server.folder / "volumes").iterdir()
+    ran, save = tmp_path / "ran", volume / ".tidemill/checkpoints/collect/save"
+    save.mkdir(parents=True)
+    (volume / "dvc.py").write_text(f"open({str(ran)!r}, 'w')")
+    for hook in "post-checkout", "fsmonitor":
+        (volume / ".git/hooks" / hook).write_text(f"#!/bin/sh\ntouch {ran}\n")
+        (volume / ".git/hooks" / hook).chmod(0o755)
+    subprocess.run(["git", "config", "core.fsmonitor", ".git/hooks/fsmonitor"], cwd=volume, check=True)
+    for kind, name in [key for key in server.objects if key[0] == "jobs"]:
+        server.delete(kind, name)
+
+    again = street.run("k8s.submit", "run", "collect")
+    assert again.returncode == 3 and "absent" in again.stdout
+    assert sorted(name.rpartition("-")[2] for name in server.started) == ["fetch", "fetch", "run", "run"]
+    assert not ran.exists()
+    assert save.is_dir() and (volume / ".git").is_dir() and not (volume / "dvc.py").exists()
+
+
+def clone_from(street: Street, repository: Path) -> None:
+    settings = {"repository": str(repository)}
+    street.edit("k8s/params.yaml", "k8s/params.yaml", lambda values: values["cluster"].update(settings))
+    street.commit()
 
 
 def test_remotes_that_cannot_serve(tmp_path: Path, server: ApiServer) -> None:
@@ -297,7 +387,7 @@ def test_status_logs_and_stop(street: Street, server: ApiServer) -> None:
 
 
 def test_who_may_not_make_a_namespace_sets_up_the_rest(street: Street, server: ApiServer) -> None:
-    server.faults.append(Fault("POST /api/v1/namespaces$", 403))
+    server.may = {"create serviceaccounts", "create networkpolicies"}
     ran = street.run("k8s.submit", "setup")
     assert ran.returncode == 0, ran.stderr
     assert "you may not create namespaces" in ran.stdout and "taken to be there" in ran.stdout
@@ -310,6 +400,8 @@ def test_a_network_policy_that_was_edited_is_the_clusters_after_the_next_setup(
     def more(values: dict) -> None:
         values["spec"]["egress"][1]["ports"].append({"protocol": "TCP", "port": 8333})
 
+    server.may = {f"create {kind}" for kind in ("namespaces", "serviceaccounts", "networkpolicies")}
+    server.may.add("update networkpolicies")
     assert street.run("k8s.submit", "setup").returncode == 0
     policy = street.path / "k8s/setup/network.yaml"
     first, rest = policy.read_text().split("---\n", 1)

@@ -39,16 +39,47 @@ WORKSPACE = Path(os.environ.get("WORKSPACE", "/workspace"))
 DVC = [sys.executable, "-m", "dvc"]
 
 
+def first(phases: list[str]) -> int:
+    """`main`, in a child of the container's first process. What other processes leave behind becomes the first one's,
+    and somebody must reap it: a program that was killed with its parent would else count among its user's for ever."""
+    child = 0
+
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        if not child:  # in the child, until `main` has its own handler
+            sys.exit(PREEMPTED)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
+    child = os.fork()
+    if not child:
+        return main(phases)
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
 def main(phases: list[str]) -> int:
     """Run the phases in turn; the first status that is not 0 is the pod's."""
     # Before the stage runs there is nothing to save. A first process of a container that set no handler would not even
-    # hear of it, and its node would wait out the grace period.
-    signal.signal(signal.SIGTERM, lambda _signum, _frame: sys.exit(PREEMPTED))
+    # hear of it, and its node would wait out the grace period; nor may a transfer's threads be waited for.
+    signal.signal(signal.SIGTERM, lambda _signum, _frame: os._exit(PREEMPTED))
     os.environ.update(DVC_NO_ANALYTICS="true", DVC_GLOBAL_CONFIG_DIR="/nonexistent", DVC_SITE_CACHE_DIR=_site())
-    # The image has no bytecode; without any, every start of DVC would take seconds more.
-    os.environ.update(PYTHONPYCACHEPREFIX=_site(), PYTHONDONTWRITEBYTECODE="")
+    # The image has no bytecode; without any, every start of DVC would take seconds more. This process writes it too.
+    sys.pycache_prefix, sys.dont_write_bytecode = _site(), False
+    os.environ.update(PYTHONPYCACHEPREFIX=sys.pycache_prefix, PYTHONDONTWRITEBYTECODE="")
     WORKSPACE.mkdir(parents=True, exist_ok=True)
+    if not os.access(WORKSPACE, os.W_OK | os.X_OK):
+        return _refuse(
+            f"user {os.getuid()}, groups {os.getgroups()}, may not write to the volume at {WORKSPACE}: its storage "
+            "class does not heed fsGroup (hostPath, some NFS); name another in k8s/params.yaml (storage_class)"
+        )
     os.chdir(WORKSPACE)
+    if phases == ["fetch"]:  # for another pod, which runs foreign code there and may have done so before
+        _empty_workspace()
+    sys.path.append(str(WORKSPACE))  # stages.lib, of the commit that is checked out; last, so that it hides no package
     _trust_workspace()
     acts: dict[str, Callable[[], int]] = {
         "fetch": fetch,
@@ -68,7 +99,7 @@ def fetch() -> int:
     """The commit, the lock and the inputs, in WORKSPACE; what an earlier pod saved there stays."""
     if not _checkout():
         return BAD_INPUT
-    _add_remote(Path())
+    _add_remote()
     if wanted := os.environ.get("LOCK"):
         _get(f"tidemill/locks/{wanted}", Path("dvc.lock"))
         found = hashlib.sha256(Path("dvc.lock").read_bytes()).hexdigest()
@@ -157,9 +188,8 @@ def take() -> int:
 def deliver() -> int:
     """Objects before the run cache that names them: killed between the two, nobody is sent to what is not there."""
     _deaf()
-    for words in (["push", "--quiet", STAGE], ["push", "--quiet", "--run-cache", STAGE]):
-        if _transfer(*words):
-            return CRASHED
+    if _transfer("push", "--quiet", "--run-cache", STAGE):
+        return CRASHED
     record = json.dumps(_result(), indent=1, sort_keys=True)
     file = Path(tempfile.mkdtemp()) / "result.json"
     file.write_text(record + "\n")
@@ -171,7 +201,9 @@ def deliver() -> int:
 
 def _recover() -> None:
     """Put right what a killed pod can have left of DVC's own files in this workspace."""
-    subprocess.run([sys.executable, "-m", "stages.lib.recover"], check=False)
+    from stages.lib import recover
+
+    recover.main()
 
 
 def _deaf() -> None:
@@ -241,7 +273,7 @@ def _share_journal(how: str) -> int:
     """Exchange models' answers with the remote, for a stage that asks for some (stages/lib/teacher/sharing.py)."""
     if not os.environ.get("JOURNAL"):
         return 0
-    return subprocess.run([sys.executable, "-m", "stages.lib.teacher.sharing", how], check=False).returncode
+    return subprocess.run([sys.executable, "-m", "stages.lib.teacher", how], check=False).returncode
 
 
 def _checkout() -> bool:
@@ -299,26 +331,22 @@ def _outs() -> dict[str, str]:
         return {repo.fs.relpath(out.fs_path): out.hash_info.value for out in stage.outs}
 
 
-def _add_remote(where: Path) -> None:
+def _add_remote() -> None:
     """Make REMOTE the default, checked on every read: a bad object must not arrive without a word."""
     from dvc.config import Config
 
-    with Config(str(where / ".dvc"), validate=False).edit("local") as local:
+    with Config(".dvc", validate=False).edit("local") as local:
         local["remote"] = {"pod": {"verify": "true", **json.loads(os.environ["REMOTE"])}}
         local["core"] = {"remote": "pod"}
 
 
 @cache
 def _remote() -> Any:
-    """(file system, path) of the remote, by way of an empty repository: the real one may not be there yet."""
-    from dvc.repo import Repo
+    """(file system, path) of the remote; the repository may not be there yet."""
+    from dvc.fs import parse_external_url
 
-    folder = Path(tempfile.mkdtemp())
-    Repo.init(str(folder), no_scm=True).close()
-    _add_remote(folder)
-    with Repo(str(folder)) as repo:
-        remote = repo.cloud.get_remote()
-        return remote.fs, remote.path
+    options = json.loads(os.environ["REMOTE"])
+    return parse_external_url(options.pop("url"), options)
 
 
 def _get(name: str, target: Path) -> None:
@@ -339,7 +367,10 @@ def _put(source: Path, name: str) -> None:
 
 
 def _transfer(*words: str) -> int:
-    return subprocess.run([sys.executable, "-m", "stages.lib.transfer", *words], check=False).returncode
+    """In this process, which has DVC loaded: another one would take longer to start than most transfers last."""
+    from stages.lib import transfer
+
+    return int(transfer.main(list(words)))
 
 
 def _dvc(*words: str) -> int:
@@ -372,4 +403,4 @@ def _refuse(message: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit((first if os.getpid() == 1 else main)(sys.argv[1:]))
