@@ -24,6 +24,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 RESULT = REPOSITORY / "bench/results/overhead.json"
+BARE = [sys.executable, "-c", "import sys; sys.path.insert(0, '.'); from stages.filter import main; main()"]
 
 
 def main() -> None:
@@ -37,8 +38,7 @@ def main() -> None:
         street = Street(Path(folder) / "host", "")
         (street.path / ".venv").symlink_to(sys.prefix)
         subprocess.run(["stages/run", "collect"], cwd=street.path, check=True, env=street.env())
-        bare = [sys.executable, "-c", "import sys; sys.path.insert(0, '.'); from stages.filter import main; main()"]
-        ways = {"bare": (bare, "local"), "local": (["stages/run", "filter"], "local")}
+        ways = {"bare": (BARE, "local"), "local": (["stages/run", "filter"], "local")}
         if shutil.which("podman") or shutil.which("docker"):
             ways["container"] = (["stages/run", "filter"], "container")
         taken: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
