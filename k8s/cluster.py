@@ -276,15 +276,15 @@ class Cluster:
 
     def _say_warnings(self, job: Any, say: Callable[[str], None]) -> None:
         """Why a Job has no pods: a quota, a ServiceAccount that is missing; or that nobody says why."""
-        name, found = job.metadata.name, self._warnings(job)
-        since = self._waiting.setdefault(name, time.monotonic())
+        uid, found = job.metadata.uid, self._warnings(job)  # another Job of that name is another one
+        since = self._waiting.setdefault(uid, time.monotonic())
         if not found and time.monotonic() - since > SILENCE:
             found = ["no event says why; does the cluster's Job controller run?"]
         for words in found:
-            if self._said.get(f"{name} {words}") is None:
-                self._said[f"{name} {words}"] = ""
+            if self._said.get(f"{uid} {words}") is None:
+                self._said[f"{uid} {words}"] = ""
                 missing = re.search("service ?account .*not found", words, re.IGNORECASE)
-                say(f"{name}: no pod: {words}{' (`make k8s-setup` makes it)' if missing else ''}")
+                say(f"{job.metadata.name}: no pod: {words}{' (`make k8s-setup` makes it)' if missing else ''}")
 
     def _warnings(self, job: Any) -> list[str]:
         """What the cluster's events warn of; nothing to who may not read them."""
