@@ -19,7 +19,7 @@ from stages.lib.errors import BadInput
 from stages.lib.sandbox import compiled, kits, languages, slot, walls
 
 HERE = Path(__file__).parent / "hostile"
-LIMITS = sandbox.Limits(cpu_s=2, wall_s=4.0, memory_mb=512, processes=16, file_mb=8, output_kb=64)
+LIMITS = sandbox.Limits(cpu_s=3, wall_s=6.0, memory_mb=512, processes=16, file_mb=8, output_kb=64)
 
 
 @pytest.fixture
