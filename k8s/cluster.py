@@ -65,7 +65,7 @@ class Cluster:
     namespace: str
     patience: float = PATIENCE
     _said: dict[str, str] = field(default_factory=dict)
-    _waiting: dict[str, float] = field(default_factory=dict)  # since when pods have waited for what may yet come
+    _waiting: dict[str, float] = field(default_factory=dict)  # since when a pod, or a Job, waits
 
     def __post_init__(self) -> None:
         self._connect()

@@ -187,9 +187,9 @@ def test_the_pods_of_an_indexed_job_are_followed_by_their_index(server: ApiServe
 
 def test_bad_input_of_one_index_ends_them_all(server: ApiServer, cluster: Cluster, tmp_path: Path) -> None:
     # The one with bad input waits until the others run: a Job that has failed starts no more pods.
-    run = 'touch "$0/$JOB_COMPLETION_INDEX"; [ $JOB_COMPLETION_INDEX = 1 ] || exec sleep 600\n'
-    run += 'until [ -e "$0/0" ] && [ -e "$0/2" ]; do sleep 0.1; done; exit 3'
-    cluster.create(job(run.replace("$0", str(tmp_path)), **INDEXED))
+    others = f"touch {tmp_path}/$JOB_COMPLETION_INDEX; [ $JOB_COMPLETION_INDEX = 1 ] || exec sleep 600"
+    bad = f"until [ -e {tmp_path}/0 ] && [ -e {tmp_path}/2 ]; do sleep 0.1; done; exit 3"
+    cluster.create(job(f"{others}; {bad}", **INDEXED))
     assert follow(cluster)[0] == 3
     assert len(server.started) == 3
     assert all(process.wait(60) for process in server.processes.values())
