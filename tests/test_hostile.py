@@ -1,8 +1,8 @@
 """Hostile programs of languages whose tests and candidate share a process: files under hostile/LANGUAGE.
 
 Each file's first line says what comes of it: `expect: VERDICT`; two where the machine's speed decides, and why.
-SECRET stands for the path of a file
-outside, MARK for an argument by which a process that is left running would be found.
+SECRET stands for the path of a file outside, MARK for an argument by which a process that is left running would be
+found.
 """
 
 import random
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_sandbox import processes_with
+from test_sandbox import processes_with, run_each
 
 from stages.lib import sandbox
 from stages.lib.errors import BadInput
 from stages.lib.sandbox import compiled, kits, languages, slot, walls
 
 HERE = Path(__file__).parent / "hostile"
-LIMITS = sandbox.Limits(cpu_s=3, wall_s=6.0, memory_mb=512, processes=16, file_mb=8, output_kb=64)
+LIMITS = sandbox.Limits(cpu_s=30, wall_s=60.0, memory_mb=512, processes=16, file_mb=8, output_kb=64)
 
 
 @pytest.fixture
@@ -37,16 +37,16 @@ def test_no_hostile_program_passes_or_leaves_anything(language: str, secret: Pat
     mark = str(random.randrange(10**6, 10**7))
     files = sorted(file for file in (HERE / language).iterdir() if file.stem != "tests")
     tests = next((HERE / language).glob("tests.*")).read_text()
-    texts = [file.read_text().replace("SECRET", str(secret)).replace("MARK", mark) for file in files]
-    programs = [sandbox.Program(language, text, tests, "f") for text in texts]
+    texts = {file.stem: file.read_text() for file in files}
+    expected = {name: text.splitlines()[0].partition("expect: ")[2] for name, text in texts.items()}
+    programs = {
+        name: sandbox.Program(language, text.replace("SECRET", str(secret)).replace("MARK", mark), tests, "f")
+        for name, text in texts.items()
+    }
     try:
-        outcomes = list(sandbox.run_all(programs, LIMITS, 2))
+        results = run_each(programs, expected, LIMITS)
     except (BadInput, kits.Missing) as error:  # no walls, no toolchain
         pytest.skip(str(error))
-    expected = {
-        file.stem: text.splitlines()[0].partition("expect: ")[2] for file, text in zip(files, texts, strict=True)
-    }
-    results = {file.stem: outcome for file, outcome in zip(files, outcomes, strict=True)}
     odd = {name: (expected[name], o) for name, o in results.items() if o.verdict not in expected[name].split("|")}
     assert odd == {}
     assert results["right"].verdict == "passed", "the scorer is alive"
