@@ -84,7 +84,7 @@ class Workspace:
                 process.send_signal(how)
                 break
         process.stdout.read()
-        return process.wait(60)
+        return process.wait(240)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def serve(folder: Path, port: int, inside: tuple[str, ...] = ()) -> Iterator[Non
         ]
         try:
             probe = [sys.executable, "-c", f"import socket; socket.create_connection(('127.0.0.1', {port}))"]
-            give_up = time.monotonic() + 60
+            give_up = time.monotonic() + 240
             while any(subprocess.run([*to, *probe], capture_output=True).returncode for to in ((), inside)):
                 dead = any(process.poll() is not None for process in started)
                 assert not dead and time.monotonic() < give_up, Path(home, "log").read_text()

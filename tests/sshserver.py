@@ -35,13 +35,13 @@ def serve(home: Path, port: int) -> Iterator[None]:
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     for name in ("host", "id_ed25519"):
         subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / ".ssh" / name)], check=True, timeout=60
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / ".ssh" / name)], check=True, timeout=240
         )
     (home / "config").write_text(CONFIG.format(home=home, port=port))
     with (home / "log").open("w") as log:
         server = subprocess.Popen([SSHD, "-D", "-e", "-f", str(home / "config")], stderr=log)
         try:
-            give_up = time.monotonic() + 60
+            give_up = time.monotonic() + 240
             while not _answers(port):
                 assert server.poll() is None and time.monotonic() < give_up, (home / "log").read_text()
                 time.sleep(0.05)

@@ -408,6 +408,6 @@ def test_a_value_that_a_stage_would_refuse_is_found_before_any_run(profiles: Pat
 
 
 def test_without_a_name_the_matrices_are_listed() -> None:
-    ran = subprocess.run([sys.executable, "-m", ABLATE], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-m", ABLATE], cwd=REPOSITORY, capture_output=True, text=True, timeout=240)
     assert ran.returncode == 3
     assert all(name in ran.stderr for name in MATRICES)

@@ -185,7 +185,7 @@ def test_a_signal_stops_the_container_and_a_second_run_is_refused_before(
     assert f"wait is already running as container {name}" in second.stderr
     process.send_signal(how)
     rest = process.stdout.read()
-    assert process.wait(60) == status, rest
+    assert process.wait(240) == status, rest
     listed = subprocess.check_output([str(ENGINE), "ps", "--all", "--format", "{{.Names}}"], text=True)
     assert name not in listed
 
@@ -349,7 +349,7 @@ def test_bad_words(arguments: list[str], message: str) -> None:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert ran.returncode == 3
     assert message in ran.stderr

@@ -50,7 +50,7 @@ def test_no_hostile_program_passes_or_leaves_anything(language: str, secret: Pat
     odd = {name: (expected[name], o) for name, o in results.items() if o.verdict not in expected[name].split("|")}
     assert odd == {}
     assert results["right"].verdict == "passed", "the scorer is alive"
-    until = time.monotonic() + 10  # the kernel ends a namespace's processes soon, not at once
+    until = time.monotonic() + 60  # the kernel ends a namespace's processes soon, not at once
     while processes_with(mark) and time.monotonic() < until:
         time.sleep(0.05)
     assert processes_with(mark) == 0

@@ -99,7 +99,7 @@ def test_secrets_are_references(everything: list[dict]) -> None:
 def test_kustomize_itself_builds_the_same(folder: Path) -> None:
     if not shutil.which("kubectl"):
         pytest.skip("kubectl, which would compare, is not here")
-    text = subprocess.check_output(["kubectl", "kustomize", folder], text=True, timeout=60)
+    text = subprocess.check_output(["kubectl", "kustomize", folder], text=True, timeout=240)
     by_name = [
         {(one["kind"], one["metadata"]["name"]): one for one in manifests}
         for manifests in (YAML(typ="safe").load_all(text), kustomize.build(folder))

@@ -46,7 +46,7 @@ def test_a_second_run_is_refused_naming_the_first(workspace: Workspace) -> None:
 
 def test_the_shell_door_works_from_any_folder(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [REPOSITORY / "stages/run", "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [REPOSITORY / "stages/run", "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=240
     )
     assert ran.returncode == 0
     assert "75 preempted" in ran.stdout
@@ -75,7 +75,7 @@ def test_a_full_disk_is_said_plainly(workspace: Workspace) -> None:
         env=workspace.environment(PROGRAM=program),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     if "unshare" in ran.stderr:
         pytest.skip(f"no mount namespace here: {ran.stderr.strip()}")

@@ -131,7 +131,7 @@ def test_shards_beside_each_other_one_killed_another_never_run(
     refused = workspace.run(stage)
     assert refused.returncode == 3 and "embed is already running" in refused.stderr
     process.kill()
-    process.wait(60)
+    process.wait(240)
     process.stdout.close()
     saves = {save: save.stat().st_mtime_ns for save in Path(".tidemill/checkpoints").rglob("checkpoint.json")}
     again = here(f"{stage} --shard 0/3")

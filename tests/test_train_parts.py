@@ -344,7 +344,7 @@ def test_the_gguf_file_answers_over_http_as_the_model_that_was_tuned(workspace: 
             said = json.load(response)["choices"][0]["message"]["content"]
     finally:
         server.terminate()
-        server.wait(60)
+        server.wait(240)
     tuned, words = models.load_tuned(Path("models/tuned"))
     prompt = words(prompts.render(asked), return_tensors="pt")
     answer = tuned.generate(**prompt, max_new_tokens=8, do_sample=False)[0, prompt["input_ids"].shape[1] :]
