@@ -616,11 +616,11 @@ class ApiServer:
 
     def wait_for(self, kind: str, name: str) -> Object:
         with self.changed:
-            if not self.changed.wait_for(lambda: (kind, name) in self.objects or self.closed, 60):
+            if not self.changed.wait_for(lambda: (kind, name) in self.objects or self.closed, 240):
                 raise AssertionError(f"the Job waits for {kind} {name}, which nobody creates")
             return self.objects[kind, name]
 
-    def pod_of(self, job: str, timeout: float = 60) -> tuple[Object, "subprocess.Popen[bytes]"]:
+    def pod_of(self, job: str, timeout: float = 240) -> tuple[Object, "subprocess.Popen[bytes]"]:
         """The newest pod of a Job that has a process."""
         give_up = time.monotonic() + timeout
         while time.monotonic() < give_up:

@@ -102,7 +102,7 @@ def test_sigterm_before_the_stage_runs_costs_no_attempt(made: Street) -> None:
             assert pod.poll() is None
             time.sleep(0.05)
         pod.send_signal(signal.SIGTERM)
-        assert pod.wait(240) == 75
+        assert pod.wait(60) == 75
         assert bystander.poll() is None
     finally:
         with contextlib.suppress(ProcessLookupError):

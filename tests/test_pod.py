@@ -64,7 +64,7 @@ signal.pause()
     assert process.stdout and process.stdout.readline() == "ready\n"
     (inner,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(inner), signal.SIGTERM)
-    assert process.wait(240) == 75
+    assert process.wait(60) == 75
 
 
 def test_a_volume_that_the_pod_may_not_write_to() -> None:

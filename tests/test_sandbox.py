@@ -31,9 +31,9 @@ UNSHARE_TOOLS = ["sh", "env", "setpriv", "unshare", "nsenter", "mount", "mkdir",
 UNSHARE_TOOLS += ["pivot_root"]
 
 
-def run(*candidates: str, tests: str = TESTS, limits: sandbox.Limits = LIMITS, **more: bool) -> list[sandbox.Outcome]:
+def run(*candidates: str, tests: str = TESTS) -> list[sandbox.Outcome]:
     programs = [sandbox.Program("python", text, tests, "f") for text in candidates]
-    return list(sandbox.run_all(programs, limits, 2, **more))
+    return list(sandbox.run_all(programs, LIMITS, 2))
 
 
 def run_each(
