@@ -10,14 +10,13 @@ READY := $(VENV)/.ready
 UV := .tidemill/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-package llm --no-emit-package llama-cpp-python
 
-# A kill can leave DVC with half a file of its own, on which it fails for ever: stages/lib/recover.py.
-WALK = $(if $(filter kubernetes,$(EXECUTOR)),$(BIN)/python -m k8s.submit run,$(BIN)/dvc repro)
+COMMAND := @$(BIN)/python -m commands
 
 help: ## list these targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
 
 run: $(READY) ## (the default) run what is stale of the pipeline, then print the summary
-	@$(WALK) || { $(BIN)/python -m stages.lib.recover && $(WALK); }
+	@$(BIN)/python -m executors
 	@cat report/summary.txt
 
 setup: $(READY) ## make the virtual environment from the lock
@@ -40,58 +39,57 @@ lint: $(READY) ## check style, types and the rules of who may import whom
 	$(BIN)/lint-imports
 
 verify: $(READY) ## re-hash every artifact here; REMOTE=1 walks the DVC cache and the remote too
-	@$(BIN)/python -m stages.lib.verify $(if $(REMOTE),--remote)
+	$(COMMAND) verify $(if $(REMOTE),--remote)
 
 forget: $(READY) ## remove a damaged object that verify named from cache and remote: make forget OBJECT=…
-	@$(BIN)/python -m stages.lib.verify --forget $(OBJECT)
+	$(COMMAND) forget $(OBJECT)
 
 remote: $(READY) ## where `dvc push` and pods put artifacts: make remote URL=s3://bucket/path (ENDPOINT=…)
-	@$(BIN)/python -m stages.lib.remote $(URL) $(ENDPOINT)
+	$(COMMAND) remote $(URL) $(ENDPOINT)
 
 push: $(READY) ## put what dvc.lock names on the remote and see that it is there: make push [STAGE=…] (ARGS=--run-cache)
-	@$(BIN)/python -m stages.lib.transfer push $(STAGE) $(ARGS)
+	$(COMMAND) push $(STAGE) $(ARGS)
 
 pull: $(READY) ## bring what dvc.lock names from the remote: make pull [STAGE=…]
-	@$(BIN)/python -m stages.lib.transfer pull $(STAGE) $(ARGS)
+	$(COMMAND) pull $(STAGE) $(ARGS)
 
 trace: $(READY) ## print a row's whole chain, back to the raw function: make trace ID=…
-	@$(BIN)/python -m stages.lib.trace $(ID)
+	$(COMMAND) trace $(ID)
 
 evolve: $(READY) ## Code Evol-Instruct on the dataset, in rounds, until pass@1 on evolve.validation falls
-	@$(BIN)/python -m stages.lib.evolution.drive
+	$(COMMAND) evolve
 
 report: $(READY) ## make the report alone, of what is there
 	@$(BIN)/dvc repro --single-item report
 	@cat report/summary.txt
 
 score: $(READY) ## score completions: make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder
-	@$(BIN)/python -m stages.lib.benchmarks.score_file $(FILE) --benchmark $(or $(BENCHMARK),humaneval) --out $(OUT) \
+	$(COMMAND) score $(FILE) --benchmark $(or $(BENCHMARK),humaneval) --out $(OUT) \
 		$(if $(MODE),--mode $(MODE)) $(if $(DATA),--data $(DATA)) $(if $(SHA256),--sha256 $(SHA256))
 
 show-example: $(READY) ## print a dataset row as the model is taught it, token by token: make show-example [ROW=3]
-	@$(BIN)/python -m stages.lib.training.show $(ROW)
+	$(COMMAND) show-example $(ROW)
 
 serve: $(READY) ## answer OpenAI-compatible requests with the tuned model, on a CPU too: make serve [PORT=8080]
-	@$(BIN)/python -m stages.lib.training.serve --port $(or $(PORT),8080)
+	$(COMMAND) serve --port $(or $(PORT),8080)
 
 gguf: $(READY) ## write the tuned model as one GGUF file for llama.cpp: make gguf OUT=tuned.gguf
-	@$(BIN)/python -m stages.lib.training.gguf $(OUT)
+	$(COMMAND) gguf $(OUT)
 
 profile: $(READY) ## lay profiles/NAME.yaml over params.yaml: make profile NAME=openai
-	@$(BIN)/python -m stages.lib.profile $(NAME)
+	$(COMMAND) profile $(NAME)
 
 ablate: $(READY) ## compare runs, as DVC experiments: make ablate NAME=smoke (PAGE=1: its page alone)
-	@$(BIN)/python -m stages.lib.ablate $(NAME) $(if $(PAGE),--page)
+	$(COMMAND) ablate $(NAME) $(if $(PAGE),--page)
 
 plan: $(READY) ## what the next run would take: requests, tokens, US dollars of its teachers; memory and hours of training
-	@$(BIN)/python -m stages.lib.plan
-	@$(BIN)/python -m stages.lib.training.plan
+	$(COMMAND) plan $(ARGS)
 
 journal: $(READY) ## what the teachers answered so far: size, spend, models; COMPACT=1 drops what nobody reads
-	@$(BIN)/python -m stages.lib.teacher.inventory $(if $(COMPACT),--compact)
+	$(COMMAND) journal $(if $(COMPACT),--compact)
 
 journal-share: $(READY) ## seal what the teachers answered, track it with DVC, push it: others replay it for nothing
-	@$(BIN)/python -m stages.lib.teacher share
+	$(COMMAND) journal-share
 
 soak: $(READY) ## kill and run again, for long, with a seed that is printed: make soak KILLS=100 SEED=1
 	$(BIN)/python tests/soak_teacher.py --kills $(or $(KILLS),100) --seed $(or $(SEED),0)
@@ -117,22 +115,22 @@ images-push: $(READY) ## push the images and lock them: make images-push REGISTR
 	@$(BIN)/python -m containers.images push $(IMAGES) --registry "$(REGISTRY)"
 
 k8s-setup: $(READY) ## make the namespace, the account and the network policies on the cluster
-	@$(BIN)/python -m k8s.submit setup
+	@$(BIN)/python -m executors.kubernetes setup
 
 k8s-render: $(READY) ## print the manifests of the stages, no cluster needed: make k8s-render STAGE=train
-	@$(BIN)/python -m k8s.submit render $(STAGE)
+	@$(BIN)/python -m executors.kubernetes render $(STAGE)
 
 k8s-run: $(READY) ## run a stage and what it needs on the cluster: make k8s-run STAGE=train
-	@$(BIN)/python -m k8s.submit run $(STAGE)
+	@$(BIN)/python -m executors.kubernetes run $(STAGE)
 
 k8s-status: $(READY) ## list the stages on the cluster
-	@$(BIN)/python -m k8s.submit status
+	@$(BIN)/python -m executors.kubernetes status
 
 k8s-logs: $(READY) ## follow a stage's log: make k8s-logs STAGE=train
-	@$(BIN)/python -m k8s.submit logs $(STAGE)
+	@$(BIN)/python -m executors.kubernetes logs $(STAGE)
 
 k8s-stop: $(READY) ## delete a stage's Job: make k8s-stop STAGE=train
-	@$(BIN)/python -m k8s.submit stop $(STAGE)
+	@$(BIN)/python -m executors.kubernetes stop $(STAGE)
 
 lock: ## resolve locks/*.in anew
 	@[ -x .tidemill/uv/bin/uv ] || { $(PYTHON) -m venv .tidemill/uv && .tidemill/uv/bin/pip install --quiet uv; }

@@ -18,7 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from stages.lib import encoder
+from stages.lib.models import encoder
 
 FOLDER = Path(__file__).parent.parent / ".tidemill/bench"
 SHARD = 2000

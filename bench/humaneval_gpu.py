@@ -22,9 +22,10 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from stages.lib import artifacts, models, records  # noqa: E402
+from commands.profile import round_trip  # noqa: E402
+from stages.lib import artifacts, records  # noqa: E402
 from stages.lib.errors import BadInput  # noqa: E402
-from stages.lib.profile import round_trip  # noqa: E402
+from stages.lib.models import causal  # noqa: E402
 
 RESULTS = ROOT / "bench/results/humaneval_gpu.json"
 STAGES = ("train", "sample@base", "sample@tuned", "score@base", "score@tuned")
@@ -87,8 +88,8 @@ def measure(folder: Path, rows: list[dict[str, Any]], knobs: dict[str, dict[str,
         values[section].update(changes)
     yaml.dump(values, folder / "params.yaml")
     (folder / ".tidemill").mkdir()
-    (ROOT / models.UNPACKED).mkdir(parents=True, exist_ok=True)
-    (folder / models.UNPACKED).symlink_to(ROOT / models.UNPACKED)
+    (ROOT / causal.UNPACKED).mkdir(parents=True, exist_ok=True)
+    (folder / causal.UNPACKED).symlink_to(ROOT / causal.UNPACKED)
     shutil.copytree(ROOT / "data/corpus", folder / "data/corpus")
     with chdir(folder), artifacts.create("data/dataset", stage="bench", inputs=[artifacts.open("data/corpus")]) as out:
         records.write_lines(out / "train.jsonl", rows[held_out:])
@@ -107,7 +108,7 @@ def measure(folder: Path, rows: list[dict[str, Any]], knobs: dict[str, dict[str,
 def run(stage: str, folder: Path) -> float:
     """Run `stage` in `folder`; the seconds it took."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "stages.lib.runner", stage]
+    command = [sys.executable, "-m", "executors.runner", stage]
     done = subprocess.run(
         command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )

@@ -5,8 +5,8 @@
 The stage is filter on the test sources' functions, work of about a second, in a small repository whose DVC remote is
 `--remote`, which pods must reach at the same address. How Jobs are made is k8s/params.yaml's and
 containers/images.lock.yaml's. Each round runs the bare module here, then, under a parameter that no earlier Job had
-(`--first` sets where these begin), `python -m k8s.submit run filter`: from the command to the result's being here and
-verified. The first round, in which a node may pull the image, is left out. Prints and writes to
+(`--first` sets where these begin), `python -m executors.kubernetes run filter`: from the command to the result's being
+here and verified. The first round, in which a node may pull the image, is left out. Prints and writes to
 bench/results/jobs.json the medians and quartiles, in seconds on the clock, of what the Job takes more than the bare
 module, and of the parts between what the submitter says.
 """
@@ -83,7 +83,7 @@ def submit(street) -> dict[str, float]:  # type: ignore[no-untyped-def]
     """Seconds between the lines that MARKS names. Ends the program with the submitter's words if it fails."""
     marks, taken, words = list(MARKS.items()), {}, []
     before = time.monotonic()
-    process = street.start("k8s.submit", "run", "filter")
+    process = street.start("executors.kubernetes", "run", "filter")
     for line in process.stdout:
         words.append(line)
         if marks and marks[0][1] in line:

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from stages.lib import sandbox
-from stages.lib.benchmarks import answers, catalog, scoring
+from stages.lib.benchmarks import catalog, extraction, scoring
 from stages.lib.sandbox.languages import NATIVE
 
 WORKERS = 2
@@ -65,7 +65,7 @@ def score(folder: Path, language: str, count: int) -> dict[str, float]:
     settings = scoring.Settings(sandbox.Limits(), (1,), 1000, 0, WORKERS)
     benchmark = catalog.load(f"humanevalfix-{language}", folder)
     samples = [
-        scoring.Sample(p.task_id, 0, answers.program(benchmark, p, p.canonical_solution, "completion", "repaired"))
+        scoring.Sample(p.task_id, 0, extraction.program(benchmark, p, p.canonical_solution, "completion", "repaired"))
         for p in benchmark.first(count)
     ]
     sandbox.missing(language)

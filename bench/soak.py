@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.lib import sandbox
-from stages.lib.benchmarks import answers, catalog, scoring
+from stages.lib.benchmarks import catalog, extraction, scoring
 from stages.lib.sandbox.languages import LANGUAGES
 
 WORKERS = 4
@@ -68,7 +68,7 @@ def solutions(benchmark: catalog.Benchmark, count: int) -> Iterator[scoring.Samp
     for problem in benchmark.first(count):
         if problem.task_id not in FLAKY:
             for number, body in enumerate((problem.canonical_solution, problem.buggy_solution)):
-                program = answers.program(benchmark, problem, body, "completion", "repaired")
+                program = extraction.program(benchmark, problem, body, "completion", "repaired")
                 yield scoring.Sample(problem.task_id, number, program)
 
 

@@ -29,7 +29,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from stages.lib.runner import LIBRARIES  # noqa: E402
+from executors.runner import LIBRARIES  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "teacher.json"
 CURATOR = ROOT / ".tidemill" / "bench" / "curator"

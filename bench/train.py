@@ -55,13 +55,13 @@ def theirs(knobs: Any, texts: list[dict[str, str]], tokenizer: Any, saves: Path,
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    from stages.lib import models
+    from stages.lib.models import causal
     from stages.lib.training import trainer
 
     quiet = {"save_strategy": "no", "report_to": "none", "disable_tqdm": True}
     arguments = SFTConfig(output_dir=str(saves), use_cpu=True, num_train_epochs=1, **quiet, **changed)
     return SFTTrainer(
-        model=models.load_causal(knobs.model)[0],
+        model=causal.load_causal(knobs.model)[0],
         args=arguments,
         train_dataset=Dataset.from_list(texts),
         processing_class=tokenizer,
@@ -85,13 +85,14 @@ def measure(made: Any, tokens: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure both in turns and write the result."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as stages/lib/runner.py does, for both sides
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as executors/runner.py does, for both sides
     import torch
     import transformers
     import trl
 
     from stages import train as stage
-    from stages.lib import artifacts, models, params, prompts
+    from stages.lib import artifacts, params
+    from stages.lib.models import causal, prompts
     from stages.lib.training import examples
 
     os.chdir(ROOT)
@@ -99,7 +100,7 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     knobs = params.load("train", stage.Params)
     torch.set_num_threads(knobs.threads)
-    tokenizer = models.load_tokenizer(knobs.model)
+    tokenizer = causal.load_tokenizer(knobs.model)
     raw = examples.read(artifacts.open("data/dataset").file("train.jsonl"))
     rows, _ = examples.fitting([examples.encode(row, tokenizer) for row in raw], knobs.max_tokens)
     rows = rows[: int(sys.argv[2])] if len(sys.argv) > 2 else rows

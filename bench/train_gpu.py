@@ -82,13 +82,13 @@ def measure(case: str, tiny: bool) -> dict[str, Any]:
     import torch
     from transformers import LlamaConfig
 
-    from stages.lib.training import flops, plan
+    from stages.lib.training import flops, requirements
 
     device = "cpu" if tiny else "cuda"
     config = LlamaConfig(**SHAPES[tiny], vocab_size=WORDS[tiny], max_position_embeddings=TOKENS[tiny])
     method = case.removeprefix("trl_")
     peer = case.startswith("trl_")
-    run = plan.Run(
+    run = requirements.Run(
         method=method,  # type: ignore[arg-type]
         rank=8,
         targets="all-linear",
@@ -101,7 +101,7 @@ def measure(case: str, tiny: bool) -> dict[str, Any]:
         device=device,
         devices=1,
     )
-    needed = plan.estimate(config, run)
+    needed = requirements.estimate(config, run)
     rate = flops.matrix_rate(device, "bfloat16")
     with tempfile.TemporaryDirectory() as folder:
         clock = _clock()

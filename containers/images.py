@@ -17,7 +17,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stages.lib import container
+from executors import container
 from stages.lib.errors import BadInput
 
 DEFAULT = ("cpu", "score")

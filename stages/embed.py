@@ -17,8 +17,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, encoder, params, records, shards
-from stages.lib.encoder import Pooling
+from stages.lib import artifacts, checkpoint, params, records, shards
+from stages.lib.models import encoder
+from stages.lib.models.encoder import Pooling
 
 
 class Params(params.Section):

@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from stages.lib import artifacts, cards, dataset, params, records, tasks, teacher
+from stages.lib import artifacts, dataset, params, records, tasks, teacher, templates
 from stages.lib.benchmarks import validation
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Decontaminator, load_benchmarks
@@ -91,7 +91,7 @@ def main(key: str = "") -> None:
         records.write(out / "eliminated.parquet", [*failed, *dropped], rows.ELIMINATED)
         facts = count(number, parts, [*failed, *dropped], knobs, spent)
         checked = {"checked": [one.name for one in benchmarks], "unchecked": unchecked}
-        (out / "README.md").write_text(cards.render(CARD, facts | checked | {"seeds": knobs.seeds.result}))
+        (out / "README.md").write_text(templates.render(CARD, facts | checked | {"seeds": knobs.seeds.result}))
         artifacts.write_metrics(f"evolve@{number}", facts)
 
 

@@ -15,10 +15,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from stages.lib import artifacts, encoder, params, records
-from stages.lib.encoder import Pooling
+from stages.lib import artifacts, params, records
 from stages.lib.errors import BadInput
 from stages.lib.measures import catalog, diversity, text, verdicts
+from stages.lib.models import encoder
+from stages.lib.models.encoder import Pooling
 
 Row = dict[str, Any]
 PER_ROUND = "data/verdicts/"

@@ -20,10 +20,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, decoding, engines, models, params, records, shards
-from stages.lib.benchmarks import asking, catalog, completions, exam, validation
-from stages.lib.engines import offline, served
+from stages.lib import artifacts, checkpoint, params, records, shards
+from stages.lib.benchmarks import asking, catalog, exam, paths, validation
 from stages.lib.errors import BadInput
+from stages.lib.models import causal, decoding, engines, location
+from stages.lib.models.engines import offline, served
 
 
 class Params(params.Section):
@@ -50,7 +51,7 @@ class Params(params.Section):
 
 def main(key: str = "") -> None:
     knobs = read_params()
-    place = completions.of(key)
+    place = paths.of(key)
     chosen = validation.read() if place.chooses else validation.first(knobs.benchmark, knobs.problems)
     pinned = knobs.data_sha256 if chosen.benchmark == knobs.benchmark else ""
     benchmark = catalog.load(chosen.benchmark, Path(knobs.data), pinned)
@@ -100,7 +101,7 @@ def name_model(knobs: Params, key: str) -> dict[str, str]:
     """What tells this model's answers from another's, where no input does."""
     if knobs.engine == "endpoint":
         return {"model": knobs.endpoint.model(key)}
-    return {"model_sha256": models.fingerprint(knobs.model)} if key == "base" else {}
+    return {"model_sha256": location.fingerprint(knobs.model)} if key == "base" else {}
 
 
 @contextmanager
@@ -123,8 +124,8 @@ def start(knobs: Params, key: str, tuned: list[artifacts.Artifact], saves: Path,
             yield engine
         return
     if knobs.engine == "vllm":
-        name = models.whole_tuned(tuned[0].path) if tuned else knobs.model
-        tokenizer = models.load_tokenizer(name)
+        name = causal.whole_tuned(tuned[0].path) if tuned else knobs.model
+        tokenizer = causal.load_tokenizer(name)
         batch = offline.load(name, tokenizer, knobs.precision)
     else:
         model, tokenizer = load(knobs, tuned)
@@ -137,7 +138,7 @@ def load(knobs: Params, tuned: list[artifacts.Artifact]) -> tuple[Any, Any]:
 
     torch.set_num_threads(knobs.threads)
     if tuned:
-        model, tokenizer = models.load_tuned(tuned[0].path, knobs.precision)
+        model, tokenizer = causal.load_tuned(tuned[0].path, knobs.precision)
     else:
-        model, tokenizer = models.load_causal(knobs.model, knobs.precision)
-    return model.eval().to(models.device(knobs.device)), tokenizer
+        model, tokenizer = causal.load_causal(knobs.model, knobs.precision)
+    return model.eval().to(location.device(knobs.device)), tokenizer

@@ -5,8 +5,8 @@ Writes  data/scores/KEY/scores.parquet  a verdict per problem and sample
         metrics/score-KEY.json          pass@k by the unbiased estimator, its 95% intervals, counts, which problems
 
 Every few programs their verdicts are saved: a killed run goes on after them, and several machines can run some of the
-programs each (stages/lib/shards.py). What of an answer is run is decided in stages/lib/benchmarks/answers.py; where it
-runs, in docs/sandbox.md.
+programs each (stages/lib/shards.py). stages/lib/benchmarks/extraction.py decides what of an answer is run;
+docs/sandbox.md, where.
 """
 
 import logging
@@ -18,15 +18,15 @@ from typing import Any
 from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, records, sandbox, shards
-from stages.lib.benchmarks import answers, catalog, scoring
-from stages.lib.benchmarks import completions as places
+from stages.lib.benchmarks import catalog, extraction, scoring
+from stages.lib.benchmarks import paths as places
 from stages.lib.errors import BadInput
 
 
 class Params(params.Section):
     """The section `score` of params.yaml."""
 
-    mode: answers.Mode
+    mode: extraction.Mode
     k: list[int] = Field(min_length=1)
     resamples: int = Field(ge=100)
     seed: int
@@ -113,8 +113,8 @@ def check_k(k: list[int], samples: int) -> None:
         )
 
 
-def to_sample(benchmark: catalog.Benchmark, row: dict[str, Any], form: str, mode: answers.Mode) -> scoring.Sample:
+def to_sample(benchmark: catalog.Benchmark, row: dict[str, Any], form: str, mode: extraction.Mode) -> scoring.Sample:
     problem = benchmark.problems[row["task_id"]]
     return scoring.Sample(
-        row["task_id"], row["sample"], answers.program(benchmark, problem, row["completion"], form, mode)
+        row["task_id"], row["sample"], extraction.program(benchmark, problem, row["completion"], form, mode)
     )

@@ -20,9 +20,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, models, params, prompts, records
+from stages.lib import artifacts, checkpoint, params, records
 from stages.lib.errors import BadInput
-from stages.lib.training import devices, examples, packing, place, plan
+from stages.lib.models import causal, location, prompts
+from stages.lib.training import devices, examples, packing, place, requirements
 from stages.lib.training.examples import Example
 from stages.lib.training.packing import Sequence
 
@@ -73,7 +74,7 @@ log = logging.getLogger("tidemill.train")
 def main(key: str = "") -> None:
     where = place.of(key)
     knobs = params.load("train", Params).model_copy(update=where.changes)
-    here = devices.on_this_machine(knobs.processes, models.device(knobs.device))
+    here = devices.on_this_machine(knobs.processes, location.device(knobs.device))
     if not devices.is_started() and here * devices.machines() > 1:
         devices.launch(where.stage, here)
     else:
@@ -85,7 +86,7 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     if not world.leads:
         logging.getLogger("tidemill").setLevel(logging.WARNING)
     data = artifacts.open(where.dataset)
-    needed, tokenizer = fit_into_memory(knobs, world), models.load_tokenizer(knobs.model)
+    needed, tokenizer = fit_into_memory(knobs, world), causal.load_tokenizer(knobs.model)
     rows, too_long = read(data, "train", tokenizer, knobs)
     held_out, _ = read(data, "validation", tokenizer, knobs)
     if not rows:
@@ -93,7 +94,7 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
             f"{where.dataset}: none of its {len(too_long)} training rows has at most {knobs.max_tokens} tokens"
         )
     order = packing.in_order(rows, knobs.epochs, knobs.seed, knobs.max_tokens if knobs.packing == "best_fit" else None)
-    made_with = {**knobs.result, "model_sha256": models.fingerprint(knobs.model), "devices": world.size}
+    made_with = {**knobs.result, "model_sha256": location.fingerprint(knobs.model), "devices": world.size}
     if knobs.file:
         made_with["file_sha256"] = artifacts.hash_file(Path(knobs.file))
     saves = checkpoint.folder(where.stage, [data], made_with, knobs.seed)
@@ -113,14 +114,16 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     checkpoint.discard(saves)
 
 
-def fit_into_memory(knobs: Params, world: devices.World) -> plan.Estimate:
+def fit_into_memory(knobs: Params, world: devices.World) -> requirements.Estimate:
     """What the run needs. Raises `BadInput` for a run that cannot be: too large, or ways that do not combine."""
-    device = models.device(knobs.device)
-    config = models.load_config(knobs.model)
+    device = location.device(knobs.device)
+    config = causal.load_config(knobs.model)
     devices.check_ways(config, knobs.model, knobs.method, knobs.sharding, knobs.tensor_parallel, device, world.size)
     devices.accumulation(knobs.batch_rows, knobs.micro_batch_rows, world.size // knobs.tensor_parallel)
-    run = plan.run_of(knobs.model_dump(), world.size, device)
-    return plan.require(config, run, plan.available_bytes(device) / (world.size if device == "cpu" else 1))
+    run = requirements.run_of(knobs.model_dump(), world.size, device)
+    return requirements.require(
+        config, run, requirements.available_bytes(device) / (world.size if device == "cpu" else 1)
+    )
 
 
 def read(data: artifacts.Artifact, split: str, tokenizer: Any, knobs: Params) -> tuple[list[Example], list[Example]]:
@@ -134,7 +137,12 @@ def read(data: artifacts.Artifact, split: str, tokenizer: Any, knobs: Params) ->
 
 
 def tune(
-    knobs: Params, tokenizer: Any, order: list[Sequence], held_out: list[Example], saves: Path, needed: plan.Estimate
+    knobs: Params,
+    tokenizer: Any,
+    order: list[Sequence],
+    held_out: list[Example],
+    saves: Path,
+    needed: requirements.Estimate,
 ) -> Any:
     """The tuned model (trainer.Tuned), and its log, an entry a step or evaluation."""
     import torch
@@ -143,7 +151,7 @@ def tune(
     from stages.lib.training.watch import Speed
 
     torch.set_num_threads(knobs.threads)
-    device, world = models.device(knobs.device), devices.here()
+    device, world = location.device(knobs.device), devices.here()
     model = trainer.load(knobs.model, knobs.method, knobs.precision, knobs.tensor_parallel)
     if knobs.packing != "none":
         packing.keep_apart(model, [row for sequence in order for row in sequence])

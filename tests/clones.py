@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conftest import REPOSITORY
 
-from stages.lib.profile import round_trip
+from commands.profile import round_trip
 
 KEPT = ("collect", "filter")
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stages.lib import models
-from stages.lib.profile import round_trip
+from commands.profile import round_trip
+from stages.lib.models import causal
 
 if TYPE_CHECKING:
     from apiserver import ApiServer
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("TIDEMILL_SHARED", REPOSITORY.parent / "shared"))
-UNPACKED = REPOSITORY / models.UNPACKED  # one unpacked model for all tests
-models.UNPACKED = UNPACKED
+UNPACKED = REPOSITORY / causal.UNPACKED  # one unpacked model for all tests
+causal.UNPACKED = UNPACKED
 UNPACKED.mkdir(parents=True, exist_ok=True)
 # In the background of a shell Ctrl-C is ignored, by pytest and by all that it starts, unless somebody says otherwise.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -48,7 +48,7 @@ class Workspace:
 
     def command(self, stage: str) -> list[str]:
         """`stage`: its name, and what may follow it (`embed --shard 0/2`)."""
-        return [sys.executable, "-m", "stages.lib.runner", *stage.split()]
+        return [sys.executable, "-m", "executors.runner", *stage.split()]
 
     def environment(self, **extra: str) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(REPOSITORY), **extra}

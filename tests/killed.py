@@ -80,7 +80,7 @@ def main(name: str, point: float, report: Path, words: list[str]) -> int:
     from dvc_data.index import collect
 
     sys.path.insert(0, "")
-    from stages.lib import transfer
+    from executors.tracking import transfer
 
     rwlock.json = types.SimpleNamespace(**vars(json))  # what others write by it is another window
     window = Window(point, timed=name == "stage")

@@ -175,7 +175,7 @@ class Run:
         """One submitter's life; what it says is kept."""
         log = (self.path / "said").open("ab")
         process = subprocess.Popen(
-            [sys.executable, "-m", "k8s.submit", "run"],
+            [sys.executable, "-m", "executors.kubernetes", "run"],
             cwd=self.street.path,
             env=self.street.env(KUBECONFIG=str(self.node.kubeconfig)),
             stdout=log,
@@ -232,7 +232,7 @@ class Run:
         if wrong:
             return f"{wrong}\n{self.said}"
         pods = len(self.node.started)
-        again = self.street.run("k8s.submit", "run", KUBECONFIG=str(self.node.kubeconfig))
+        again = self.street.run("executors.kubernetes", "run", KUBECONFIG=str(self.node.kubeconfig))
         if again.returncode or "nothing is stale" not in again.stdout or len(self.node.started) != pods:
             return f"a finished run is not believed:\n{again.stdout}{again.stderr}"
         clone = self.street.clone(self.path / "clone")

@@ -132,7 +132,7 @@ class Series:
                     break
                 run.kills += status == -signal.SIGKILL
                 if status != -signal.SIGKILL:
-                    mended = street.run("stages.lib.recover")
+                    mended = street.run("executors.tracking.recover")
                     if mended.returncode:
                         run.problem = f"dvc {' '.join(words)} ended with status {status}:\n{said}"
                         return run

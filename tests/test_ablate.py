@@ -19,13 +19,13 @@ from conftest import REPOSITORY
 from ruamel.yaml import YAML
 from scipy.stats import bootstrap
 
+from commands.ablate import clone, matrix, money, page, results, statistics
 from stages.lib import artifacts, params
-from stages.lib.ablate import clone, matrix, money, page, results, statistics
 from stages.lib.errors import BadInput
 from stages.lib.teacher import journal
 
 MATRICES = sorted(path.stem for path in (REPOSITORY / "profiles/ablations").glob("*.yaml"))
-ABLATE = "stages.lib.ablate"
+ABLATE = ("commands", "ablate")
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Street:
 
 
 def ablate(street: Street, gate: Path, *words: str) -> "subprocess.Popen[str]":
-    return street.start(ABLATE, "tiny", *words, TIDEMILL_GATE=str(gate))
+    return street.start(*ABLATE, "tiny", *words, TIDEMILL_GATE=str(gate))
 
 
 def stages_of(street: Street) -> list[tuple[str, str, str]]:
@@ -327,7 +327,7 @@ def test_stopped_it_leaves_nothing_running(street: Street, tmp_path: Path) -> No
     runs = {"a": {"filter.length.least": 60}, "b": {}}
     write_matrix(street.path / "profiles/ablations", "stopped", runs=runs)
     street.commit()
-    process = street.start(ABLATE, "stopped", TIDEMILL_GATE=str(tmp_path / "gate"))
+    process = street.start(*ABLATE, "stopped", TIDEMILL_GATE=str(tmp_path / "gate"))
     wait_for(lambda: list(tmp_path.glob("gate.*.at")))
     process.send_signal(signal.SIGTERM)
     printed = process.communicate(timeout=240)[0]
@@ -339,7 +339,7 @@ def test_changes_that_are_not_committed_are_refused(street: Street, tmp_path: Pa
     note = street.path / "stages/note.py"
     note.write_text("x = 1\n")
     try:
-        ran = street.run(ABLATE, "tiny", TIDEMILL_GATE=str(tmp_path / "gate"))
+        ran = street.run(*ABLATE, "tiny", TIDEMILL_GATE=str(tmp_path / "gate"))
     finally:
         note.unlink()
     assert ran.returncode == 3
@@ -356,12 +356,12 @@ def test_a_second_one_beside_it_is_refused(street: Street, tmp_path: Path) -> No
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        ran = street.run(ABLATE, "tiny", TIDEMILL_GATE=str(tmp_path / "gate"))
+        ran = street.run(*ABLATE, "tiny", TIDEMILL_GATE=str(tmp_path / "gate"))
     assert ran.returncode == 3 and f"is being run by process {os.getpid()}" in ran.stderr
 
 
 def test_another_executor_is_refused(street: Street) -> None:
-    ran = street.run(ABLATE, "tiny", EXECUTOR="container")
+    ran = street.run(*ABLATE, "tiny", EXECUTOR="container")
     assert ran.returncode == 3 and "EXECUTOR=container: comparisons run here" in ran.stderr
 
 
@@ -393,10 +393,10 @@ def test_a_run_that_fails_is_named_with_what_it_said(street: Street, tmp_path: P
     runs = {"a": {}, "b": {"filter.blacklist": "nowhere.txt"}}
     write_matrix(street.path / "profiles/ablations", "broken", runs=runs, targets=["filter"])
     street.commit()
-    ran = street.run(ABLATE, "broken", TIDEMILL_GATE=str(tmp_path / "gate"))
+    ran = street.run(*ABLATE, "broken", TIDEMILL_GATE=str(tmp_path / "gate"))
     assert ran.returncode == 3
     assert "run b failed" in ran.stderr and "blacklist nowhere.txt does not exist" in ran.stderr
-    shown = street.run(ABLATE, "broken", "--page")
+    shown = street.run(*ABLATE, "broken", "--page")
     assert shown.returncode == 0, shown.stderr
     assert "Not finished yet: b." in (street.path / ".tidemill/ablate/broken/index.html").read_text()
 
@@ -408,6 +408,6 @@ def test_a_value_that_a_stage_would_refuse_is_found_before_any_run(profiles: Pat
 
 
 def test_without_a_name_the_matrices_are_listed() -> None:
-    ran = subprocess.run([sys.executable, "-m", ABLATE], cwd=REPOSITORY, capture_output=True, text=True, timeout=240)
+    ran = subprocess.run([sys.executable, "-m", *ABLATE], cwd=REPOSITORY, capture_output=True, text=True, timeout=240)
     assert ran.returncode == 3
     assert all(name in ran.stderr for name in MATRICES)

@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY
 
 from stages.lib import sandbox
-from stages.lib.benchmarks import answers, asking, catalog, packs, scoring
+from stages.lib.benchmarks import asking, catalog, extraction, packs, scoring
 from stages.lib.errors import BadInput
 from stages.lib.sandbox import kits, languages
 
@@ -35,12 +35,12 @@ def load(name: str, shared_data: SharedData) -> catalog.Benchmark:
     return benchmark
 
 
-def verdicts(benchmark: catalog.Benchmark, field: str, mode: answers.Mode, task_ids: list[str]) -> dict[str, str]:
+def verdicts(benchmark: catalog.Benchmark, field: str, mode: extraction.Mode, task_ids: list[str]) -> dict[str, str]:
     samples = []
     for task_id in task_ids:
         problem = benchmark.problems[task_id]
-        start = answers.line_break(problem) if mode == "compat" else ""
-        text = answers.program(benchmark, problem, start + getattr(problem, field), "completion", mode)
+        start = extraction.line_break(problem) if mode == "compat" else ""
+        text = extraction.program(benchmark, problem, start + getattr(problem, field), "completion", mode)
         samples.append(scoring.Sample(task_id, 0, text))
     settings = scoring.Settings(sandbox.Limits(), (1,), 1000, 0, 2, mode=mode)
     outcomes = scoring.run(benchmark, samples, settings)
@@ -78,7 +78,7 @@ def test_mbpp_reference_solutions(shared_data: SharedData) -> None:
     chosen = some(benchmark, 10, {f"MBPP/{number}" for number in (18, 56, 349, 342, 367)})
     for mode, lost in (("repaired", set()), ("compat", {"MBPP/367"})):
         samples = [
-            scoring.Sample(task, 0, answers.finish(benchmark, p, p.canonical_solution, mode))
+            scoring.Sample(task, 0, extraction.finish(benchmark, p, p.canonical_solution, mode))
             for task in chosen
             for p in [benchmark.problems[task]]
         ]
@@ -101,7 +101,7 @@ def test_an_early_exit_is_no_pass(language: str, shared_data: SharedData) -> Non
     benchmark = load(f"humanevalfix-{language}", shared_data)
     task_id, problem = next(iter(benchmark.problems.items()))
     body = f"{EXITS[language]}\n{problem.canonical_solution}"
-    sample = scoring.Sample(task_id, 0, answers.program(benchmark, problem, body, "completion", "repaired"))
+    sample = scoring.Sample(task_id, 0, extraction.program(benchmark, problem, body, "completion", "repaired"))
     (outcome,) = scoring.run(benchmark, [sample], scoring.Settings(sandbox.Limits(), (1,), 1000, 0, 1))
     assert outcome.verdict == "early exit", outcome
 
@@ -120,7 +120,7 @@ def test_a_whole_function_in_a_fence_passes(language: str, shared_data: SharedDa
     benchmark = load(f"humanevalfix-{language}", shared_data)
     task_id, problem = list(benchmark.problems.items())[3]
     answer = f"The bug is fixed:\n```\n{problem.declaration}{problem.canonical_solution}\n```\nIt now works {{well}}."
-    sample = scoring.Sample(task_id, 0, answers.program(benchmark, problem, answer, "chat", "repaired"))
+    sample = scoring.Sample(task_id, 0, extraction.program(benchmark, problem, answer, "chat", "repaired"))
     (outcome,) = scoring.run(benchmark, [sample], scoring.Settings(sandbox.Limits(), (1,), 1000, 0, 1))
     assert outcome.verdict == "passed", (outcome, sample.program)
 
@@ -157,7 +157,7 @@ def test_a_missing_toolchain_is_not_run(tmp_path: Path, monkeypatch: pytest.Monk
 
 def score(file: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "stages.lib.benchmarks.score_file", str(file), *words],
+        [sys.executable, "-m", "commands", "score", str(file), *words],
         cwd=file.parent,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
@@ -167,7 +167,7 @@ def score(file: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_verdicts_that_were_written_are_not_run_again(tmp_path: Path) -> None:
-    from stages.lib.benchmarks import score_file
+    from commands import score
 
     benchmark = catalog.load("humaneval")
     problem = benchmark.problems["HumanEval/0"]
@@ -175,14 +175,14 @@ def test_verdicts_that_were_written_are_not_run_again(tmp_path: Path) -> None:
         scoring.Sample("HumanEval/0", number, problem.prompt + problem.canonical_solution) for number in range(4)
     ]
     settings = scoring.Settings(sandbox.Limits(), (1,), 1000, 0, 1)
-    run = score_file._outcomes(benchmark, samples, settings, tmp_path)
+    run = score._outcomes(benchmark, samples, settings, tmp_path)
     before = [next(run), next(run)]
     run.close()
-    with (tmp_path / score_file.VERDICTS).open("ab") as file:
+    with (tmp_path / score.VERDICTS).open("ab") as file:
         file.write(b'{"key": "half a li')
-    after = list(score_file._outcomes(benchmark, samples, settings, tmp_path))
+    after = list(score._outcomes(benchmark, samples, settings, tmp_path))
     assert after[:2] == before and [one.verdict for one in after] == ["passed"] * 4
-    lines = (tmp_path / score_file.VERDICTS).read_text().splitlines()
+    lines = (tmp_path / score.VERDICTS).read_text().splitlines()
     assert len(lines) == 4 and all(json.loads(line)["key"] for line in lines)
 
 

@@ -13,7 +13,7 @@ import pytest
 from apiserver import ApiServer, Fault
 from kubernetes import client
 
-from k8s.cluster import Cluster, describe, unschedulable
+from executors.kubernetes.cluster import Cluster, describe, unschedulable
 from stages.lib.errors import BadInput
 
 
@@ -155,7 +155,7 @@ def test_the_garbage_collector_leaves_what_a_later_job_owns(server: ApiServer, c
 def test_a_job_that_gets_neither_pod_nor_event_is_said_once(
     server: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("k8s.cluster.SILENCE", 0.0)
+    monkeypatch.setattr("executors.kubernetes.cluster.SILENCE", 0.0)
     for _ in range(2):  # the second is another Job, under the name of the first
         server.controller.clear()
         server.requests.clear()

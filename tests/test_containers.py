@@ -14,8 +14,8 @@ import pytest
 from conftest import REPOSITORY
 from ruamel.yaml import YAML
 
-from stages.lib import container
-from stages.lib.profile import round_trip
+from commands.profile import round_trip
+from executors import container
 
 # ENGINE=docker runs all of this with docker.
 ENGINE = next(

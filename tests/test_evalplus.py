@@ -13,7 +13,7 @@ from conftest import Workspace
 from test_score import score
 
 from stages.lib import sandbox
-from stages.lib.benchmarks import answers, catalog, plus_check, scoring
+from stages.lib.benchmarks import catalog, extraction, plus_check, scoring
 from stages.lib.errors import BadInput
 
 
@@ -152,7 +152,7 @@ def programs(benchmark: catalog.Benchmark, tasks: list[Any]) -> tuple[list[tuple
         head = next(line for line in (row["prompt"] + row["canonical_solution"]).splitlines() if line.startswith("def"))
         bodies = [f"{head}\n{body}" for body in (*good, *bad)]
         for text in (row["prompt"] + row["canonical_solution"], *bodies):
-            found.append((row["task_id"], answers.finish(benchmark, problem, text, "repaired")))
+            found.append((row["task_id"], extraction.finish(benchmark, problem, text, "repaired")))
         right += [True] * (1 + len(good)) + [False] * len(bad)
     return found, right
 
@@ -264,7 +264,7 @@ def test_the_hubs_form_is_read_too(tmp_path: Path) -> None:
             whole = [problem.prompt + body for body in whole]
         else:
             assert task_id == "Mbpp/56" and "palindrome.\nassert check(11) == True" in problem.prompt
-        given = [(task_id, answers.finish(benchmark, problem, text, "repaired")) for text in whole]
+        given = [(task_id, extraction.finish(benchmark, problem, text, "repaired")) for text in whole]
         assert verdicts(benchmark, given) == ["passed", "wrong answer"]
 
 

@@ -16,10 +16,11 @@ from instances import root
 from ruamel.yaml import YAML
 from test_independence import covers, files_imported_by
 
-from stages.lib import artifacts, records, trace
+from commands import evolve, trace
+from stages.lib import artifacts, records
 from stages.lib.benchmarks import validation
 from stages.lib.errors import BadInput
-from stages.lib.evolution import drive, elimination, rounds, rows, settings
+from stages.lib.evolution import elimination, rounds, rows, settings
 from stages.lib.evolution.elimination import Evolution
 
 PARENT = "Write a Python function that returns the sum of a list of numbers."
@@ -340,7 +341,7 @@ def test_rounds_that_nobody_has_run_are_not_in_dvcs_index(workspace: Workspace) 
     write_repository(workspace)
     with Repo() as repo:
         assert not repo.index.stages
-    drive.write_rounds(settings.read(), 1, over=True)
+    evolve.write_rounds(settings.read(), 1, over=True)
     with Repo() as repo:
         stages = {stage.name: stage for stage in repo.index.stages}
     every = [f"{stage}@evolved-{number}" for stage in ("train", "sample", "score") for number in (0, 1)]
@@ -351,9 +352,9 @@ def test_rounds_that_nobody_has_run_are_not_in_dvcs_index(workspace: Workspace) 
         assert [dep.params for dep in stage.deps if "images.lock" in dep.fs_path] == [kinds], stage.name
 
 
-def evolve(workspace: Workspace) -> "subprocess.CompletedProcess[str]":
+def make_evolve(workspace: Workspace) -> "subprocess.CompletedProcess[str]":
     path = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(workspace.path)}
-    words = [sys.executable, "-m", "stages.lib.evolution.drive"]
+    words = [sys.executable, "-m", "commands", "evolve"]
     return subprocess.run(words, env=workspace.environment(**path), capture_output=True, text=True, timeout=1700)
 
 
@@ -380,7 +381,7 @@ def test_make_evolve_runs_the_rounds_through_dvc_and_again_only_what_changed(wor
             "sample.threads": 1,
         }.items():
             workspace.set(key, value)
-        ran = evolve(workspace)
+        ran = make_evolve(workspace)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert "evolve.rounds = 1 is reached; the best round is in data/evolved-best" in ran.stdout
     best, model = artifacts.open("data/evolved-best"), artifacts.open("models/evolved-best")
@@ -392,6 +393,6 @@ def test_make_evolve_runs_the_rounds_through_dvc_and_again_only_what_changed(wor
     asked = {row["task_id"] for row in read("data/completions/evolved/1/completions.parquet", records.COMPLETION)}
     assert asked == {"HumanEval/132", "HumanEval/133"}
     workspace.set("evolve.rounds", 0)
-    ran = evolve(workspace)  # the endpoint is gone
+    ran = make_evolve(workspace)  # the endpoint is gone
     assert ran.returncode == 0 and not Path("data/evolved/1").exists(), "what a longer run left is removed"
     assert set(re.findall(r"Running stage '.*:(.+)'", ran.stdout)) == {"choose@best"}

@@ -61,7 +61,7 @@ def test_dvc_knows_every_module_that_a_stage_imports(
 @pytest.mark.parametrize("stage", STAGES)
 def test_help_is_there_and_imports_nothing_heavy(stage: str) -> None:
     program = (
-        "import sys; from stages.lib.runner import main; status = main(sys.argv[1:]);"
+        "import sys; from executors.runner import main; status = main(sys.argv[1:]);"
         f"heavy = {HEAVY!r} & set(sys.modules); assert not heavy, heavy; sys.exit(status)"
     )
     ran = subprocess.run(

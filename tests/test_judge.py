@@ -14,7 +14,8 @@ import pytest
 from conftest import REPOSITORY, Workspace
 from instances import prepare, root
 
-from stages.lib import artifacts, records, sandbox, trace
+from commands import trace
+from stages.lib import artifacts, records, sandbox
 from stages.lib.errors import BadInput
 
 

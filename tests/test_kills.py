@@ -67,18 +67,18 @@ def test_what_a_kill_leaves_of_dvcs_files_is_put_right(made: Street, damage, sai
     before = (made.path / "dvc.lock").read_text()
     damage(made)
     assert made.dvc("repro", "--force" if "rwlock" in said else "--quiet").returncode, "or DVC copes by itself now"
-    ran = made.run("stages.lib.recover")
+    ran = made.run("executors.tracking.recover")
     assert ran.returncode == 0 and said in ran.stderr
     assert made.dvc("repro").returncode == 0
     assert (made.path / "dvc.lock").read_text() == before
-    assert made.run("stages.lib.recover").returncode == 1, "nothing is damaged any more"
+    assert made.run("executors.tracking.recover").returncode == 1, "nothing is damaged any more"
 
 
 def test_a_conflict_in_dvc_lock_is_a_persons_to_resolve(made: Street) -> None:
     lock = made.path / "dvc.lock"
     before = lock.read_text()
     lock.write_text(before + "\n<<<<<<< ours\n=======\n>>>>>>> theirs\n")
-    assert made.run("stages.lib.recover").returncode == 1
+    assert made.run("executors.tracking.recover").returncode == 1
     assert "<<<<<<< ours" in lock.read_text()
     lock.write_text(before)
 

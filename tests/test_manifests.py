@@ -13,8 +13,9 @@ import pytest
 from conftest import REPOSITORY
 from ruamel.yaml import YAML
 
-from k8s import jobs, kustomize, pipeline
-from stages.lib import runner
+from executors import runner
+from executors.kubernetes import jobs, kustomize
+from executors.tracking import graph
 from stages.lib.errors import BadInput
 
 FOLDERS = [REPOSITORY / "k8s/setup", REPOSITORY / "k8s/base", *sorted((REPOSITORY / "k8s/overlays").iterdir())]
@@ -38,7 +39,7 @@ def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def everything() -> list[dict]:
     """What `make k8s-render` prints, and every overlay."""
-    command = [sys.executable, "-m", "k8s.submit", "render"]
+    command = [sys.executable, "-m", "executors.kubernetes", "render"]
     text = subprocess.check_output(command, cwd=REPOSITORY, text=True, timeout=120)
     printed = [document for document in YAML(typ="safe").load_all(text) if document]
     role = kustomize.read(REPOSITORY / "k8s/submitter.yaml")
@@ -183,7 +184,7 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_the_api_server_asks_beyond_the_schema(variant: str) -> None:
     settings, table = jobs.load_settings(), jobs.params.read(jobs.container.STAGES)
-    for stage in [*pipeline.load(), "sample@A.user's_name, which is LONG"]:
+    for stage in [*graph.load(), "sample@A.user's_name, which is LONG"]:
         change = dict(VARIANTS[variant])
         name = stage.partition("@")[0]
         many = {key: change.pop(key) for key in ("shards", "nodes", "gpus") if key in change}

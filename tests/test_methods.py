@@ -216,7 +216,7 @@ def passing(body: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("name", ASKED)
 def test_a_methods_instances_are_judged_assembled_and_traced_as_any(workspace: Workspace, name: str) -> None:
-    from stages.lib import trace
+    from commands import trace
 
     with endpoint.serve(latency_s=0.0) as server:
         server.reply = passing

@@ -8,7 +8,8 @@ from dvc.utils.serialize import parse_yaml
 from pydantic import Field
 from ruamel.yaml import YAML
 
-from stages.lib import params, profile
+from commands import profile
+from stages.lib import params
 from stages.lib.errors import BadInput
 
 

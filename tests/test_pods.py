@@ -15,7 +15,7 @@ from podmanserver import PODMAN, PodmanServer
 from ruamel.yaml import YAML
 from test_shards import score as complete
 
-from stages.lib import container
+from executors import container
 from stages.lib.sandbox import pod
 
 pytestmark = [
@@ -79,7 +79,7 @@ def test_two_stages_in_their_image_make_what_this_machine_makes(
     local = street.clone(tmp_path / "local")
     ran = local.dvc("repro")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    ran = street.run("k8s.submit", "run")
+    ran = street.run("executors.kubernetes", "run")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert len(server.started) == 2
     assert roots(street) == roots(local) and len(roots(local)) == 2
@@ -110,7 +110,7 @@ def test_score_in_shards_where_the_pod_is_the_only_wall(
     local = street.clone(tmp_path / "local")
     ran = local.dvc("repro")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    ran = street.run("k8s.submit", "run", "score@base")
+    ran = street.run("executors.kubernetes", "run", "score@base")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     told = [line for line in ran.stdout.splitlines() if "programs, isolation: " in line]
     assert len(told) == 2 and all(pod.NAME in line for line in told), ran.stdout

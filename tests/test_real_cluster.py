@@ -23,7 +23,7 @@ from clones import Street
 from conftest import REPOSITORY
 from ruamel.yaml import YAML
 
-from stages.lib import container
+from executors import container
 
 REMOTE = os.environ.get("TIDEMILL_CLUSTER", "")
 pytestmark = [
@@ -80,7 +80,7 @@ def test_jobs_make_what_this_machine_makes_and_a_deleted_pod_costs_no_attempt(tm
     local = street.clone(tmp_path / "local")
     assert local.dvc("repro").returncode == 0
 
-    process = street.start("k8s.submit", "run")
+    process = street.start("executors.kubernetes", "run")
     said: list[str] = []
     deleted = ""
     for line in process.stdout:
@@ -92,7 +92,7 @@ def test_jobs_make_what_this_machine_makes_and_a_deleted_pod_costs_no_attempt(tm
     assert len({line.split()[0] for line in said if ": running" in line}) == 3, "collect's, and filter's two"
     assert roots(street) == roots(local)
     assert (street.path / "dvc.lock").read_text() == (local.path / "dvc.lock").read_text()
-    assert "nothing is stale" in street.run("k8s.submit", "run").stdout
+    assert "nothing is stale" in street.run("executors.kubernetes", "run").stdout
 
 
 def test_shards_make_what_one_run_makes(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_shards_make_what_one_run_makes(tmp_path: Path) -> None:
     assert local.dvc("repro").returncode == 0
     resources = cluster_of(street)["resources"]
     edit_cluster(street, resources={**resources, "embed": {**resources["default"], "shards": 2}})
-    ran = street.run("k8s.submit", "run")
+    ran = street.run("executors.kubernetes", "run")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "-shards-" in ran.stdout and roots(street) == roots(local)
 
@@ -110,7 +110,7 @@ def test_bad_input_ends_a_job_at_its_first_pod(tmp_path: Path) -> None:
     street = make_street(tmp_path)
     street.edit("params.yaml", "params.yaml", lambda values: values["filter"].update(blacklist="absent.txt"))
     street.commit()
-    ran = street.run("k8s.submit", "run")
+    ran = street.run("executors.kubernetes", "run")
     assert ran.returncode == 3 and "absent.txt" in ran.stdout
     assert len({line.split()[0] for line in ran.stdout.splitlines() if ": ended with status 3" in line}) == 1
 
@@ -119,13 +119,13 @@ def test_a_failed_jobs_workspace_is_there_for_the_next(tmp_path: Path) -> None:
     street = make_street(tmp_path, retries=0)
     resources = cluster_of(street)["resources"]
     edit_cluster(street, resources={**resources, "default": {**resources["default"], "memory": "48Mi"}})
-    ran = street.run("k8s.submit", "run", "collect")
+    ran = street.run("executors.kubernetes", "run", "collect")
     assert ran.returncode not in (0, 3) and "out of memory" in ran.stdout, ran.stdout
     name = next(line.split(":")[0] for line in ran.stdout.splitlines() if ": submitted" in line)
     volume = kubectl(street, "get", "pvc", name, "--output=jsonpath={.metadata.uid}")
 
     edit_cluster(street, resources=resources)
-    process = street.start("k8s.submit", "run", "collect")
+    process = street.start("executors.kubernetes", "run", "collect")
     said = []
     for line in process.stdout:
         said.append(line)
@@ -139,7 +139,7 @@ def test_an_image_that_is_nowhere(tmp_path: Path) -> None:
     street = make_street(tmp_path)
     street.edit(str(container.LOCK), str(container.LOCK), lambda values: values.update(references={}))
     edit_cluster(street, registry="registry.invalid/nobody")
-    ran = street.run("k8s.submit", "run", "collect")
+    ran = street.run("executors.kubernetes", "run", "collect")
     assert ran.returncode == 3 and "no such image: registry.invalid/nobody/tidemill-cpu" in ran.stdout
     name = next(line.split(":")[0] for line in ran.stdout.splitlines() if ": submitted" in line)
     assert name not in kubectl(street, "get", "jobs", "--output=name")
@@ -148,12 +148,12 @@ def test_an_image_that_is_nowhere(tmp_path: Path) -> None:
 def test_stopped_and_forgotten(tmp_path: Path) -> None:
     street = make_street(tmp_path)
     edit_cluster(street, node_selector={"tidemill/nobody": "has-this"})
-    process = street.start("k8s.submit", "run", "collect")
+    process = street.start("executors.kubernetes", "run", "collect")
     said = ""
     while ": pending: " not in said:
         said += process.stdout.readline()
     name = next(line.split(":")[0] for line in said.splitlines() if ": submitted" in line)
-    stopped = street.run("k8s.submit", "stop", "collect")
+    stopped = street.run("executors.kubernetes", "stop", "collect")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     assert process.wait(60) == 1 and "was deleted while it was watched" in process.stdout.read()
     until(lambda: name not in kubectl(street, "get", "jobs,pods,pvc,configmaps", "--output=name"))

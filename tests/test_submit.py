@@ -16,7 +16,8 @@ from conftest import REPOSITORY, Workspace
 from instances import prepare
 from ruamel.yaml import YAML
 
-from k8s import pipeline, submit
+from executors import walk
+from executors.tracking import graph
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -67,7 +68,7 @@ def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_noth
     ran = local.dvc("repro")
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
-    ran = street.run("k8s.submit", "run")
+    ran = street.run("executors.kubernetes", "run")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert len(server.started) == 4, "collect's pod; filter, as a stage that is isolated, has three"
     assert roots(street) == roots(local)
@@ -75,10 +76,10 @@ def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_noth
     assert not volumes(server), "no volume is left"
 
     pods = len(server.started)
-    again = street.run("k8s.submit", "run")
+    again = street.run("executors.kubernetes", "run")
     assert again.returncode == 0 and "nothing is stale" in again.stdout
     other = street.clone(tmp_path / "other")  # a colleague at the same commit, who has nothing yet
-    ran = other.run("k8s.submit", "run")
+    ran = other.run("executors.kubernetes", "run")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert roots(other) == roots(local)
     assert len(server.started) == pods, "what is delivered is not run again"
@@ -97,7 +98,7 @@ def test_a_stage_in_shards_one_of_them_killed_makes_what_one_run_makes(server: A
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert street.dvc("repro", "filter").returncode == 0
 
-    process = street.start("k8s.submit", "run", "embed")
+    process = street.start("executors.kubernetes", "run", "embed")
     assert process.stdout
     said = []
     for line in process.stdout:
@@ -125,26 +126,26 @@ def test_a_job_that_has_done_its_part_is_not_made_anew_beside_the_next(street: S
     table = "containers/stages.yaml"
     street.edit(table, table, lambda values: values["collect"].update(isolated=True))
     street.commit()
-    first = street.start("k8s.submit", "run", "collect")
+    first = street.start("executors.kubernetes", "run", "collect")
     assert first.stdout
     assert any("-run: submitted" in line for line in first.stdout)
     first.send_signal(signal.SIGKILL)
     first.wait(240)
     (fetched,) = [name for kind, name in server.objects if kind == "jobs" and name.endswith("-fetch")]
     server.delete("jobs", fetched)
-    ran = street.run("k8s.submit", "run", "collect")
+    ran = street.run("executors.kubernetes", "run", "collect")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert [name.rpartition("-")[2] for name in server.started] == ["fetch", "run", "deliver"]
 
 
 def test_a_killed_submitter_attaches_to_its_job(street: Street, server: ApiServer) -> None:
     server.unschedulable = "0/1 nodes are available: 1 Insufficient cpu."
-    first = street.start("k8s.submit", "run", "collect")
+    first = street.start("executors.kubernetes", "run", "collect")
     assert first.stdout
     assert any("pending: too little free cpu" in line for line in first.stdout)
     first.send_signal(signal.SIGKILL)
     first.wait(240)
-    second = street.start("k8s.submit", "run", "collect")
+    second = street.start("executors.kubernetes", "run", "collect")
     assert second.stdout
     assert any("runs already; attached to it" in line for line in second.stdout)
     server.unschedulable = ""
@@ -158,14 +159,14 @@ def test_the_graph_is_read_while_dvc_writes_nothing(monkeypatch: pytest.MonkeyPa
     """Half of a dvc.lock is YAML too, and what it lacks would make another key."""
     turns: list[bool] = []
 
-    def load() -> dict[str, pipeline.Stage]:
-        turns.append(submit._dvc_turn.locked())
-        return {"collect": pipeline.Stage("collect", frozenset(), {}, (), (), fresh=len(turns) > 1)}
+    def load() -> dict[str, graph.Stage]:
+        turns.append(walk._dvc_turn.locked())
+        return {"collect": graph.Stage("collect", frozenset(), {}, (), (), fresh=len(turns) > 1)}
 
-    monkeypatch.setattr(pipeline, "load", load)
-    monkeypatch.setattr(submit.Walk, "one", lambda *_: 0)
-    walk = submit.Walk(None, None, None, "", {}, set())  # type: ignore[arg-type]
-    assert walk.through(["collect"]) == 0
+    monkeypatch.setattr(graph, "load", load)
+    monkeypatch.setattr(walk.Walk, "one", lambda *_: 0)
+    one = walk.Walk(None, None, "", {}, set())  # type: ignore[arg-type]
+    assert one.through(["collect"]) == 0
     assert turns == [True, True]
 
 
@@ -176,7 +177,9 @@ def test_two_users_and_an_api_server_with_faults_make_one_job(
     other = street.clone(tmp_path / "other")
     ended: list[int] = []
     users = [
-        threading.Thread(target=lambda who=who: ended.append(who.run("k8s.submit", "run", "collect").returncode))
+        threading.Thread(
+            target=lambda who=who: ended.append(who.run("executors.kubernetes", "run", "collect").returncode)
+        )
         for who in (street, other)
     ]
     for user in users:
@@ -190,7 +193,7 @@ def test_two_users_and_an_api_server_with_faults_make_one_job(
 
 @pytest.mark.parametrize("how", ["evicted", "killed"])
 def test_a_pod_that_is_lost_is_replaced_and_the_result_is_the_same(street: Street, server: ApiServer, how: str) -> None:
-    process = street.start("k8s.submit", "run", "collect")
+    process = street.start("executors.kubernetes", "run", "collect")
     assert process.stdout
     for line in process.stdout:
         if "pod: pulling" in line:
@@ -209,19 +212,19 @@ def test_bad_input_fails_once_with_its_own_status(street: Street, server: ApiSer
     change = {"sources": [{"kind": "tree", "name": "ours", "path": "absent", "license": "MIT"}]}
     street.edit("params.yaml", "params.yaml", lambda values: values["collect"].update(change))
     street.commit()
-    ran = street.run("k8s.submit", "run", "collect")
+    ran = street.run("executors.kubernetes", "run", "collect")
     assert ran.returncode == 3
     assert "absent" in ran.stdout and "exit code 3" in ran.stdout
     assert len(server.started) == 1
 
 
 def test_a_damaged_result_is_named_and_never_computed_here(street: Street, server: ApiServer, tmp_path: Path) -> None:
-    assert street.run("k8s.submit", "run", "collect").returncode == 0
+    assert street.run("executors.kubernetes", "run", "collect").returncode == 0
     other = street.clone(tmp_path / "other")
     damaged = max((tmp_path / "remote/files/md5").rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
     damaged.chmod(0o644)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\0")
-    ran = other.run("k8s.submit", "run", "collect")
+    ran = other.run("executors.kubernetes", "run", "collect")
     assert ran.returncode == 3
     oid = damaged.parent.name + damaged.name
     assert oid in ran.stdout and f"make forget OBJECT={oid}" in ran.stdout
@@ -249,41 +252,43 @@ def test_answers_go_along_and_come_back_so_that_nobody_pays_twice(
         street.edit("k8s/params.yaml", "k8s/params.yaml", lambda values: values["cluster"].update(remote=remote))
         street.commit()
         assert street.dvc("repro", "filter", "coreset").returncode == 0
-        ran = street.run("k8s.submit", "run", "generate@1")
+        ran = street.run("executors.kubernetes", "run", "generate@1")
         assert ran.returncode == 0, ran.stdout + ran.stderr
         made, asked = roots(street)["data/candidates/1"], len(teacher.asked)
         assert asked >= 12
-        ran = street.run("stages.lib.runner", "generate@1")
+        ran = street.run("executors.runner", "generate@1")
         assert ran.returncode == 0, ran.stderr
         street.edit("params.yaml", "params.yaml", lambda values: values["generate"]["teacher"].update(concurrency=2))
         street.commit()
         shutil.rmtree("journal")
-        ran = street.run("k8s.submit", "run", "generate@1")  # another Job: another pod, with nothing of its own
+        ran = street.run(
+            "executors.kubernetes", "run", "generate@1"
+        )  # another Job: another pod, with nothing of its own
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert len(server.started) == 2 and len(teacher.asked) == asked
     assert roots(street)["data/candidates/1"] == made
 
 
 def test_what_only_dvc_lock_knows_is_made_again(street: Street, server: ApiServer, tmp_path: Path) -> None:
-    assert street.run("k8s.submit", "run").returncode == 0
+    assert street.run("executors.kubernetes", "run").returncode == 0
     street.commit()  # dvc.lock, as people do
     clone = street.clone(tmp_path / "clone")
-    ran = clone.run("k8s.submit", "run")
+    ran = clone.run("executors.kubernetes", "run")
     assert ran.returncode == 0 and "nothing is stale; `make pull` brings what is not here" in ran.stdout
 
     shutil.rmtree(tmp_path / "remote")  # as with another remote: the data is nowhere
-    ran = clone.run("k8s.submit", "run")
+    ran = clone.run("executors.kubernetes", "run")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert (
         roots(clone) == roots(street)
         and (clone.path / "dvc.lock").read_text() == (street.path / "dvc.lock").read_text()
     )
-    assert clone.run("k8s.submit", "run").stdout == "nothing is stale\n"
+    assert clone.run("executors.kubernetes", "run").stdout == "nothing is stale\n"
 
 
 def test_a_dirty_tree_is_refused(street: Street, server: ApiServer) -> None:
     (street.path / "stages/collect.py").open("a").write("# changed\n")
-    ran = street.run("k8s.submit", "run")
+    ran = street.run("executors.kubernetes", "run")
     assert ran.returncode == 3
     assert "the working tree is not a commit" in ran.stderr
     assert " M stages/collect.py" in ran.stderr and "git commit --all" in ran.stderr
@@ -293,17 +298,17 @@ def test_a_dirty_tree_is_refused(street: Street, server: ApiServer) -> None:
 def test_a_commit_that_the_pod_cannot_reach(street: Street, server: ApiServer, tmp_path: Path) -> None:
     street.git("clone", "--quiet", "--bare", ".", str(tmp_path / "published.git"))
     clone_from(street, tmp_path / "absent.git")
-    ran = street.run("k8s.submit", "run", "collect")
+    ran = street.run("executors.kubernetes", "run", "collect")
     assert ran.returncode == 3 and f"cannot be fetched from {tmp_path / 'absent.git'}" in ran.stdout
     ((_, workspace),) = [(key, thing) for key, thing in server.objects.items() if key[0] == "persistentvolumeclaims"]
 
     clone_from(street, tmp_path / "published.git")  # another commit and repository, and the same Job
-    ran = street.run("k8s.submit", "run", "collect")
+    ran = street.run("executors.kubernetes", "run", "collect")
     assert ran.returncode == 3 and "failed before; submitting it again" in ran.stdout
     assert "cannot be fetched from" in ran.stdout and "push it there (`git push`)" in ran.stdout
     assert str(tmp_path / "published.git") in ran.stdout, "the settings are those of the second submission"
     street.git("push", "--quiet", str(tmp_path / "published.git"), "HEAD")
-    ran = street.run("k8s.submit", "run", "collect")
+    ran = street.run("executors.kubernetes", "run", "collect")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (job,) = [thing for (kind, _), thing in server.objects.items() if kind == "jobs"]
     assert server.objects["persistentvolumeclaims", workspace["metadata"]["name"]] is workspace, "with what it saved"
@@ -318,7 +323,7 @@ def test_what_foreign_code_left_in_a_workspace_is_not_run_by_the_pod_that_has_cr
     street.edit(table, table, lambda values: values["collect"].update(isolated=True))
     street.edit("params.yaml", "params.yaml", lambda values: values["collect"]["sources"][0].update(path="absent"))
     street.commit()
-    assert street.run("k8s.submit", "run", "collect").returncode == 3
+    assert street.run("executors.kubernetes", "run", "collect").returncode == 3
     (volume,) = (server.folder / "volumes").iterdir()
     ran, save = tmp_path / "ran", volume / ".tidemill/checkpoints/collect/save"
     save.mkdir(parents=True)
@@ -330,7 +335,7 @@ def test_what_foreign_code_left_in_a_workspace_is_not_run_by_the_pod_that_has_cr
     for kind, name in [key for key in server.objects if key[0] == "jobs"]:
         server.delete(kind, name)
 
-    again = street.run("k8s.submit", "run", "collect")
+    again = street.run("executors.kubernetes", "run", "collect")
     assert again.returncode == 3 and "absent" in again.stdout
     assert sorted(name.rpartition("-")[2] for name in server.started) == ["fetch", "fetch", "run", "run"]
     assert not ran.exists()
@@ -345,16 +350,16 @@ def clone_from(street: Street, repository: Path) -> None:
 
 def test_remotes_that_cannot_serve(tmp_path: Path, server: ApiServer) -> None:
     street = Street(tmp_path / "host", "")
-    assert "there is none: `make remote URL=" in street.run("k8s.submit", "run").stderr
+    assert "there is none: `make remote URL=" in street.run("executors.kubernetes", "run").stderr
     street.dvc("remote", "add", "one", str(tmp_path / "one"))
     street.dvc("remote", "add", "two", str(tmp_path / "two"))
     street.commit()
-    ran = street.run("k8s.submit", "run")
+    ran = street.run("executors.kubernetes", "run")
     assert ran.returncode == 3
     assert "2 remotes (one, two) and none is the default: `dvc remote default NAME`" in ran.stderr
     street.dvc("remote", "default", "one")
     street.commit()
-    assert "the folder" in (ran := street.run("k8s.submit", "run")).stderr and "pods do not see" in ran.stderr
+    assert "the folder" in (ran := street.run("executors.kubernetes", "run")).stderr and "pods do not see" in ran.stderr
 
 
 def test_an_endpoint_that_is_only_this_machines_is_said_and_another_goes_to_pods(
@@ -363,32 +368,40 @@ def test_an_endpoint_that_is_only_this_machines_is_said_and_another_goes_to_pods
     street = Street(tmp_path / "host", "s3://bucket/store")
     street.dvc("remote", "modify", "store", "endpointurl", "http://127.0.0.1:9")
     street.commit()
-    ran = street.run("k8s.submit", "run", AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret", AWS_MAX_ATTEMPTS="1")
+    ran = street.run(
+        "executors.kubernetes",
+        "run",
+        AWS_ACCESS_KEY_ID="key",
+        AWS_SECRET_ACCESS_KEY="secret",
+        AWS_MAX_ATTEMPTS="1",
+    )
     assert ran.returncode == 3 and "the remote s3://bucket/store cannot be used" in ran.stderr
     assert "http://127.0.0.1:9 is this machine; in a pod it is the pod itself: say cluster.endpoint" in ran.stdout
     monkeypatch.chdir(street.path)
-    assert pipeline.remote("", "http://minio:9000")["endpointurl"] == "http://minio:9000"
+    assert graph.remote("", "http://minio:9000")["endpointurl"] == "http://minio:9000"
 
 
 def test_status_logs_and_stop(street: Street, server: ApiServer) -> None:
-    assert "no Jobs" in street.run("k8s.submit", "status").stdout
-    assert "there is no Job of collect" in street.run("k8s.submit", "stop", "collect").stderr
+    assert "no Jobs" in street.run("executors.kubernetes", "status").stdout
+    assert "there is no Job of collect" in street.run("executors.kubernetes", "stop", "collect").stderr
     server.unschedulable = "0/1 nodes are available: 1 Insufficient cpu."
-    process = street.start("k8s.submit", "run", "collect")
+    process = street.start("executors.kubernetes", "run", "collect")
     assert process.stdout
     assert any("pending" in line for line in process.stdout)
-    assert "active" in (ran := street.run("k8s.submit", "status")).stdout and "too little free cpu" in ran.stdout
+    assert (
+        "active" in (ran := street.run("executors.kubernetes", "status")).stdout and "too little free cpu" in ran.stdout
+    )
     process.send_signal(signal.SIGINT)
     assert "left running: collect" in process.stdout.read()
     assert process.wait(240) == 130
-    assert "deleted" in street.run("k8s.submit", "stop", "collect").stdout
+    assert "deleted" in street.run("executors.kubernetes", "stop", "collect").stdout
     assert not [name for kind, name in server.objects if kind in ("jobs", "pods")]
-    assert "no Jobs" in street.run("k8s.submit", "status").stdout
+    assert "no Jobs" in street.run("executors.kubernetes", "status").stdout
 
 
 def test_who_may_not_make_a_namespace_sets_up_the_rest(street: Street, server: ApiServer) -> None:
     server.may = {"create serviceaccounts", "create networkpolicies"}
-    ran = street.run("k8s.submit", "setup")
+    ran = street.run("executors.kubernetes", "setup")
     assert ran.returncode == 0, ran.stderr
     assert "you may not create namespaces" in ran.stdout and "taken to be there" in ran.stdout
     assert {kind for kind, _ in server.objects} == {"serviceaccounts", "networkpolicies"}
@@ -402,30 +415,30 @@ def test_a_network_policy_that_was_edited_is_the_clusters_after_the_next_setup(
 
     server.may = {f"create {kind}" for kind in ("namespaces", "serviceaccounts", "networkpolicies")}
     server.may.add("update networkpolicies")
-    assert street.run("k8s.submit", "setup").returncode == 0
+    assert street.run("executors.kubernetes", "setup").returncode == 0
     policy = street.path / "k8s/setup/network.yaml"
     first, rest = policy.read_text().split("---\n", 1)
     policy.write_text(first)
     street.edit("k8s/setup/network.yaml", "k8s/setup/network.yaml", more)
     policy.write_text(f"{policy.read_text()}---\n{rest}")
-    ran = street.run("k8s.submit", "setup")
+    ran = street.run("executors.kubernetes", "setup")
     assert ran.returncode == 0 and "NetworkPolicy tidemill-stage: there" in ran.stdout
     kept = server.objects["networkpolicies", "tidemill-stage"]
     assert {"protocol": "TCP", "port": 8333} in kept["spec"]["egress"][1]["ports"]
 
 
 def test_a_result_whose_record_is_taken_away_is_made_again(street: Street, server: ApiServer, tmp_path: Path) -> None:
-    assert street.run("k8s.submit", "run", "collect").returncode == 0
+    assert street.run("executors.kubernetes", "run", "collect").returncode == 0
     (record,) = (tmp_path / "remote/tidemill/results").iterdir()
     record.unlink()
     other = street.clone(tmp_path / "other")
-    ran = other.run("k8s.submit", "run", "collect")
+    ran = other.run("executors.kubernetes", "run", "collect")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "its record is not on the remote any more; making it again" in ran.stdout
     assert record.is_file() and len(server.started) == 2
 
 
 def test_an_unknown_stage(street: Street) -> None:
-    ran = street.run("k8s.submit", "run", "colect")
+    ran = street.run("executors.kubernetes", "run", "colect")
     assert ran.returncode == 3
     assert "dvc.yaml has no stage colect; it has collect, filter" in ran.stderr

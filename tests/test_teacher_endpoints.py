@@ -12,9 +12,9 @@ import soak_teacher
 from asking import SCHEMA, ask_all, asks, settings
 from test_teacher import put
 
+from commands import journal as inventory
 from stages.lib import teacher
 from stages.lib.errors import BadInput
-from stages.lib.teacher import inventory
 from stages.lib.teacher.journal import Journal
 from stages.lib.teacher.pacing import Pace
 
@@ -192,7 +192,7 @@ def test_a_plan_costs_nothing_and_names_the_price(workspace: Any) -> None:
     import sys
 
     def plan() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "stages.lib.plan"]
+        command = [sys.executable, "-m", "commands", "plan"]
         return subprocess.run(command, env=workspace.environment(), capture_output=True, text=True, cwd=workspace.path)
 
     workspace.set("generate.teacher.free", False)

@@ -14,8 +14,9 @@ from conftest import REPOSITORY
 from test_remote import credentials, s3
 from test_teacher import put
 
+from commands import journal
 from stages.lib.errors import BadInput
-from stages.lib.teacher import inventory, sharing
+from stages.lib.teacher import sharing
 from stages.lib.teacher.exchange import Request
 from stages.lib.teacher.journal import Journal
 
@@ -76,7 +77,7 @@ class Clone:
         return self.must(sys.executable, "-m", "dvc", *words)
 
     def journal(self, what: str) -> str:
-        return self.must(sys.executable, "-m", "stages.lib.teacher", what)
+        return self.must(sys.executable, "-m", "commands", "journal-share", what)
 
     def ask(self, rows: str) -> None:
         (self.path / "rows").write_text(rows)
@@ -112,7 +113,7 @@ def test_a_colleague_replays_a_paid_run_for_nothing(tmp_path: Path) -> None:
         ours.journal("share")
         ours.commit()
         assert ours.run("git", "pull", "--quiet", "--no-rebase", str(theirs.path), "main").returncode != 0
-        refused = ours.run(sys.executable, "-m", "stages.lib.teacher", "share")
+        refused = ours.run(sys.executable, "-m", "commands", "journal-share", "share")
         assert refused.returncode == 3 and "git checkout --theirs journal/shared.dvc" in refused.stderr
         ours.git("checkout", "--theirs", "journal/shared.dvc", "rows", "dvc.lock")
         ours.journal("share")
@@ -160,10 +161,10 @@ def test_pods_exchange_answers_through_s3(tmp_path: Path, s3: tuple[str, Path], 
     assert Journal(pods[1].path / "journal").get(request)
     stored = next((s3[1] / "bucket/answers/journal").glob("*.log.zst"))
     stored.write_bytes(b"other bytes")
-    again = pods[0].run(sys.executable, "-m", "stages.lib.teacher", "bring")
+    again = pods[0].run(sys.executable, "-m", "commands", "journal-share", "bring")
     assert again.returncode == 0, "what a pod has is not fetched again"
     shutil.rmtree(pods[1].path / "journal")
-    refused = pods[1].run(sys.executable, "-m", "stages.lib.teacher", "bring")
+    refused = pods[1].run(sys.executable, "-m", "commands", "journal-share", "bring")
     assert refused.returncode == 3 and f"{stored.name} at the remote is not what its name says" in refused.stderr
 
 
@@ -181,7 +182,7 @@ def test_a_journal_is_a_union_by_the_requests_hash(tmp_path: Path) -> None:
         return reply.text if reply else ""
 
     assert [text(request) for request in (both, own, other)] == ["mine", "hello", "hello"]
-    assert "/shared: " in "\n".join(inventory.describe(tmp_path / "mine"))
+    assert "/shared: " in "\n".join(journal.describe(tmp_path / "mine"))
     assert sharing.seal(mine) == 1 and len(sharing.segments(tmp_path / "mine")) == 2
     fresh = Journal(tmp_path / "fresh")
     shutil.copytree(tmp_path / "mine/shared", tmp_path / "fresh/shared")

@@ -10,7 +10,8 @@ import pytest
 from conftest import Workspace
 from tiny import tokenizer
 
-from stages.lib import artifacts, models, prompts, records
+from stages.lib import artifacts, records
+from stages.lib.models import causal, prompts
 from stages.lib.training import examples, output
 
 WORDS = ["return", "value", "list", "index", "total", "name", "count", "print", "sorted", "result"]
@@ -107,7 +108,7 @@ def test_a_run_learns_and_leaves_what_peft_loads(small: Workspace, tiny: Path) -
 
     base = AutoModelForCausalLM.from_pretrained(tiny)
     theirs = PeftModel.from_pretrained(base, "models/tuned/adapter").merge_and_unload()
-    ours, _ = models.load_tuned(Path("models/tuned"))
+    ours, _ = causal.load_tuned(Path("models/tuned"))
     ids = torch.tensor([examples.encode(row(3), tokenizer()).input_ids])
     with torch.inference_mode():
         assert torch.equal(theirs(ids).logits, ours(ids).logits)
@@ -177,7 +178,7 @@ def test_every_weight_by_parameter(small: Workspace) -> None:
     assert metrics["validation_loss_after"] < metrics["validation_loss_before"]
     writer = pipeline("text-generation", "models/tuned/model", device="cpu")
     assert writer("x =", max_new_tokens=3)[0]["generated_text"].startswith("x =")
-    model, _ = models.load_tuned(Path("models/tuned"))
+    model, _ = causal.load_tuned(Path("models/tuned"))
     assert sum(weights.numel() for weights in model.parameters()) == metrics["parameters"]
 
 

@@ -10,9 +10,10 @@ import pytest
 from conftest import REPOSITORY, Workspace
 from test_train import run, small
 
-from k8s import jobs
-from stages.lib import artifacts, models
+from executors.kubernetes import jobs
+from stages.lib import artifacts
 from stages.lib.errors import BadInput
+from stages.lib.models import causal
 from stages.lib.training import devices
 
 __all__ = ["small"]  # a fixture
@@ -69,7 +70,7 @@ def test_fsdp_tunes_every_weight_and_goes_on_after_a_stop(steady: Workspace) -> 
     assert done.returncode == 0, done.stderr
     assert "going on from" in done.stderr
     agree(alone, log())
-    model, _ = models.load_tuned(Path("models/tuned"))
+    model, _ = causal.load_tuned(Path("models/tuned"))
     assert (
         sum(weights.numel() for weights in model.parameters())
         == json.loads(Path("metrics/train.json").read_text())["parameters"]

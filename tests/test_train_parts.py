@@ -13,10 +13,12 @@ from conftest import REPOSITORY, Workspace
 from test_train import row, run, small, write_dataset
 from tiny import SMOLLM2, tokenizer
 
-from stages.lib import artifacts, models
+from commands import show_example
+from stages.lib import artifacts
 from stages.lib.errors import BadInput
-from stages.lib.training import attention, examples, flops, output, packing, plan, show, trainer, watch
-from stages.lib.training.plan import Run
+from stages.lib.models import causal, location
+from stages.lib.training import attention, examples, flops, output, packing, requirements, trainer, watch
+from stages.lib.training.requirements import Run
 
 __all__ = ["small"]  # a fixture
 
@@ -175,7 +177,7 @@ def test_the_plan_counts_what_a_real_pass_keeps(config: Any, method: str) -> Non
             "device": "cpu",
         }
     )
-    needed = plan.estimate(config, ways)
+    needed = requirements.estimate(config, ways)
     model = made(config)
     assert needed.parameters == sum(weights.numel() for weights in model.parameters())
     if method == "lora":
@@ -204,18 +206,18 @@ def test_the_plan_of_a_7b_model_and_what_it_advises() -> None:
     config = llama(
         hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32, vocab_size=32256
     )
-    alone = plan.require(config, WAYS, 140 * plan.GIB)
+    alone = requirements.require(config, WAYS, 140 * requirements.GIB)
     assert alone.parameters == 6_740_512_768
     assert alone.weights + alone.gradients + alone.optimizer == 16 * alone.parameters
-    shared = plan.estimate(config, Run(**{**vars(WAYS), "sharding": "fsdp", "devices": 8}))
+    shared = requirements.estimate(config, Run(**{**vars(WAYS), "sharding": "fsdp", "devices": 8}))
     assert shared.optimizer == alone.optimizer / 8
-    assert plan.estimate(config, Run(**{**vars(WAYS), "activation_checkpointing": False})).total > alone.total
+    assert requirements.estimate(config, Run(**{**vars(WAYS), "activation_checkpointing": False})).total > alone.total
     with pytest.raises(BadInput, match=r"train needs 1\d\d\.\d GiB on each of 1 .*what would fit: sharding: fsdp on 2"):
-        plan.require(config, WAYS, 80 * plan.GIB)
+        requirements.require(config, WAYS, 80 * requirements.GIB)
     with pytest.raises(BadInput, match=r"what would fit: .*method: lora in bfloat16"):
-        plan.require(config, WAYS, 17 * plan.GIB)
+        requirements.require(config, WAYS, 17 * requirements.GIB)
     with pytest.raises(BadInput, match="take a smaller model or more devices"):
-        plan.require(config, WAYS, 1 * plan.GIB)
+        requirements.require(config, WAYS, 1 * requirements.GIB)
 
 
 def test_flops_of_a_token_by_hand() -> None:
@@ -241,13 +243,13 @@ def test_training_that_cannot_fit_is_refused_before_loading(small: Workspace, ti
 def test_a_row_is_shown_token_by_token(workspace: Workspace, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_dataset([row(number) for number in range(3)], [])
     workspace.set("train.model", f"path:{tiny}")
-    assert show.main(["2"]) == 0
+    assert show_example.main(["2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"row {row(1)['id']}"
     stars = [line for line in lines[1:-1] if line[6] == "*"]
     assert "".join(eval(line[16:]) for line in stars) == row(1)["output"] + tokenizer().eos_token
     assert stars == lines[-1 - len(stars) : -1]
-    assert show.main(["9"]) == 3
+    assert show_example.main(["9"]) == 3
     assert "0 rows are called '9'; give 1 to 3" in capsys.readouterr().err
 
 
@@ -318,10 +320,10 @@ def test_the_gguf_file_answers_over_http_as_the_model_that_was_tuned(workspace: 
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from stages.lib import prompts
+    from stages.lib.models import prompts
 
     torch.manual_seed(0)
-    base, words = models.load_causal(SMOLLM2)
+    base, words = causal.load_causal(SMOLLM2)
     adapted = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear"))
     for name, weights in adapted.named_parameters():
         if "lora_B" in name:
@@ -330,7 +332,7 @@ def test_the_gguf_file_answers_over_http_as_the_model_that_was_tuned(workspace: 
         output.write(out, adapted, None, words, SMOLLM2, "lora")
     asked = "Write a Python function that adds two numbers."
     server = subprocess.Popen(
-        [sys.executable, "-m", "stages.lib.training.serve", "--port", "0"],
+        [sys.executable, "-m", "commands", "serve", "--port", "0"],
         env=workspace.environment(), stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -345,7 +347,7 @@ def test_the_gguf_file_answers_over_http_as_the_model_that_was_tuned(workspace: 
     finally:
         server.terminate()
         server.wait(240)
-    tuned, words = models.load_tuned(Path("models/tuned"))
+    tuned, words = causal.load_tuned(Path("models/tuned"))
     prompt = words(prompts.render(asked), return_tensors="pt")
     answer = tuned.generate(**prompt, max_new_tokens=8, do_sample=False)[0, prompt["input_ids"].shape[1] :]
     assert said.strip() == words.decode(answer, skip_special_tokens=True).strip() and said.strip()
@@ -356,26 +358,26 @@ def test_a_gguf_file_is_unpacked_once_and_again_if_damaged(tmp_path: Path, monke
     from gguf.quants import dequantize
     from safetensors.numpy import load_file
 
-    monkeypatch.setattr(models, "UNPACKED", tmp_path / "models")
-    folder = models.folder(SMOLLM2)
+    monkeypatch.setattr(causal, "UNPACKED", tmp_path / "models")
+    folder = causal.folder(SMOLLM2)
     weights = folder / "model.safetensors"
-    stored = next(one for one in GGUFReader(models.locate(SMOLLM2)).tensors if one.name == "token_embd.weight")
+    stored = next(one for one in GGUFReader(location.locate(SMOLLM2)).tensors if one.name == "token_embd.weight")
     assert (load_file(weights)["model.embed_tokens.weight"] == dequantize(stored.data, stored.tensor_type)).all()
     written = weights.stat().st_mtime_ns
-    assert models.folder(SMOLLM2) == folder and weights.stat().st_mtime_ns == written
+    assert causal.folder(SMOLLM2) == folder and weights.stat().st_mtime_ns == written
     with weights.open("r+b") as file:
         file.seek(1000)
         file.write(b"changed")
-    models._unpacked.cache_clear()  # as the next process begins: one verifies the folder once
-    models.load_config(SMOLLM2)
+    causal._unpacked.cache_clear()  # as the next process begins: one verifies the folder once
+    causal.load_config(SMOLLM2)
     assert (load_file(weights)["model.embed_tokens.weight"] == dequantize(stored.data, stored.tensor_type)).all()
 
 
 def test_what_gguf_cannot_do_is_said(workspace: Workspace, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.lib.training import gguf
+    from commands import gguf
 
     monkeypatch.setenv("PATH", "/nowhere")
-    base, words = models.load_causal(f"path:{tiny}")
+    base, words = causal.load_causal(f"path:{tiny}")
     with artifacts.create("models/tuned", stage="train") as out:
         output.write(out, base, None, words, f"path:{tiny}", "full")
     with pytest.raises(BadInput, match=r"needs llama\.cpp's convert_hf_to_gguf\.py on PATH"):

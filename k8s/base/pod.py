@@ -201,7 +201,7 @@ def deliver() -> int:
 
 def _recover() -> None:
     """Put right what a killed pod can have left of DVC's own files in this workspace."""
-    from stages.lib import recover
+    from executors.tracking import recover
 
     recover.main()
 
@@ -270,10 +270,10 @@ def _result() -> dict[str, Any]:
 
 
 def _share_journal(how: str) -> int:
-    """Exchange models' answers with the remote, for a stage that asks for some (stages/lib/teacher/sharing.py)."""
+    """Exchange models' answers with the remote, for a stage that asks for some (executors/tracking/journal.py)."""
     if not os.environ.get("JOURNAL"):
         return 0
-    return subprocess.run([sys.executable, "-m", "stages.lib.teacher", how], check=False).returncode
+    return subprocess.run([sys.executable, "-m", "commands", "journal-share", how], check=False).returncode
 
 
 def _checkout() -> bool:
@@ -368,7 +368,7 @@ def _put(source: Path, name: str) -> None:
 
 def _transfer(*words: str) -> int:
     """In this process, which has DVC loaded: another one would take longer to start than most transfers last."""
-    from stages.lib import transfer
+    from executors.tracking import transfer
 
     return int(transfer.main(list(words)))
 

@@ -1,4 +1,10 @@
-"""The errors that a person can act on."""
+"""The errors that a person can act on, and the exit statuses that every executor understands."""
+
+DONE = 0  # and sealed
+CRASHED = 1
+BAD_INPUT = 3  # never retried
+PREEMPTED = 75  # progress is saved; retried at no cost
+INTERRUPTED = 130  # from the keyboard
 
 
 class BadInput(Exception):

@@ -3,10 +3,10 @@
 import re
 from typing import Any, Literal
 
-from stages.lib import prompts
 from stages.lib.benchmarks import packs
 from stages.lib.benchmarks.catalog import Benchmark, Form, Problem
 from stages.lib.errors import BadInput
+from stages.lib.models import prompts
 
 FormName = Literal["alpaca", "chat", "completion", "docs"]
 LONGEST_LINE = 20  # characters; longer lines of a solution are deleted from its description

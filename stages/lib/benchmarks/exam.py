@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.lib import decoding, engines
 from stages.lib.benchmarks import asking
 from stages.lib.benchmarks.catalog import Benchmark, Problem
 from stages.lib.errors import BadInput
+from stages.lib.models import decoding, engines
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.lib import sandbox
-from stages.lib.benchmarks import answers, intervals
+from stages.lib.benchmarks import extraction, intervals
 from stages.lib.benchmarks.catalog import Benchmark
 
 METRIC = Path(__file__).parent / "pass_at_k"
@@ -34,7 +34,7 @@ class Settings:
     seed: int
     workers: int
     allow_weak: bool = False
-    mode: answers.Mode = "repaired"
+    mode: extraction.Mode = "repaired"
 
 
 def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> Generator[sandbox.Outcome]:
@@ -43,14 +43,14 @@ def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> 
     yield from sandbox.run_all(programs, settings.limits, settings.workers, settings.allow_weak)
 
 
-def _program(benchmark: Benchmark, sample: Sample, mode: answers.Mode) -> sandbox.Program:
+def _program(benchmark: Benchmark, sample: Sample, mode: extraction.Mode) -> sandbox.Program:
     problem = benchmark.problems[sample.task_id]
     # Some tests call helpers that the prompt defines: they get the prompt's own, not the candidate's.
     helpers = "" if benchmark.family == "mbpp" else f"{problem.prompt}\n    pass\n"
     return sandbox.Program(
         language=benchmark.language,
         candidate=sample.program,
-        tests=answers.tests(benchmark, problem, mode),
+        tests=extraction.tests(benchmark, problem, mode),
         entry_point=problem.entry_point,
         helpers=helpers,
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts, cards, records
+from stages.lib import artifacts, records, templates
 
 Row = dict[str, Any]
 
@@ -57,4 +57,4 @@ def split(row_id: str, validation_share: float) -> str:
 
 def card(facts: dict[str, Any]) -> str:
     """The dataset card, which `datasets.load_dataset` reads."""
-    return cards.render(CARD, facts)
+    return templates.render(CARD, facts)

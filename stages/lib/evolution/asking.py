@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts, cards, tasks, teacher
+from stages.lib import artifacts, tasks, teacher, templates
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
 from stages.lib.evolution.rows import Row, question
@@ -86,12 +86,12 @@ def templates_hash() -> str:
 
 def _evolve(evolution: str, text: str) -> str:
     method = methods.load_evolutions()[evolution].ask
-    return cards.render(FOLDER / "evolve.j2", {"method": method, "question": text}).strip()
+    return templates.render(FOLDER / "evolve.j2", {"method": method, "question": text}).strip()
 
 
 def _answer(text: str, language: str) -> str:
     facts = {"question": text, "code": bool(language), "language": language}
-    return cards.render(FOLDER / "answer.j2", facts).strip()
+    return templates.render(FOLDER / "answer.j2", facts).strip()
 
 
 def _talk(turns: Sequence[tuple[str, dict[str, str]]], last: str) -> list[dict[str, str]]:

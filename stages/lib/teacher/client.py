@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from stages.lib import models
 from stages.lib.errors import BadInput
+from stages.lib.models import location
 from stages.lib.teacher import answers, embedded, sharing
 from stages.lib.teacher.batches import Batches
 from stages.lib.teacher.budget import Budget
@@ -320,7 +320,7 @@ class Teacher:
             if knobs.batch_rows:
                 return Turns([self._batches(first)])
             return Turns([self._endpoint(one) for one in (first, *knobs.more_endpoints)])
-        model = models.locate(knobs.model)
+        model = location.locate(knobs.model)
         started = [embedded.start(model, knobs) for _ in range(knobs.servers)]
         self._servers = [server for server, _ in started]  # they stop when nothing holds them
         each = -(-knobs.concurrency // knobs.servers)

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from stages.lib import checkpoint
 from stages.lib.errors import BadInput
 
-BAD_INPUT, PREEMPTED = 3, 75  # exit statuses of a stage (stages/lib/runner.py)
+BAD_INPUT, PREEMPTED = 3, 75  # exit statuses of a stage (executors/runner.py)
 GRACE_S = 30.0  # for the other processes to end once one has failed
 LOGS = Path(".tidemill/run")
 
@@ -162,7 +162,7 @@ def _failures(statuses: list[int], wanted: int | None) -> list[tuple[int, int]]:
 
 
 def _start(stage: str, environment: dict[str, str], first: int, local: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "stages.lib.runner", stage]
+    command = [sys.executable, "-m", "executors.runner", stage]
     if local == 0:
         return subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent)
     with _log_of(stage, first + local).open("wb") as output:

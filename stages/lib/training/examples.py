@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts, prompts, records
+from stages.lib import artifacts, records
 from stages.lib.errors import BadInput
+from stages.lib.models import prompts
 
 IGNORED = -100  # the label of a token that the loss leaves out (torch.nn.CrossEntropyLoss, ignore_index)
 FIELDS = ("id", "instruction", "input", "output")

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts, cards, models, prompts
+from stages.lib import artifacts, templates
+from stages.lib.models import causal, prompts
 
 CARD = Path(__file__).with_name("card.md.j2")
 CHAT = Path(__file__).with_name("chat.jinja")
@@ -34,7 +35,7 @@ def write(out: Path, model: Any, weights: dict[str, Any] | None, tokenizer: Any,
 
 def write_merged(out: Path) -> None:
     """Write `out`/model, the base with `out`/adapter merged into it, which loads without peft."""
-    model, tokenizer = models.load_tuned(out)
+    model, tokenizer = causal.load_tuned(out)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     tokenizer.chat_template = chat_template()
@@ -54,7 +55,7 @@ def public_name(base: str) -> tuple[str, str | None]:
 
 def licence(base: str) -> str | None:
     """The licence that the base model's card states in its front matter, if it does."""
-    card = models.folder(base) / "README.md"
+    card = causal.folder(base) / "README.md"
     if not card.is_file() or not (text := card.read_text(encoding="utf-8")).startswith("---"):
         return None
     from ruamel.yaml import YAML
@@ -71,7 +72,7 @@ def chat_template() -> str:
 
 def card(facts: dict[str, Any]) -> str:
     """The model card."""
-    return cards.render(CARD, facts)
+    return templates.render(CARD, facts)
 
 
 def _in_one_order(file: Path) -> None:

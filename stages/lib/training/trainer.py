@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from transformers import PrinterCallback, TrainerCallback
 
-from stages.lib import checkpoint, models
+from stages.lib import checkpoint
 from stages.lib.errors import BadInput
+from stages.lib.models import causal
 from stages.lib.training import devices, packing
 from stages.lib.training.examples import Example
 from stages.lib.training.packing import Sequence
@@ -110,12 +111,12 @@ class Tuned:
 def load(name: str, method: str, precision: str, tensor_parallel: int) -> Any:
     """The base model. Its weights are float32 where they are trained; frozen ones are of `precision`."""
     if tensor_parallel == 1:
-        return models.load_causal(name, precision if method == "lora" else "float32")[0]
+        return causal.load_causal(name, precision if method == "lora" else "float32")[0]
     from transformers import AutoModelForCausalLM
     from transformers.distributed import DistributedConfig
 
     return AutoModelForCausalLM.from_pretrained(
-        models.folder(name), dtype="float32", distributed_config=DistributedConfig(tp_size=tensor_parallel)
+        causal.folder(name), dtype="float32", distributed_config=DistributedConfig(tp_size=tensor_parallel)
     )
 
 

@@ -1,0 +1,158 @@
+"""A matrix: profiles/ablations/NAME.yaml, read and checked before anything runs."""
+
+import difflib
+import importlib
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+from pydantic import Field
+from ruamel.yaml import YAML
+
+from commands import profile
+from stages.lib import artifacts, params
+from stages.lib.errors import BadInput
+from stages.lib.measures import catalog
+
+FOLDER = Path("profiles/ablations")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # it becomes part of a git ref
+PIPELINE = Path("dvc.yaml")
+
+Overrides = dict[str, Any]
+
+
+class Section(params.Section):
+    """The section `matrix` of a matrix file."""
+
+    title: str
+    question: str
+    base: list[str] = Field(default=[])  # profiles that are laid over params.yaml first
+    targets: list[str] = Field(default=[])  # stages up to which each run goes; none: the whole pipeline
+    budget_usd: Annotated[float, Field(ge=0)] = 0.0
+    reference: str = ""  # the run that the others are compared with; none: the first
+    figures: Annotated[list[str], Field(min_length=1)]
+    runs: Annotated[dict[str, Overrides], Field(min_length=2)]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A checked matrix. `texts` holds the whole params.yaml of each run."""
+
+    name: str
+    title: str
+    question: str
+    targets: list[str]
+    budget_usd: float
+    reference: str
+    figures: list[str]
+    runs: dict[str, Overrides]
+    texts: dict[str, str]
+
+    def experiment(self, run: str) -> str:
+        """The name of the DVC experiment of `run`."""
+        return f"{self.name}-{run}"
+
+
+def load(name: str) -> Matrix:
+    """The matrix `name`, with the params of the workspace.
+
+    Raises `BadInput` for a name that is none, an unknown matrix, key, profile, stage or figure, an override of a key
+    that params.yaml does not have, and two runs with equal params.
+    """
+    file, found = FOLDER / f"{name}.yaml", read(name)
+    catalog.check(found.figures, "figures", f"{file}: figures")
+    reference = found.reference or next(iter(found.runs))
+    if reference not in found.runs:
+        raise BadInput(f"{file}: reference {reference!r} is no run of it; there are {', '.join(found.runs)}")
+    _check_targets(found.targets, file)
+    for run in found.runs:
+        if not NAME.fullmatch(run):
+            raise BadInput(f"{file}: run {run!r}: a name holds small letters, digits and hyphens")
+    texts = {run: _params_of(overrides, found.base, file, run) for run, overrides in found.runs.items()}
+    _refuse_equal(texts, file)
+    own = {key: getattr(found, key) for key in ("title", "question", "targets", "budget_usd", "figures", "runs")}
+    return Matrix(name=name, reference=reference, texts=texts, **own)
+
+
+def check_values(matrix: Matrix) -> None:
+    """Raise `BadInput` for a run with a value that its stage would refuse, before any run has begun."""
+    checked: set[str] = set()  # sections that runs share are read once
+    with TemporaryDirectory() as folder:
+        for run, text in matrix.texts.items():
+            file = Path(folder, f"{matrix.name}, run {run}")
+            file.write_text(text, encoding="utf-8")
+            try:
+                for section, held in values(text).items():
+                    key = artifacts.digest([section, held])
+                    if key not in checked:
+                        params.load(section, importlib.import_module(f"stages.{section}").Params, file)
+                    checked.add(key)
+            except BadInput as error:
+                raise BadInput(str(error).replace(f"{folder}/", "matrix ")) from None
+
+
+def read(name: str) -> Section:
+    """The file of the matrix `name` as it stands. Raises `BadInput` if there is none, or it is no matrix."""
+    if not NAME.fullmatch(name):
+        raise BadInput(f"matrix {name!r}: a name holds small letters, digits and hyphens; there are {known()}")
+    file = FOLDER / f"{name}.yaml"
+    if not file.is_file():
+        near = difflib.get_close_matches(name, known().split(", "), n=1)
+        raise BadInput(f"no matrix {name!r}{f'; did you mean {near[0]!r}?' if near else ''}; there are {known()}")
+    return params.load("matrix", Section, file)
+
+
+def known() -> str:
+    """The names of all matrices, in a line."""
+    return ", ".join(sorted(path.stem for path in FOLDER.glob("*.yaml"))) or "none"
+
+
+def values(text: str) -> dict[str, Any]:
+    """The params of a run as plain values."""
+    return dict(YAML(typ="safe", pure=True).load(text))
+
+
+def _params_of(overrides: Overrides, base: list[str], file: Path, run: str) -> str:
+    """params.yaml with the profiles `base` and `overrides` laid over it, comments kept."""
+    yaml = profile.round_trip()
+    tree = yaml.load(params.FILE)
+    for name in base:
+        profile.merge(tree, name)
+    for path, value in overrides.items():
+        _set(tree, path, value, f"{file}: {run}")
+    text = io.StringIO()
+    yaml.dump(tree, text)
+    return text.getvalue()
+
+
+def _set(tree: Any, path: str, value: Any, where: str) -> None:
+    *parents, leaf = path.split(".")
+    for place, part in enumerate([*parents, leaf]):
+        keys = list(tree) if isinstance(tree, dict) else []
+        if part not in keys:
+            near = difflib.get_close_matches(part, keys, n=1)
+            held = ".".join(parents[:place]) or params.FILE.name
+            meant = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(keys) or 'no keys'}"
+            raise BadInput(f"{where}: {held} has no key {part!r} (of {path}); {meant}")
+        if place < len(parents):
+            tree = tree[part]
+    tree[leaf] = value
+
+
+def _check_targets(targets: list[str], file: Path) -> None:
+    stages = list(params.read(PIPELINE)["stages"])
+    for target in targets:
+        if target.partition("@")[0] not in stages:
+            raise BadInput(f"{file}: targets: no stage {target!r}; the stages are {', '.join(stages)}")
+
+
+def _refuse_equal(texts: dict[str, str], file: Path) -> None:
+    seen: dict[str, str] = {}
+    for run, text in texts.items():
+        key = artifacts.digest(values(text))
+        if key in seen:
+            raise BadInput(f"{file}: {seen[key]} and {run} have equal params; they would be one run: remove one")
+        seen[key] = run

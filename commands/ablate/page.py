@@ -1,0 +1,236 @@
+"""The comparison page: index.html, and the same as index.md and results.json."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from commands.ablate import driver, results, statistics
+from commands.ablate.matrix import Matrix
+from commands.ablate.results import Result, Score
+from commands.ablate.statistics import Difference
+from executors.tracking.clone import Clone
+from stages.lib import artifacts
+from stages.lib.errors import BadInput
+from stages.lib.report import figures as plots
+from stages.lib.report import page as report
+
+FOLDER = Path(__file__).parent
+ALL_PAIRS = 6  # runs up to which each is compared with each; of more, each with the reference
+UNTUNED = "untuned model"
+
+
+def write(matrix: Matrix, clone: Clone, folder: Path) -> str:
+    """Write the page of the runs that are there into `folder`; the paths, in words. Raises `BadInput` for none."""
+    found = results.read(matrix, clone)
+    if not found:
+        raise BadInput(f"no run of {matrix.name} is finished; make ablate NAME={matrix.name}")
+    facts = gather(matrix, found, driver.events(folder))
+    html = report.render("index.html.j2", folder=FOLDER, **facts)
+    (folder / "index.html").write_text(html, encoding="utf-8")
+    (folder / "index.md").write_text(report.render("index.md.j2", folder=FOLDER, **facts), encoding="utf-8")
+    artifacts.write_json(folder / "results.json", to_json(facts))
+    counted = facts["stages"]
+    return (
+        f"stages: {counted['ran']} ran, {counted['cached']} taken from the cache of runs, {counted['unchanged']} "
+        f"unchanged from the run before; {counted['distinct']} different artifacts of {counted['all']}\n"
+        f"{folder / 'index.html'} (and index.md, results.json)"
+    )
+
+
+def gather(matrix: Matrix, found: list[Result], events: list[dict[str, str]]) -> dict[str, Any]:
+    """What the templates show."""
+    reference = next((one for one in found if one.name == matrix.reference), found[0])
+    differences = compare(found, reference)
+    return {
+        "matrix": matrix,
+        "runs": found,
+        "reference": reference,
+        "missing": [name for name in matrix.runs if name not in {one.name for one in found}],
+        "columns": results.figures(matrix.figures),
+        "benchmarks": group(found, reference),
+        "differences": differences,
+        "verdict": conclude(differences, reference.name),
+        "stages": count_stages(found, events),
+        "score_plot": draw_scores(found, reference),
+        "difference_plot": draw_differences([one for one in differences if one.one == reference.name]),
+        "curve": draw_curve(found),
+        "changed": changed_params(found, reference),
+        "shares": {
+            "Tasks": shares(found, "mix", "tasks"),
+            "Languages": shares(found, "mix", "languages"),
+            "Pass rate by rule, of the candidates that it was applied to": shares(found, "pass_rate", "by_rule"),
+            "Contamination by benchmark": shares(found, "contamination", "by_benchmark"),
+        },
+        "ways": list_ways(found, events),
+    }
+
+
+def compare(found: Sequence[Result], reference: Result) -> list[Difference]:
+    """The runs' tuned models in pairs on equal problems, the reference's untuned model first; p by Holm over all."""
+    sides: list[tuple[str, Score]] = [(one.name, one.scores["tuned"]) for one in found if "tuned" in one.scores]
+    if "base" in reference.scores:
+        sides.insert(0, (UNTUNED, reference.scores["base"]))
+    pairs = [
+        (one, other)
+        for one, other in combinations(sides, 2)
+        if one[1].comparable == other[1].comparable
+        and (len(sides) <= ALL_PAIRS or reference.name in (one[0], other[0]))
+    ]
+    turned = [(b, a) if b[0] == reference.name else (a, b) for a, b in pairs]
+    made = [statistics.compare(a[0], b[0], a[1].shares, b[1].shares) for a, b in turned]
+    corrected = statistics.holm([one.p for one in made])
+    return [replace(one, p_holm=p) for one, p in zip(made, corrected, strict=True)]
+
+
+def group(found: Sequence[Result], reference: Result) -> list[dict[str, Any]]:
+    """The scores by benchmark: a line for each tuned model and for each different untuned one."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    slices: dict[str, str] = {}
+    for one in sorted(found, key=lambda one: one is not reference):
+        for model in ("base", "tuned"):
+            score = one.scores.get(model)
+            if score is None:
+                continue
+            rows = groups.setdefault(score.benchmark, [])
+            slices[score.benchmark] = score.slice
+            if model == "tuned" or all(row["score"].shares != score.shares for row in rows if row["untuned"]):
+                rows.append(
+                    {"name": UNTUNED if model == "base" else one.name, "untuned": model == "base", "score": score}
+                )
+    return [{"benchmark": name, "slice": slices[name], "rows": rows} for name, rows in groups.items()]
+
+
+def conclude(differences: Sequence[Difference], reference: str) -> str:
+    """In a sentence, what the tests of pass@1 allow to say."""
+    if not differences:
+        return "No two runs were scored on the same problems: nothing can be said of their models."
+    shown = [one for one in differences if one.p_holm < 0.05]
+    if not shown:
+        return (
+            f"On {report.plural(differences[0].problems, 'problem')} no difference of pass@1 between any two of them "
+            "is more than chance would give."
+        )
+    named = "; ".join(f"{one.other} {'above' if one.mean > 0 else 'below'} {one.one}" for one in shown)
+    return f"More than chance (p below 5% after Holm's correction): {named}."
+
+
+def count_stages(found: Sequence[Result], events: Sequence[dict[str, str]]) -> dict[str, int]:
+    """How the stages of all runs came to their results."""
+    how = Counter(event["how"] for event in events)
+    outcomes = {(path, root) for one in found for path, root in one.roots.items()}
+    return {
+        "ran": how["ran"],
+        "cached": how["cached"],
+        "unchanged": how["unchanged"],
+        "distinct": len(outcomes),
+        "all": sum(len(one.roots) for one in found),
+    }
+
+
+def changed_params(found: Sequence[Result], reference: Result) -> dict[str, list[tuple[str, Any, Any]]]:
+    """Of each run, the params that differ from the reference's: key, the reference's value, its own."""
+    own = _flat(reference.params)
+    changes = {}
+    for one in found:
+        other = _flat(one.params)
+        keys = [key for key in {**own, **other} if own.get(key) != other.get(key)]
+        changes[one.name] = [(key, _short(own.get(key)), _short(other.get(key))) for key in keys]
+    return changes
+
+
+def shares(found: Sequence[Result], *path: str) -> dict[str, dict[str, float | None]]:
+    """A mapping of metrics/measure.json by its path, turned: by name, each run's share.
+
+    What a mix does not name has no row; a rule or benchmark that is not named was not looked at.
+    """
+    turned: dict[str, dict[str, float | None]] = {}
+    held: dict[str, Any] = {}
+    for one in found:
+        held[one.name] = one.metrics.get("measure", {})
+        for part in path:
+            held[one.name] = held[one.name].get(part, {})
+    absent = 0.0 if path[0] == "mix" else None
+    for name in sorted({name for own in held.values() for name in own}):
+        turned[name] = {run: own.get(name, absent) for run, own in held.items() if own}
+    return turned
+
+
+def list_ways(found: Sequence[Result], events: Sequence[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """By stage and run, how the stage came to its result: "ran" if it did in any attempt, else the last word."""
+    names = {one.name for one in found}
+    ways: dict[str, dict[str, str]] = {}
+    for event in events:
+        if event["run"] in names:
+            row = ways.setdefault(event["stage"], {})
+            row[event["run"]] = "ran" if row.get(event["run"]) == "ran" else event["how"]
+    return ways
+
+
+def draw_scores(found: Sequence[Result], reference: Result) -> str:
+    """pass@1 with its interval, a line a model; "" where nothing was scored."""
+    rows = [row for part in group(found, reference)[:1] for row in part["rows"]]
+    lines = [(row["name"], row["score"].pass_at_1, row["score"].low, row["score"].high) for row in rows]
+    return plots.interval_lines("pass@1 of each model with its 95% interval", lines, "pass@1") if lines else ""
+
+
+def draw_differences(differences: Sequence[Difference]) -> str:
+    """Each run minus the reference, with its paired interval; "" where nothing was compared."""
+    lines = [(one.other, one.mean, one.low, one.high) for one in differences]
+    title = "Difference of pass@1 to the reference with its paired 95% interval"
+    return plots.interval_lines(title, lines, "difference of pass@1", zero=True) if lines else ""
+
+
+def draw_curve(found: Sequence[Result]) -> str:
+    """pass@1 by training rows, where the largest dataset has twice the rows of the smallest or more."""
+    points = [
+        (float(rows), one.scores["tuned"])
+        for one in found
+        if "tuned" in one.scores and (rows := one.figure("rows.train"))
+    ]
+    sizes = [rows for rows, _ in points]
+    if len(points) < 3 or max(sizes) < 2 * min(sizes):
+        return ""
+    return plots.interval_points(
+        "pass@1 by training rows with its 95% interval",
+        [(rows, score.pass_at_1, score.low, score.high) for rows, score in points],
+        "training rows",
+        "pass@1",
+    )
+
+
+def to_json(facts: dict[str, Any]) -> dict[str, Any]:
+    """The page's figures for machines."""
+    matrix = facts["matrix"]
+    return {
+        "matrix": {key: getattr(matrix, key) for key in ("name", "title", "question", "reference", "runs")},
+        "runs": {
+            one.name: {
+                "experiment": one.experiment,
+                "commit": one.commit,
+                "roots": one.roots,
+                "measure": one.metrics.get("measure", {}),
+                "scores": {model: asdict(score) for model, score in one.scores.items()},
+            }
+            for one in facts["runs"]
+        },
+        "missing": facts["missing"],
+        "differences": [asdict(one) for one in facts["differences"]],
+        "stages": facts["stages"],
+    }
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict) or not values:
+        return {prefix: values}
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def _short(value: Any) -> str:
+    text = artifacts.canonical(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

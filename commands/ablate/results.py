@@ -1,0 +1,109 @@
+"""What an experiment came to, read from its commit and DVC's cache: nothing else is kept of a run."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from commands.ablate.matrix import Matrix
+from executors.tracking.clone import Clone
+from stages.lib.artifacts import SEAL
+from stages.lib.benchmarks import intervals
+from stages.lib.measures import catalog
+
+RESAMPLES, SEED = 10_000, 0
+MODELS = ("tuned", "base")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One model on one benchmark: the share of each problem's samples that passed, pass@1 and its bootstrap 95%
+    interval over problems."""
+
+    benchmark: str
+    slice: str
+    shares: dict[str, float]
+    samples: int
+    pass_at_1: float
+    low: float
+    high: float
+
+    @property
+    def comparable(self) -> tuple[str, frozenset[str]]:
+        """Only scores that agree in this are compared: benchmark and problems."""
+        return self.benchmark, frozenset(self.shares)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run: its experiment and commit, params, the metrics of each stage, artifacts by their root hashes."""
+
+    name: str
+    experiment: str
+    commit: str
+    overrides: dict[str, Any]
+    params: dict[str, Any]
+    metrics: dict[str, dict[str, Any]]
+    roots: dict[str, str]
+    scores: dict[str, Score]
+
+    def figure(self, path: str) -> float | None:
+        """A figure of metrics/measure.json by its path; None where the run has none."""
+        value: Any = self.metrics.get("measure", {})
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        return None if isinstance(value, dict) else value
+
+    def interval(self, path: str) -> list[float] | None:
+        """The 95% interval beside a figure that is a share of few; None for others."""
+        *parents, leaf = path.split(".")
+        value: Any = self.metrics.get("measure", {})
+        for part in [*parents, f"{leaf}_95"]:
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+
+def read(matrix: Matrix, clone: Clone) -> list[Result]:
+    """The runs of `matrix` whose experiments are there, in its order."""
+    found = [(run, clone.find(matrix.experiment(run))) for run in matrix.runs]
+    return [_read(matrix, run, commit, clone) for run, commit in found if commit]
+
+
+def _read(matrix: Matrix, run: str, commit: str, clone: Clone) -> Result:
+    from ruamel.yaml import YAML
+
+    with clone.files(commit) as files:
+        locked = [out for out in files.outs if files.exists(out)]
+        params = dict(YAML(typ="safe", pure=True).load(files.text("params.yaml")))
+        metrics = {
+            Path(out).stem: json.loads(files.text(out))
+            for out in locked
+            if out.startswith("metrics/") and out.endswith(".json")
+        }
+        seals = {out: f"{out}/{SEAL}" for out in locked if files.exists(f"{out}/{SEAL}")}
+        roots = {out: json.loads(files.text(seal))["root"] for out, seal in seals.items()}
+        benchmark = params.get("sample", {}).get("benchmark", "")
+        scores = {}
+        for model in MODELS:
+            if f"data/scores/{model}" in locked:
+                rows = files.rows(f"data/scores/{model}/scores.parquet")
+                scores[model] = score(rows, benchmark, metrics[f"score-{model}"]["slice"])
+    overrides = matrix.runs[run]
+    return Result(run, matrix.experiment(run), commit, overrides, params, metrics, roots, scores)
+
+
+def score(rows: list[dict[str, Any]], benchmark: str, slice: str) -> Score:
+    """Rows of `records.SCORE` as a Score."""
+    passed: dict[str, list[bool]] = defaultdict(list)
+    for row in rows:
+        passed[row["task_id"]].append(row["verdict"] == "passed")
+    shares = {task: sum(marks) / len(marks) for task, marks in sorted(passed.items())}
+    low, high = intervals.bootstrap(list(shares.values()), RESAMPLES, SEED)
+    samples = max(len(marks) for marks in passed.values())
+    return Score(benchmark, slice, shares, samples, sum(shares.values()) / len(shares), low, high)
+
+
+def figures(names: list[str]) -> list[dict[str, Any]]:
+    """The catalogue's entries of these figures, with their paths."""
+    return [{"path": name, **catalog.read()["figures"][name]} for name in names]

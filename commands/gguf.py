@@ -1,0 +1,98 @@
+"""The tuned model as one GGUF file, for llama.cpp and what is built on it: `make gguf OUT=tuned.gguf`.
+
+    python -m commands.gguf OUT
+
+Llama models whose base is a GGUF file are written here: the base's vocabulary and settings, and the merged weights
+in float16 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). Any other is given to llama.cpp's own
+converter, convert_hf_to_gguf.py, which must be on PATH.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from stages.lib import artifacts
+from stages.lib.errors import BadInput
+from stages.lib.models import causal, location
+from stages.lib.training import output
+
+CONVERTER = "convert_hf_to_gguf.py"
+TUNED = Path("models/tuned")
+
+
+def main(arguments: list[str]) -> None:
+    """Write models/tuned to the one file that `arguments` name. Raises `BadInput` if that cannot be done."""
+    if len(arguments) != 1:
+        raise BadInput("name one file: make gguf OUT=tuned.gguf")
+    artifacts.open(TUNED)
+    export(TUNED, Path(arguments[0]))
+    print(f"{arguments[0]}: {Path(arguments[0]).stat().st_size / 2**20:.0f} MiB")
+
+
+def export(tuned: Path, file: Path) -> None:
+    """Write the model that `train` left in `tuned` to `file`. Raises `BadInput` where the converter is missing."""
+    base = location.locate(artifacts.read_json(tuned / "base.json")["model"])
+    model, tokenizer = causal.load_tuned(tuned)
+    if base.suffix == ".gguf" and model.config.model_type == "llama":
+        _write(model, base, file)
+        return
+    converter = shutil.which(CONVERTER)
+    if converter is None:
+        raise BadInput(
+            f"a {model.config.model_type} model that came as {base.name} needs llama.cpp's {CONVERTER} on PATH: clone "
+            "https://github.com/ggml-org/llama.cpp, install its requirements, and put the clone on PATH"
+        )
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        tokenizer.chat_template = output.chat_template()
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        command = [sys.executable, converter, folder, "--outfile", str(file), "--outtype", "f16"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise BadInput(f"{CONVERTER} failed: {done.stderr.strip()[-500:]}")
+
+
+def _write(model: Any, base: Path, file: Path) -> None:
+    """A Llama's weights under the metadata of its base, with the chat template of the training."""
+    import gguf
+    import numpy as np
+
+    reader = gguf.GGUFReader(base)
+    writer = gguf.GGUFWriter(file, "llama")
+    replaced = {gguf.Keys.Tokenizer.CHAT_TEMPLATE, gguf.Keys.General.FILE_TYPE, gguf.Keys.General.ARCHITECTURE}
+    for field in reader.fields.values():
+        if field.name in replaced or field.name.startswith("GGUF."):
+            continue
+        kind = field.types[0]
+        writer.add_key_value(
+            field.name, field.contents(), kind, sub_type=field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+        )
+    writer.add_chat_template(output.chat_template())
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
+    for name, weights in model.state_dict().items():
+        if name == "lm_head.weight" and model.config.tie_word_embeddings:
+            continue
+        array = _in_gguf_order(name, weights.float().numpy(), model.config)
+        known = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if known is None:
+            raise BadInput(f"{name}: llama.cpp's format has no such weights; export with its converter")
+        writer.add_tensor(known, array.astype(np.float16 if array.ndim > 1 else np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _in_gguf_order(name: str, weights: Any, config: Any) -> Any:
+    """llama.cpp rotates neighbouring pairs of a head's values, transformers its two halves: the rows of the query
+    and key projections are laid out anew, as convert_hf_to_gguf.py does."""
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    count = next((number for part, number in heads.items() if f".{part}." in name), None)
+    if count is None:
+        return weights
+    halves = weights.reshape(count, 2, weights.shape[0] // count // 2, *weights.shape[1:])
+    return halves.swapaxes(1, 2).reshape(weights.shape)

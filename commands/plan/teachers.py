@@ -1,0 +1,238 @@
+"""What the next run would ask of its teachers, before anything is spent.
+
+For each round of generate and judge, for sample where it asks an endpoint, and for the rounds of `make evolve`:
+requests, tokens and US dollars, from params.yaml, the price table and the best basis that there is: the exchanges
+of the last run of that round under the same model, or the first prompts, rendered and measured. A row that the
+journal answers costs nothing; the figures are for a journal that knows none of them, and for one request a row and
+the re-asks of the last run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from stages.lib import params, tasks
+from stages.lib.errors import BadInput
+from stages.lib.teacher import Settings
+from stages.lib.teacher.budget import Prices
+
+SAMPLE = 40  # prompts that are rendered and measured
+BYTES_PER_TOKEN = 3.5  # of a prompt: English and code, by byte-level tokenizers
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one row takes: requests, tokens of prompt and answer; `basis` says where that is from."""
+
+    requests: float
+    prompt: float
+    answer: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One stage of the plan, in US dollars: `most` if every answer is as long as it may be; `budget`, the stage's cap,
+    None for a free model."""
+
+    stage: str
+    requests: int
+    prompt: int
+    answer: int
+    spend: float
+    most: float
+    basis: str
+    budget: float | None
+
+
+def describe() -> list[str]:
+    """The plan as lines. Raises `BadInput` for a model without a price that is not said to be free."""
+    values = params.read()
+    lines = [*generation(values), *sampling(values)]
+    said = [*_table(lines), *_warnings(lines)]
+    if side := evolution(values):
+        said += [
+            "",
+            "`make evolve`, if every round is run and every evolution stands:",
+            *_table(side),
+            *_warnings(side),
+        ]
+    return [*said, "What the journal already answers is not asked again and costs nothing."]
+
+
+def generation(values: dict[str, Any]) -> list[Line]:
+    """A line for each round of generate and judge: each row is asked about, and for the judge each one may stand."""
+    generate, lines = values["generate"], []
+    for stage in ("generate", "judge"):
+        settings = read_settings(f"{stage}.teacher", values[stage]["teacher"])
+        for number in range(1, generate["rounds"] + 1):
+            load = last_run(f"{stage}@{number}", settings) or rendered(settings, generate)
+            lines.append(estimate(f"{stage}@{number}", generate["rows_per_round"], settings, load))
+    return lines
+
+
+def sampling(values: dict[str, Any]) -> list[Line]:
+    """A line for each model that `sample` asks an endpoint for; none where it runs the models itself."""
+    sample = values["sample"]
+    if sample["engine"] != "endpoint":
+        return []
+    from stages.lib.benchmarks import asking, catalog
+    from stages.lib.models import decoding, engines
+
+    endpoint = engines.Endpoint.model_validate(sample["endpoint"])
+    benchmark = catalog.load(sample["benchmark"], Path(sample.get("data", catalog.DATA)), sample["data_sha256"])
+    problems = benchmark.first(sample["problems"])
+    prompts = [asking.render(benchmark, one, sample["prompt"], None, "") for one in problems]
+    if benchmark.describes:
+        prompts += [asking.render_description(benchmark, one, sample["prompt"], None) for one in problems]
+    drawn = decoding.Settings(
+        max_new_tokens=sample["max_new_tokens"], temperature=sample["temperature"], top_p=sample["top_p"], seed=0
+    )
+    requests = sample["samples"] + benchmark.describes
+    load = _load([len(prompt.encode()) for prompt in prompts], requests, drawn.max_new_tokens)
+    models = {key: endpoint.settings(endpoint.model(key), drawn) for key in ("base", "tuned")}
+    for settings in models.values():
+        Prices(settings)
+    return [estimate(f"sample@{key}", len(problems), settings, load) for key, settings in models.items()]
+
+
+def evolution(values: dict[str, Any]) -> list[Line]:
+    """A line for each round of `make evolve`: two requests a seed, and one of the judge where there is one."""
+    evolve = values["evolve"]
+    seeds = _seeds(evolve)
+    if not seeds:
+        return []
+    from stages.lib.evolution import asking
+
+    rows = evolve["rows"] or len(seeds)
+    shown = asking.examples(evolve["examples"])
+    asks = [asking.evolve(row, 1, asking.EXAMPLES, shown) for row in seeds[:SAMPLE]]
+    lengths = [sum(len(message["content"].encode()) for message in ask.messages) for ask in asks]
+    askers = {"": (2, read_settings("evolve.teacher", evolve["teacher"]))}
+    if evolve["judge"] is not None:
+        askers[" judge"] = (1, read_settings("evolve.judge", evolve["teacher"] | evolve["judge"]))
+    return [
+        estimate(f"evolve@{number}{who}", rows, settings, _load(lengths, requests, settings.max_tokens))
+        for number in range(1, evolve["rounds"] + 1)
+        for who, (requests, settings) in askers.items()
+    ]
+
+
+def read_settings(key: str, teacher: dict[str, Any]) -> Settings:
+    """The teacher that `key` describes, with a price or free. Raises `BadInput`."""
+    try:
+        settings = Settings.model_validate(teacher)
+    except ValidationError as error:
+        raise BadInput(f"{params.FILE}: {key}: {error}") from None
+    Prices(settings)
+    return settings
+
+
+def estimate(stage: str, rows: int, settings: Settings, load: Load) -> Line:
+    """What `stage` would take for `rows` rows."""
+    requests = round(rows * load.requests)
+    prompt, answer = round(requests * load.prompt), round(requests * load.answer)
+    prices = Prices(settings)
+    worst = max(rows, requests) * (1 + settings.max_reasks)
+    most = prices.cost(round(worst * (load.prompt + settings.max_reasks * load.answer)), worst * settings.max_tokens)
+    stop = None if settings.free else settings.budget_usd
+    return Line(stage, requests, prompt, answer, prices.cost(prompt, answer), most, load.basis, stop)
+
+
+def last_run(stage: str, settings: Settings) -> Load | None:
+    """What a row took in the last run of `stage` with the same model, or None if there was none."""
+    name, _, number = stage.partition("@")
+    file = Path("data") / {"generate": "candidates", "judge": "verdicts"}[name] / number / "exchanges.parquet"
+    metrics = Path("metrics") / f"{name}-{number}.json"
+    if not file.is_file() or not metrics.is_file():
+        return None
+    from stages.lib import artifacts
+
+    told = artifacts.read_json(metrics)
+    sent = told["answered"] + told["reasked"]
+    if told["model"] != settings.model or not sent:
+        return None
+    requests = (told["asked"] + told["reasked"]) / told["asked"]
+    return Load(requests, told["prompt_tokens"] / sent, told["completion_tokens"] / sent, "the last run")
+
+
+def rendered(settings: Settings, generate: dict[str, Any]) -> Load:
+    """What a row takes by generate's prompts about the first functions of the corpus, or by a guess; the judge's
+    prompts, which hold an instance more and fewer examples, are about as long."""
+    functions = _functions(generate["max_code_tokens"])
+    if not functions:
+        return Load(
+            1.0, 1000.0 + generate["max_code_tokens"], settings.max_tokens / 2, "a guess: there is no corpus yet"
+        )
+    lengths = [_prompt_bytes(function, generate) for function in functions]
+    return _load(lengths, 1.0, settings.max_tokens)
+
+
+def _load(lengths: Sequence[float], requests: float, max_tokens: int) -> Load:
+    """What a row takes in `requests` whose prompts have these `lengths` in bytes."""
+    basis = f"{len(lengths)} rendered prompts, answers half of max_tokens"
+    return Load(requests, sum(lengths) / len(lengths) / BYTES_PER_TOKEN, max_tokens / 2, basis)
+
+
+def _seeds(evolve: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that evolve's first round starts from; none as long as there is no dataset."""
+    from stages.lib import artifacts
+    from stages.lib.evolution import rows
+
+    there = evolve["seeds"]["dataset"] and Path("data/dataset").is_dir()
+    return rows.read_seeds([artifacts.open("data/dataset")] if there else [], evolve["seeds"]["file"])
+
+
+def _functions(most_tokens: int) -> list[dict[str, Any]]:
+    file = Path("data/corpus/corpus.parquet")
+    if not file.is_file():
+        return []
+    import pyarrow.parquet as pq
+
+    rows = next(pq.ParquetFile(file).iter_batches(20 * SAMPLE)).to_pylist()
+    return [row for row in rows if tasks.estimate_tokens(row["code"]) <= most_tokens][:SAMPLE]
+
+
+def _prompt_bytes(function: dict[str, Any], generate: dict[str, Any]) -> float:
+    """The mean over the mix's tasks of the prompt about `function`, its examples among the seeds."""
+    total = sum(generate["mix"].values())
+    code, language = function["code"], function["language"]
+    length = 0.0
+    for name, share in generate["mix"].items():
+        task = tasks.load(name)
+        target = next(iter(task.target_languages), language)
+        examples = _examples(name, generate["examples"])
+        messages = tasks.generation_messages(task, code, function["docstring"], language, target, examples)
+        length += share / total * sum(len(message["content"].encode()) for message in messages)
+    return length
+
+
+def _examples(task: str, wish: dict[str, int]) -> Sequence[tasks.Case]:
+    cases = [case for case in tasks.seeds() if case.task == task]
+    good = [case for case in cases if case.good][: wish["good"]]
+    return good + [case for case in cases if not case.good][: wish["bad"]]
+
+
+def _table(lines: list[Line]) -> list[str]:
+    titles = "requests", "prompt tokens", "answer tokens", "US dollars", "at most"
+    said = ["{:<16}{:>10}{:>15}{:>15}{:>12}{:>10}  by".format("stage", *titles)]
+    for line in lines:
+        said.append(
+            f"{line.stage:<16}{line.requests:>10,}{line.prompt:>15,}{line.answer:>15,}"
+            f"{line.spend:>12,.4f}{line.most:>10,.4f}  {line.basis}"
+        )
+    sums = [sum(getattr(line, name) for line in lines) for name in ("requests", "prompt", "answer", "spend", "most")]
+    said.append(f"{'together':<16}{sums[0]:>10,}{sums[1]:>15,}{sums[2]:>15,}{sums[3]:>12,.4f}{sums[4]:>10,.4f}")
+    return said
+
+
+def _warnings(lines: list[Line]) -> list[str]:
+    return [
+        f"{line.stage}: may cost up to {line.most:.2f} US dollars, its budget_usd is {line.budget:.2f}; "
+        "it stops there, and goes on when that is raised"
+        for line in lines
+        if line.budget is not None and line.most > line.budget
+    ]

@@ -1,0 +1,48 @@
+"""Memory and hours of the training that params.yaml describes, before it starts."""
+
+from pathlib import Path
+from typing import Any
+
+from stages.lib import artifacts, params
+from stages.lib.models import causal, location
+from stages.lib.training import devices as training_devices
+from stages.lib.training import examples, flops, requirements
+from stages.lib.training.requirements import GIB
+
+
+def describe(devices: int | None, memory: float | None, tflops: float | None) -> list[str]:
+    """The plan of params.yaml's `train` as lines, for so many devices of so many GiB and TFLOP/s: None is what is found
+    and measured here. Raises `BadInput` if it cannot fit."""
+    section = params.read()["train"]
+    device = location.device(section["device"])
+    run = requirements.run_of(section, devices or _devices_here(section, device), device)
+    available = memory * GIB if memory else requirements.available_bytes(device)
+    needed = requirements.require(causal.load_config(section["model"]), run, available)
+    rate = tflops * 1e12 if tflops else flops.matrix_rate(device, section["precision"])
+    lines = [
+        f"train: {section['model']}, {needed.parameters:,} parameters, {needed.trainable:,} trained",
+        f"memory of each of {run.devices} {device} devices: {needed.total / GIB:.1f} GiB "
+        f"({requirements.describe(needed)})",
+        f"there: {available / GIB:.1f} GiB",
+    ]
+    if (tokens := _dataset_tokens(section)) is not None:
+        seconds = tokens * needed.flops_per_token / (rate * requirements.UTILISATION * run.devices)
+        lines.append(
+            f"time: {tokens:,} tokens at {requirements.UTILISATION:.0%} of {rate / 1e12:.2f} TFLOP/s a device: "
+            f"about {seconds / 3600:.2f} hours"
+        )
+    return lines
+
+
+def _devices_here(section: dict[str, Any], device: str) -> int:
+    return training_devices.machines() * training_devices.on_this_machine(section["processes"], device)
+
+
+def _dataset_tokens(section: dict[str, Any]) -> int | None:
+    """Tokens of all epochs, where the dataset is there."""
+    if not Path("data/dataset").is_dir():
+        return None
+    tokenizer = causal.load_tokenizer(section["model"])
+    rows = examples.read(artifacts.open("data/dataset").file("train.jsonl"))
+    fit, _ = examples.fitting([examples.encode(row, tokenizer) for row in rows], section["max_tokens"])
+    return int(section["epochs"]) * sum(len(row.input_ids) for row in fit)

@@ -1,0 +1,46 @@
+"""Shows a row of the dataset as the model is taught it, token by token: `make show-example [ROW=…]`.
+
+    python -m commands.show_example [ROW]     a row's number in train.jsonl, from 1, or the beginning of its id
+
+A token of the prompt is printed plain; one on which the loss is taken has a `*`, its id and its text.
+"""
+
+from typing import Any
+
+from stages.lib import artifacts, params
+from stages.lib.errors import BadInput
+from stages.lib.models import causal
+from stages.lib.training import examples
+from stages.lib.training.examples import IGNORED, Example
+
+
+def main(arguments: list[str]) -> None:
+    """Print the row that `arguments` name, the first one by default. Raises `BadInput` if there is none."""
+    section = params.read().get("train", {})
+    tokenizer = causal.load_tokenizer(section["model"])
+    rows = examples.read(artifacts.open("data/dataset").file("train.jsonl"))
+    row = find(rows, arguments[0] if arguments else "1")
+    print(table(examples.encode(row, tokenizer), tokenizer, section["max_tokens"]))
+
+
+def find(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The row of that number, or whose id begins so. Raises `BadInput` if there is none."""
+    if name.isdigit() and 1 <= int(name) <= len(rows):
+        return rows[int(name) - 1]
+    found = [row for row in rows if row["id"].startswith(name)]
+    if len(found) != 1:
+        raise BadInput(
+            f"data/dataset/train.jsonl: {len(found)} rows are called {name!r}; give 1 to {len(rows)}, or an id"
+        )
+    return found[0]
+
+
+def table(example: Example, tokenizer: Any, max_tokens: int) -> str:
+    """A line a token: its place, whether it carries loss, its id and its text."""
+    lines = [
+        f"{place:5} {' ' if label == IGNORED else '*'} {token:7} {tokenizer.decode([token])!r}"
+        for place, (token, label) in enumerate(zip(example.input_ids, example.labels, strict=True))
+    ]
+    learned = sum(label != IGNORED for label in example.labels)
+    fate = "set aside: too long" if len(lines) > max_tokens else f"at most {max_tokens} fit"
+    return "\n".join([f"row {example.id}", *lines, f"{len(lines)} tokens ({fate}), loss on the {learned} with a *"])

@@ -1,0 +1,22 @@
+"""Bring stages up to date wherever EXECUTOR says: `make` is `python -m executors`.
+
+python -m executors [STAGE …]
+"""
+
+import sys
+
+import executors
+from stages.lib.errors import BAD_INPUT, BadInput
+
+
+def main(stages: list[str]) -> int:
+    """Run the named stages, or all, and return the exit status."""
+    try:
+        return executors.chosen().run(stages)
+    except BadInput as error:
+        print(f"make: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

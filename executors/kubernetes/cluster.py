@@ -1,0 +1,520 @@
+"""The API server, through the official client: calls that are tried again, Jobs that are watched to their end.
+
+Errors in plain words: no cluster, no permission (which verb on which resource), no such image, unschedulable.
+"""
+
+import json
+import logging
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import urllib3
+from kubernetes import client, config, watch
+from kubernetes.client.exceptions import ApiException
+
+from executors.kubernetes.kustomize import Manifest
+from stages.lib.errors import BadInput
+
+PATIENCE = 300.0  # seconds without an answer from the API server before we give up; the Job goes on without us
+SILENCE = 30.0  # seconds that a Job may have neither a pod nor an event before we say so
+BUSY = {429, 500, 502, 503, 504}
+NO_IMAGE = {"ErrImageNeverPull", "InvalidImageName", "ErrImagePull", "ImagePullBackOff"}
+# What a registry or a kubelet says for good; anything else (a time-out, too many requests) may pass. Of an image it is
+# said twice, as ErrImagePull and then as ImagePullBackOff.
+HOPELESS = re.compile(
+    r"ErrImageNeverPull|InvalidImageName|ImagePullBackOff.*(not ?found|unknown|denied|unauthori|forbidden|no match for "
+    r'platform|no such host)|CreateContainerConfigError (secret "[^"]*" not found|couldn.t find key|.*runAsNonRoot)',
+    re.IGNORECASE | re.DOTALL,
+)
+# kubelet's pkg/kubelet/kuberuntime/logs: RFC 3339 with nanoseconds, then the line
+STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) (.*)", re.DOTALL)
+NO_LOG = "unable to retrieve container logs"  # by the kubelet, in the log's place, of a container that is gone
+LOST = (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
+
+log = logging.getLogger("tidemill.k8s")
+
+
+@dataclass
+class Outcome:
+    """How a Job ended: the exit status of its last pod (0: succeeded), and why in words."""
+
+    status: int
+    reason: str = ""
+
+
+@dataclass
+class Followed:
+    """What is known of a Job's pods: who reads their logs, which have ended, whether that is all of them."""
+
+    readers: dict[str, threading.Thread] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    over: bool = False
+
+
+@dataclass
+class Cluster:
+    """A namespace of the cluster that the kubeconfig names."""
+
+    namespace: str
+    patience: float = PATIENCE
+    _said: dict[str, str] = field(default_factory=dict)
+    _waiting: dict[str, float] = field(default_factory=dict)  # since when a pod, or a Job, waits
+
+    def __post_init__(self) -> None:
+        self._connect()
+
+    def _connect(self) -> None:
+        try:
+            # Read at every connection: the client library looks at KUBECONFIG only when it is imported.
+            named = os.environ.get("KUBECONFIG")
+            if named is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+                config.load_incluster_config()
+            else:
+                config.load_kube_config(config_file=named)
+        except config.ConfigException as error:
+            raise BadInput(f"no cluster: {error}; set KUBECONFIG, or run here with EXECUTOR=local") from None
+        self.batch, self.core, self.networking = client.BatchV1Api(), client.CoreV1Api(), client.NetworkingV1Api()
+        self._host = self.core.api_client.configuration.host
+
+    def call(self, verb: str, resource: str, function: str, *arguments: Any, **more: Any) -> Any:
+        """One API call by the client's method name, tried again while the server is busy or away.
+
+        Raises `BadInput` where permission or the cluster is missing, `ApiException` for anything else it says.
+        """
+        give_up = time.monotonic() + self.patience
+        renewed = False
+        for attempt in range(1_000_000):
+            api = self.batch if "job" in function else self.networking if "network" in function else self.core
+            try:
+                return getattr(api, function)(*arguments, _request_timeout=(10, 60), **more)
+            except ApiException as error:
+                if error.status == 401 and not renewed:  # an expired token: the kubeconfig may bring a new one
+                    renewed = True
+                    self._connect()
+                    continue
+                if error.status in (401, 403):
+                    raise BadInput(_no_permission(verb, resource, self.namespace, error)) from None
+                if error.status not in BUSY:
+                    raise
+                if time.monotonic() > give_up:
+                    raise BadInput(
+                        f"no cluster: {self._host} answers {error.status} only ({_message(error)})"
+                    ) from None
+                wait = float((error.headers or {}).get("Retry-After") or _pause(attempt))
+            except LOST as error:
+                if time.monotonic() > give_up:
+                    raise BadInput(
+                        f"no cluster: {self._host} does not answer ({type(error).__name__}); what runs there goes on, "
+                        "and the same command attaches to it"
+                    ) from None
+                wait = _pause(attempt)
+            time.sleep(min(wait, 30))
+        raise AssertionError
+
+    def create(self, manifest: Manifest) -> bool:
+        """Create an object; False if one of that name is there (a lost answer may have been a yes).
+
+        One that is being deleted is waited for: `BadInput` if it is still there after `patience` seconds.
+        """
+        kind = re.sub(r"(?<!^)([A-Z])", r"_\1", manifest["kind"]).lower()
+        arguments = (manifest,) if kind == "namespace" else (self.namespace, manifest)
+        function = f"create_{kind}" if kind == "namespace" else f"create_namespaced_{kind}"
+        name, until = manifest["metadata"]["name"], time.monotonic() + self.patience
+        while True:
+            try:
+                self.call("create", f"{kind.replace('_', '')}s", function, *arguments)
+                return True
+            except ApiException as error:
+                said = _message(error)
+                if error.status == 409 and "already exists" in said and "being deleted" not in said:
+                    return False
+                if error.status == 404:
+                    raise BadInput(f"there is no namespace {self.namespace}: `make k8s-setup` makes it") from None
+                if error.status in (400, 422):
+                    raise BadInput(f"{manifest['kind']} {name} is not taken: {said}") from None
+                if error.status != 409:
+                    raise
+                # Being deleted; or two at once counted against one quota, and the other was faster.
+                if time.monotonic() > until:
+                    raise self._still_there(kind.replace("_", ""), name, self.patience) from None
+                time.sleep(0.5)
+
+    def provide(self, manifest: Manifest) -> None:
+        """Create an object, or give the one that is there to the owner that `manifest` names: an earlier Job of the
+        same name would take it along."""
+        owners = manifest["metadata"].get("ownerReferences")
+        while not self.create(manifest):
+            if not owners or self._own(manifest["kind"], manifest["metadata"]["name"], owners):
+                return
+
+    def release(self, volume: str) -> None:
+        """A workspace outlasts the Job that owns it."""
+        self._own("PersistentVolumeClaim", volume, [])
+
+    def _own(self, kind: str, name: str, owners: list[dict[str, str]]) -> bool:
+        """Whether it was there to be given to `owners`, and stays: one that is on its way goes whoever owns it."""
+        snake = {"ConfigMap": "config_map", "PersistentVolumeClaim": "persistent_volume_claim"}[kind]
+        change = [{"op": "add", "path": "/metadata/ownerReferences", "value": owners}]
+        try:
+            owned = self.call("patch", f"{kind.lower()}s", f"patch_namespaced_{snake}", name, self.namespace, change)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            return False
+        return owned.metadata.deletion_timestamp is None
+
+    def _still_there(self, resource: str, name: str, seconds: float) -> BadInput:
+        holder = {"persistentvolumeclaim": "the pod that holds it", "job": "its pods"}.get(resource, "what holds it")
+        what = {"persistentvolumeclaim": "volume", "job": "Job"}.get(resource, resource)
+        lost = "; one on a node that is lost goes when that node is back or removed" if resource == "job" else ""
+        return BadInput(
+            f"the {what} {name} was deleted {seconds:.0f} s ago and is still there; "
+            f"`kubectl --namespace {self.namespace} describe {resource} {name}` names {holder}{lost}"
+        )
+
+    def replace(self, manifest: Manifest) -> None:
+        """Put a NetworkPolicy in the place of the one of its name."""
+        name = manifest["metadata"]["name"]
+        self.call("update", "networkpolicies", "replace_namespaced_network_policy", name, self.namespace, manifest)
+
+    def job(self, name: str) -> Any:
+        """The Job, or None."""
+        return self._find("jobs", "read_namespaced_job", name)
+
+    def jobs(self, selector: str) -> list[Any]:
+        """The Jobs with these labels."""
+        found = self.call("list", "jobs", "list_namespaced_job", self.namespace, label_selector=selector)
+        return list(found.items)
+
+    def pods(self, job: str) -> list[Any]:
+        """A Job's pods, the oldest first."""
+        selector = f"batch.kubernetes.io/job-name={job}"
+        found = self.call("list", "pods", "list_namespaced_pod", self.namespace, label_selector=selector)
+        return sorted(found.items, key=lambda pod: (str(pod.metadata.creation_timestamp), pod.metadata.name))
+
+    def delete_job(self, name: str) -> None:
+        """Delete a Job and its pods, and wait until both are gone.
+
+        Raises `BadInput` if it is still there `patience` seconds after its pods' grace period.
+        """
+        there = self.job(name)
+        if there is None:
+            return
+        try:
+            self.call("delete", "jobs", "delete_namespaced_job", name, self.namespace, propagation_policy="Foreground")
+        except ApiException as error:
+            if error.status != 404:
+                raise
+        grace = there.spec.template.spec.termination_grace_period_seconds or 30
+        until = time.monotonic() + grace + self.patience
+        while (now := self.job(name)) is not None and now.metadata.uid == there.metadata.uid:
+            if time.monotonic() > until:
+                raise self._still_there("job", name, grace + self.patience)
+            time.sleep(0.5)
+
+    def delete_settings(self, name: str) -> None:
+        """Delete a stage's settings; they may be gone already."""
+        self._delete("configmaps", "delete_namespaced_config_map", name)
+
+    def delete_needs(self, name: str, service: bool) -> None:
+        """Delete a stage's workspace, its settings and, where it has one, its Service; they may be gone already."""
+        self._delete("persistentvolumeclaims", "delete_namespaced_persistent_volume_claim", name)
+        self.delete_settings(name)
+        if service:
+            self._delete("services", "delete_namespaced_service", name)
+
+    def _delete(self, resource: str, function: str, name: str) -> None:
+        try:
+            self.call("delete", resource, function, name, self.namespace)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+
+    def _find(self, resource: str, function: str, name: str) -> Any:
+        """The object of that name, or None."""
+        try:
+            return self.call("get", resource, function, name, self.namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def follow(self, name: str, say: Callable[[str], None]) -> Outcome:
+        """Watch the Job to its end, saying each pod's log lines and each change of state."""
+        followed = Followed()
+        for _ in self._changes(name, followed):
+            job = self.job(name)
+            if job is None:
+                return Outcome(1, f"Job {name} was deleted while it was watched")
+            pods = self.pods(name)
+            queue = (job.metadata.labels or {}).get("kueue.x-k8s.io/queue-name", "?")
+            held = f"suspended until Kueue's queue {queue} lets it start" if job.spec.suspend else ""
+            if self._said.get(name, "") != held:
+                self._said[name] = held
+                say(f"{name}: {held or 'started by its queue'}")
+            if not pods and not job.spec.suspend:
+                self._say_warnings(job, say)
+            followed.ended |= {pod.metadata.name for pod in pods if pod.status.phase in ("Succeeded", "Failed")}
+            followed.over = bool(pods) and all(pod.metadata.name in followed.ended for pod in pods)
+            for pod in pods:
+                self._look_at(pod, followed, say)
+                if stuck := self._stuck(pod):
+                    self.delete_job(name)
+                    return Outcome(3, stuck)
+            if finished(job):
+                for reader in followed.readers.values():
+                    reader.join(timeout=30)
+                return _outcome(job, pods)
+        raise AssertionError
+
+    def _say_warnings(self, job: Any, say: Callable[[str], None]) -> None:
+        """Why a Job has no pods: a quota, a ServiceAccount that is missing; or that nobody says why."""
+        uid, found = job.metadata.uid, self._warnings(job)  # another Job of that name is another one
+        since = self._waiting.setdefault(uid, time.monotonic())
+        if not found and time.monotonic() - since > SILENCE:
+            found = ["no event says why; does the cluster's Job controller run?"]
+        for words in found:
+            if self._said.get(f"{uid} {words}") is None:
+                self._said[f"{uid} {words}"] = ""
+                missing = re.search("service ?account .*not found", words, re.IGNORECASE)
+                say(f"{job.metadata.name}: no pod: {words}{' (`make k8s-setup` makes it)' if missing else ''}")
+
+    def _warnings(self, job: Any) -> list[str]:
+        """What the cluster's events warn of; nothing to who may not read them."""
+        selector = f"involvedObject.uid={job.metadata.uid},type=Warning"  # not of an earlier Job of that name
+        try:
+            found = self.call("list", "events", "list_namespaced_event", self.namespace, field_selector=selector)
+        except BadInput:
+            return []
+        return list(dict.fromkeys(event.message or event.reason for event in found.items))
+
+    def _changes(self, name: str, followed: Followed) -> Iterator[None]:
+        """Returns on every change of the Job's pods, and at least every ten seconds, or every second when all have
+        ended: that the Job has, too, is said after the last word of its pods. Never ends by itself."""
+        selector = f"batch.kubernetes.io/job-name={name}"
+        version = None
+        while True:
+            yield
+            try:
+                stream = watch.Watch().stream(
+                    self.core.list_namespaced_pod,
+                    self.namespace,
+                    label_selector=selector,
+                    resource_version=version,
+                    timeout_seconds=1 if followed.over else 10,
+                    _request_timeout=(10, 20),
+                )
+                for event in stream:
+                    if event["type"] == "ERROR":
+                        break
+                    version = event["object"].metadata.resource_version
+                    yield
+                    if followed.over:
+                        break
+            except ApiException as error:
+                version = None  # 410: too old a version; whatever else it was, look again from now
+                if error.status == 401:
+                    self._connect()
+                time.sleep(0.2 if error.status == 410 else 1)
+            except LOST:
+                version = None
+                time.sleep(0.5)
+
+    def _look_at(self, pod: Any, followed: Followed, say: Callable[[str], None]) -> None:
+        name = pod.metadata.name
+        words = describe(pod)
+        if self._said.get(name) != words:
+            self._said[name] = words
+            say(f"{name}: {words}")
+        states = [status.state for status in pod.status.container_statuses or []]
+        if name not in followed.readers and any(state.running or state.terminated for state in states):
+            reader = threading.Thread(target=self._read_log, args=(name, followed.ended, say), daemon=True)
+            followed.readers[name] = reader
+            reader.start()
+
+    def _read_log(self, pod: str, ended: set[str], say: Callable[[str], None]) -> None:
+        """A pod's log to its end. A stream that has ended may have been cut, at the node or by the API server: only
+        one that was begun after the pod's end was read whole. Lines are told apart by their times; counting them
+        would be wrong once the kubelet has begun a new file."""
+        last, untimed, attempt, left = (0.0, ""), set[str](), 0, 20
+        while left:
+            over = pod in ended
+            try:
+                response = self.core.read_namespaced_pod_log(
+                    pod,
+                    self.namespace,
+                    container="stage",
+                    follow=True,
+                    timestamps=True,
+                    _preload_content=False,
+                    _request_timeout=(10, 600),
+                )
+                for line, whole in _lines(response):
+                    when, text = _stamped(line)
+                    if not when and text.startswith(NO_LOG):
+                        continue
+                    if (whole or over) and (when > last if when else text not in untimed):
+                        last, attempt = when or last, 0
+                        say(f"{pod} | {text}")
+                        untimed |= set() if when else {text}
+                if over:
+                    return
+            except (ApiException, *LOST) as error:
+                status = error.status if isinstance(error, ApiException) else 0
+                if status == 403 or attempt == 5:
+                    why = _message(error) if isinstance(error, ApiException) else type(error).__name__
+                    say(f"{pod}: its log does not arrive ({why})")
+                if status in (403, 404):
+                    return
+                left -= over
+            time.sleep(_pause(attempt))
+            attempt += 1
+
+    def _stuck(self, pod: Any) -> str:
+        """Why the pod will never start, or "". What does not say so for good (a registry that fails, settings that are
+        on their way, a kubelet that has not heard of them yet) has `patience` seconds."""
+        for status in pod.status.container_statuses or []:
+            waiting = status.state.waiting
+            if waiting and waiting.reason in NO_IMAGE | {"CreateContainerConfigError"}:
+                since = self._waiting.setdefault(pod.metadata.name, time.monotonic())
+                if HOPELESS.search(f"{waiting.reason} {waiting.message}") or time.monotonic() - since > self.patience:
+                    return f"{pod.metadata.name}: {_waiting(waiting, status.image)}"
+        return ""
+
+
+def describe(pod: Any) -> str:
+    """A pod's state in plain words."""
+    restarts = sum(status.restart_count or 0 for status in pod.status.container_statuses or [])
+    again = f", restarted {restarts} times" if restarts else ""
+    # What the kubelet says of the pod as a whole: evicted for its own use of disk, no device free on the node, …
+    told = " ".join(filter(None, [pod.status.reason, pod.status.message and f"({pod.status.message.strip()})"]))
+    for status in pod.status.container_statuses or []:
+        if ended := status.state.terminated:
+            why = ": out of memory (resources in k8s/params.yaml)" if ended.reason == "OOMKilled" else ""
+            return f"ended with status {ended.exit_code}{why or (told and f': {told}')}{again}"
+        if status.state.waiting and pod.status.phase == "Pending" and status.state.waiting.reason:
+            return f"pending: {_waiting(status.state.waiting, status.image)}{again}"
+    for condition in pod.status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return f"pending: {unschedulable(condition.message or condition.reason or '')}"
+        if condition.type == "DisruptionTarget" and condition.status == "True":
+            why = f"{condition.reason}: {condition.message}" if condition.message else condition.reason
+            if condition.reason == "DeletionByTaintManager":
+                return f"its node is lost ({why}): another pod takes over when it is back, or removed from the cluster"
+            return f"evicted ({why}): another pod takes over, at no cost"
+    return f"{str(pod.status.phase).lower()}{told and f': {told}'}{again}"
+
+
+def unschedulable(message: str) -> str:
+    """The scheduler's message in plain words, what it says of preemption left out, what has none as it is:
+    "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient nvidia.com/gpu. preemption: …"."""
+    total = re.match(r"0/(\d+) nodes are available: ", message)
+    if not total:
+        return message
+    said = re.split(r"\.? (?:no new claims to deallocate, )?preemption: ", message[total.end() :])[0].rstrip(".")
+    return "; ".join(_lacking(reason, total[1]) for reason in sorted(said.split(", "), key=_by_resource))
+
+
+def _by_resource(reason: str) -> bool:
+    return " Insufficient " not in reason  # the first thing to know
+
+
+def _lacking(reason: str, of: str) -> str:
+    """One of the scheduler's reasons (its plugins' words, pkg/scheduler/framework/plugins)."""
+    if lacking := re.fullmatch(r"\d+ Insufficient (\S+)", reason):
+        return f"0 of {of} nodes have a free {lacking[1]}" if "/" in lacking[1] else f"too little free {lacking[1]}"
+    if tainted := re.fullmatch(r"(\d+) node\(s\) had untolerated taint(?:\(s\)| \{([^}:]+).*)", reason):
+        for_whom = f" for {tainted[2].strip()}" if tainted[2] else " by taints"
+        return f"{tainted[1]} of {of} nodes are kept{for_whom} (cluster.tolerations in k8s/params.yaml)"
+    if unlike := re.fullmatch(r"(\d+) node\(s\) didn't match Pod's node affinity/selector", reason):
+        return f"{unlike[1]} of {of} nodes have not the labels that cluster.node_selector asks for"
+    if "unbound immediate PersistentVolumeClaims" in reason:
+        return "no volume is offered for its workspace (storage_class, or shared_storage_class, in k8s/params.yaml)"
+    return reason
+
+
+def _waiting(waiting: Any, image: str) -> str:
+    if waiting.reason in NO_IMAGE:
+        advice = "" if "/" in image else "; `make images-push REGISTRY=…`, or load it into every node"
+        return f"no such image: {image} cannot be pulled ({waiting.message or waiting.reason}){advice}"
+    if waiting.reason == "CreateContainerConfigError":
+        return f"a Secret or ConfigMap is missing: {waiting.message}"
+    return f"{waiting.reason}: {waiting.message}" if waiting.message else str(waiting.reason)
+
+
+def _state(job: Any, kind: str) -> Any:
+    conditions = job.status.conditions or []
+    return next((found for found in conditions if found.type == kind and found.status == "True"), None)
+
+
+def _outcome(job: Any, pods: list[Any]) -> Outcome:
+    if _state(job, "Complete"):
+        return Outcome(0)
+    failed = _state(job, "Failed")
+    codes = [
+        status.state.terminated.exit_code
+        for pod in pods
+        for status in pod.status.container_statuses or []
+        if status.state.terminated
+    ]
+    reason = f"{failed.reason}: {failed.message}"
+    if failed.reason == "DeadlineExceeded":
+        reason += " (cluster.deadline in k8s/params.yaml)"
+    failures = [code for code in codes if code]
+    # Of several pods one may have ended the Job, and the others with it.
+    return Outcome(3 if 3 in failures else failures[-1] if failures else 1, reason)
+
+
+def finished(job: Any) -> str:
+    """ "Complete", "Failed" or ""."""
+    return "Complete" if _state(job, "Complete") else "Failed" if _state(job, "Failed") else ""
+
+
+def _lines(response: Any) -> Iterator[tuple[str, bool]]:
+    """The stream's lines, and whether they are whole: the last one may be a half."""
+    rest = b""
+    for piece in response.stream(4096):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from ((line.decode(errors="replace"), True) for line in lines)
+    if rest:
+        yield rest.decode(errors="replace"), False
+
+
+def _stamped(line: str) -> tuple[tuple[float, str] | None, str]:
+    """A line of a log, and when it was written (seconds, nanoseconds); what the kubelet says itself has no time."""
+    found = STAMP.fullmatch(line)
+    if not found:
+        return None, line
+    day, fraction, zone, text = found.groups()
+    return (datetime.fromisoformat(f"{day}{zone}").timestamp(), (fraction or "").ljust(9, "0")), text
+
+
+def _pause(attempt: int) -> float:
+    return min(0.2 * 2 ** min(attempt, 6), 10) * random.uniform(0.5, 1)
+
+
+def _message(error: ApiException) -> str:
+    """What the API server says of an error, in its own words."""
+    try:
+        return str(json.loads(error.body or "")["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason)
+
+
+def _no_permission(verb: str, resource: str, namespace: str, error: ApiException) -> str:
+    if error.status == 401:
+        return "no permission: the API server does not know you (401); log in to the cluster again"
+    said = _message(error)
+    if " cannot " not in said:  # an authorizer's word (apiserver's responsewriters/errors.go); else an admission's
+        return f"the cluster refuses: {said}"
+    return (
+        f"no permission: you may not {verb} {resource} in namespace {namespace} "
+        f"(`kubectl auth can-i {verb} {resource} -n {namespace}`); ask for a role that may"
+    )

@@ -1,0 +1,309 @@
+"""A stage as Kubernetes objects: which Jobs, in which order, under names made of what goes into the stage."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from executors import container
+from executors.kubernetes import kustomize
+from executors.kubernetes.kustomize import Manifest
+from executors.walk import Plan, word
+from stages.lib import params
+from stages.lib.artifacts import canonical, digest
+from stages.lib.errors import BadInput
+
+FOLDER = Path("k8s")
+FILE = FOLDER / "params.yaml"
+APP = {"app.kubernetes.io/name": "tidemill"}
+STAGE_LABEL, KEY_LABEL = "tidemill/stage", "tidemill/key"
+
+
+class Resources(params.Section):
+    """What a pod of a stage asks of a node, and how many pods work on it at once."""
+
+    cpu: str
+    memory: str
+    gpus: int = Field(default=0, ge=0)
+    shards: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
+
+
+class Settings(params.Section):
+    """The section `cluster` of k8s/params.yaml."""
+
+    namespace: str
+    repository: str
+    remote: str
+    endpoint: str
+    secret: str
+    registry: str
+    pull_secret: str
+    storage: str
+    storage_class: str
+    shared_storage_class: str
+    grace: int = Field(ge=1)
+    deadline: int = Field(ge=1)
+    retries: int = Field(ge=0)
+    keep: int = Field(ge=60)
+    priority_class: str
+    runtime_class: str
+    queue: str
+    node_selector: dict[str, str]
+    tolerations: list[dict[str, Any]]
+    resources: dict[str, Resources]
+
+    def of(self, stage: str) -> Resources:
+        """The resources of `stage` (NAME or NAME@KEY)."""
+        return self.resources.get(stage.partition("@")[0], self.resources["default"])
+
+
+def load_settings() -> Settings:
+    """k8s/params.yaml. Raises `BadInput` for an unknown key or a value of the wrong type."""
+    return params.load("cluster", Settings, FILE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One Job of a stage: its name's ending ("" for the stage's own name), and what its pods do (k8s/base/pod.py).
+
+    `shards`, `nodes`: 0 where its pods are not such; `offline`: they have no network, and no Secret. Pods that fetch
+    and then do something of their own have a workspace that goes with them; the others share the stage's.
+    """
+
+    ending: str
+    phases: tuple[str, ...]
+    shards: int = 0
+    nodes: int = 0
+    offline: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether each pod has a workspace of its own."""
+        return "fetch" in self.phases and ("take" in self.phases or self.shards > 0)
+
+
+def steps(stage: str, wanted: Resources) -> list[Step]:
+    """The Jobs of a stage, one after the other.
+
+    Raises `BadInput` for shards of a stage that does not shard, and nodes of one that runs on one.
+    """
+    name = stage.partition("@")[0]
+    table = params.read(container.STAGES)
+    entry = table.get(name, {})
+    for count, what in (wanted.shards, "shards"), (wanted.nodes, "nodes"):
+        if count > 1 and not entry.get(what):
+            able = ", ".join(other for other, one in table.items() if one.get(what))
+            raise BadInput(f"{FILE}: resources: {name} cannot be {count} {what}; these can: {able}")
+    offline = bool(entry.get("isolated"))
+    shards = wanted.shards if wanted.shards > 1 else 0
+    nodes = wanted.nodes if wanted.nodes > 1 else 0
+    if not offline and not nodes:
+        whole = Step("", ("fetch", "run", "deliver"))
+        return [Step("-shards", ("fetch", "shard"), shards=shards), whole] if shards else [whole]
+    shared = [Step("-shards", ("shard",), shards=shards, offline=offline)] if shards else []
+    run = Step("-run", ("run",), nodes=nodes, offline=offline)
+    return [Step("-fetch", ("fetch",)), *shared, run, Step("-deliver", ("fetch", "take", "deliver"))]
+
+
+def render(plan: Plan, settings: Settings) -> tuple[list[Manifest], list[Manifest]]:
+    """What the Jobs of a stage need (settings, program, volume), and the Jobs, to be run one after the other."""
+    wanted = settings.of(plan.stage)
+    manifests = kustomize.build(FOLDER / ("overlays/gpu" if wanted.gpus else "base"))
+    by_name = {(one["kind"], one["metadata"]["name"]): one for one in manifests}
+    program = by_name["ConfigMap", "tidemill-pod"]["data"]
+    pod_name = f"tidemill-pod-{digest(program)[:16]}"
+    planned = steps(plan.stage, wanted)
+    shared = any(step.nodes or (step.shards and not step.alone) for step in planned)
+    objects = [
+        _config_map(pod_name, program, settings, APP),
+        _config_map(plan.name, _told(plan), settings, _labels(plan)),
+        _volume(by_name["PersistentVolumeClaim", "tidemill-scratch"], plan, settings, shared),
+    ]
+    if any(step.nodes for step in planned):
+        objects.append(_names(plan, settings))
+    return objects, [_job(by_name["Job", "tidemill-stage"], plan, settings, pod_name, step) for step in planned]
+
+
+def asks_models(stage: str) -> bool:
+    """Whether the answers that `stage` pays for are kept in the journal, which pods share through the remote."""
+    return bool(params.read(container.STAGES).get(stage.partition("@")[0], {}).get("journal"))
+
+
+def static(settings: Settings) -> list[Manifest]:
+    """What a namespace needs once: itself, the account, the network policies."""
+    found = kustomize.build(FOLDER / "setup")
+    for manifest in found:
+        if manifest["kind"] == "Namespace":
+            manifest["metadata"]["name"] = settings.namespace
+        else:
+            manifest["metadata"]["namespace"] = settings.namespace
+    return found
+
+
+def image(stage: str, settings: Settings) -> str:
+    """The image that a Job of `stage` names: the locked digest, or a tag where nothing is locked.
+
+    Raises `BadInput` for a locked image that no registry has, a GPU that params ask for and k8s/params.yaml does
+    not give.
+    """
+    name = stage.partition("@")[0]
+    entry = params.read(container.STAGES).get(name)
+    if not entry:
+        raise BadInput(f"{container.STAGES} does not say which image runs {name}; add a line for it")
+    kind = entry["image"]
+    gpus = settings.of(stage).gpus
+    if kind == "cpu or gpu":
+        device = params.read().get(name, {}).get("device", "auto")
+        if device not in ("auto", "cpu") and not gpus:
+            raise BadInput(f"params.yaml: {name}.device is {device}; {FILE}: give resources.{name} a line `gpus: 1`")
+        kind = "gpu" if gpus else "cpu"
+    lock = container.read_lock()
+    if reference := lock["references"].get(kind):
+        return str(reference)
+    if lock[kind] != container.UNLOCKED:
+        raise BadInput(f"{container.LOCK} locks {kind}, and no registry has it: `make images-push REGISTRY=…`")
+    return f"{settings.registry.rstrip('/')}/tidemill-{kind}" if settings.registry else f"tidemill-{kind}"
+
+
+def _job(base: Manifest, plan: Plan, settings: Settings, program: str, step: Step) -> Manifest:
+    job = base
+    overlays = {
+        "indexed": step.shards,
+        "nodes": step.nodes,
+        "isolated": step.offline,
+        "handover": "take" in step.phases,
+    }
+    for overlay, wanted in overlays.items():
+        if wanted:
+            (patch,) = kustomize.read(FOLDER / "overlays" / overlay / "job.yaml")
+            job = kustomize.merge(job, patch)
+    job = kustomize.merge(job, _patch(plan, settings, program, step))
+    job = kustomize.merge(job, _several(plan, settings, step))
+    if settings.queue:
+        job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = settings.queue
+        job["spec"]["suspend"] = True
+    pod = job["spec"]["template"]["spec"]
+    pod["nodeSelector"] = {**pod.get("nodeSelector", {}), **settings.node_selector}
+    pod["tolerations"] = [*pod.get("tolerations", []), *settings.tolerations]
+    if settings.priority_class:
+        pod["priorityClassName"] = settings.priority_class
+    if settings.runtime_class and settings.of(plan.stage).gpus:
+        pod["runtimeClassName"] = settings.runtime_class
+    if settings.pull_secret:
+        pod["imagePullSecrets"] = [{"name": settings.pull_secret}]
+    if settings.secret and not step.offline:
+        pod["containers"][0]["envFrom"].append({"secretRef": {"name": settings.secret}})
+    return dict(job)
+
+
+def _several(plan: Plan, settings: Settings, step: Step) -> dict[str, Any]:
+    """Of an Indexed Job: how many pods, how often they may fail, and how they know of each other."""
+    pods = step.shards or step.nodes
+    if not pods:
+        return {}
+    spec = {"completions": pods, "parallelism": pods, "backoffLimit": settings.retries * pods}
+    if step.shards:
+        container = {"name": "stage", "env": [{"name": "SHARDS", "value": str(pods)}]}
+        return {
+            "spec": {
+                **spec,
+                "backoffLimitPerIndex": settings.retries,
+                "template": {"spec": {"containers": [container]}},
+            }
+        }
+    first = f"{plan.name}{step.ending}-0.{plan.name}"
+    env = [{"name": "PET_NNODES", "value": str(pods)}, {"name": "PET_MASTER_ADDR", "value": first}]
+    containers = [{"name": "stage", "env": env}]
+    return {"spec": {**spec, "template": {"spec": {"subdomain": plan.name, "containers": containers}}}}
+
+
+def _names(plan: Plan, settings: Settings) -> Manifest:
+    """The headless Service by which the pods of one run on several nodes find the first."""
+    (service,) = kustomize.read(FOLDER / "overlays/nodes/service.yaml")
+    metadata = {"name": plan.name, "namespace": settings.namespace, "labels": _labels(plan)}
+    return dict(kustomize.merge(service, {"metadata": metadata, "spec": {"selector": {KEY_LABEL: plan.key}}}))
+
+
+def _patch(plan: Plan, settings: Settings, program: str, step: Step) -> dict[str, Any]:
+    wanted = settings.of(plan.stage)
+    reference = image(plan.stage, settings)
+    limits = {"memory": wanted.memory} | ({"nvidia.com/gpu": str(wanted.gpus)} if wanted.gpus else {})
+    stage = {
+        "name": "stage",
+        "image": reference,
+        "imagePullPolicy": _pull(reference),
+        "args": list(step.phases),
+        "envFrom": [{"configMapRef": {"name": plan.name}}],
+        "env": [{"name": "TIDEMILL_IMAGE", "value": reference}],
+        "resources": {"requests": {"cpu": wanted.cpu, "memory": wanted.memory}, "limits": limits},
+    }
+    workspace: dict[str, Any] = {"persistentVolumeClaim": {"claimName": plan.name}, "ephemeral": None}
+    if step.alone:
+        claim = {"accessModes": ["ReadWriteOnce"], **_storage(settings, settings.storage_class)}
+        workspace = {"persistentVolumeClaim": None, "ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
+    volumes = [
+        {"name": "workspace", **workspace},
+        {"name": "pod", "configMap": {"name": program}},
+    ]
+    if "take" in step.phases:
+        volumes.append({"name": "handover", "persistentVolumeClaim": {"claimName": plan.name, "readOnly": True}})
+    return {
+        "metadata": {"name": f"{plan.name}{step.ending}", "namespace": settings.namespace, "labels": _labels(plan)},
+        "spec": {
+            "backoffLimit": settings.retries,
+            "activeDeadlineSeconds": settings.deadline,
+            "ttlSecondsAfterFinished": settings.keep,
+            "template": {
+                "metadata": {"labels": _labels(plan)},
+                "spec": {
+                    "terminationGracePeriodSeconds": settings.grace,
+                    "containers": [stage],
+                    "volumes": volumes,
+                },
+            },
+        },
+    }
+
+
+def _pull(reference: str) -> str:
+    """A digest is what it is; a tag may have moved; a bare name, or podman's `localhost/`, is no registry's, and the
+    nodes have it or nobody."""
+    if "@sha256:" in reference:
+        return "IfNotPresent"
+    return "Always" if "/" in reference and not reference.startswith("localhost/") else "Never"
+
+
+def _told(plan: Plan) -> dict[str, str]:
+    return {
+        "STAGE": plan.stage,
+        "KEY": plan.key,
+        "COMMIT": plan.commit,
+        "REPOSITORY": load_settings().repository,
+        "LOCK": plan.lock,
+        "REMOTE": canonical(plan.remote),
+        "JOURNAL": "shared" if asks_models(plan.stage) else "",
+    }
+
+
+def _labels(plan: Plan) -> dict[str, str]:
+    return {**APP, STAGE_LABEL: word(plan.stage), KEY_LABEL: plan.key}
+
+
+def _volume(base: Manifest, plan: Plan, settings: Settings, shared: bool) -> Manifest:
+    spec = _storage(settings, settings.shared_storage_class if shared else settings.storage_class)
+    if shared:
+        spec["accessModes"] = ["ReadWriteMany"]
+    metadata = {"name": plan.name, "namespace": settings.namespace, "labels": _labels(plan)}
+    return dict(kustomize.merge(base, {"metadata": metadata, "spec": spec}))
+
+
+def _storage(settings: Settings, storage_class: str) -> dict[str, Any]:
+    of_class = {"storageClassName": storage_class} if storage_class else {}
+    return {"resources": {"requests": {"storage": settings.storage}}, **of_class}
+
+
+def _config_map(name: str, data: dict[str, str], settings: Settings, labels: dict[str, str]) -> Manifest:
+    metadata = {"name": name, "namespace": settings.namespace, "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}

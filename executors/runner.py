@@ -1,0 +1,157 @@
+"""Runs one stage: the lock, the pid, signals and exit codes that every executor relies on.
+
+    stages/run STAGE[@KEY]       run it (dvc.yaml calls exactly this)
+    stages/run STAGE --help      what it reads, writes and does
+    stages/run STAGE --shard 1/4 make one shard's saves, no artifact (embed, sample, score)
+
+EXECUTOR says where (executors/__init__.py): local (the default), or container (in its image, docs/containers.md). A
+stage that belongs on a cluster is submitted by `EXECUTOR=kubernetes make` (docs/kubernetes.md).
+
+Exit status: 0 done and sealed; 3 bad input or configuration (never retried); 75 preempted,
+progress saved (retried at no cost); anything else is a crash.
+"""
+
+import contextlib
+import errno
+import fcntl
+import importlib
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO
+
+import executors
+import stages
+from executors import container
+from stages.lib import shards
+from stages.lib.checkpoint import Preempted, stop_on_sigterm
+from stages.lib.errors import BAD_INPUT, CRASHED, DONE, INTERRUPTED, PREEMPTED, BadInput
+
+STATE = Path(".tidemill/run")
+STAGES = Path(stages.__file__).parent
+# How libraries behave, which read this when they are loaded, long after this module.
+LIBRARIES = {
+    "TQDM_DISABLE": "1",  # stages log their progress; libraries' bars only clutter it
+    "OMP_WAIT_POLICY": "passive",  # threads that spin make a stage several times slower beside other work
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # Arrow's own keeps what was freed: 18 MB beside a teacher's 120
+}
+
+log = logging.getLogger("tidemill")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the stage that `arguments` name and return its exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # peft's own call of what transformers will rename: nothing that a user can act on.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+    for name, value in LIBRARIES.items():
+        os.environ.setdefault(name, value)
+    stage = arguments[0] if arguments else "stages/run"
+    try:
+        return _run(arguments)
+    except BadInput as error:
+        return _fail(stage, BAD_INPUT, str(error))
+    except Preempted as error:
+        return _fail(stage, PREEMPTED, str(error))
+    except KeyboardInterrupt:
+        return _fail(stage, INTERRUPTED, "interrupted; run it again to go on from the last save")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = error.filename or "the workspace"
+        advice = "free some space and run it again; nothing that was sealed is lost"
+        return _fail(stage, CRASHED, f"the disk is full at {where}: {advice}")
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return DONE if arguments else BAD_INPUT
+    name, _, key = arguments[0].partition("@")
+    _check_name(name)
+    if {"-h", "--help"} & set(arguments[1:]):
+        print(importlib.import_module(f"stages.{name}").__doc__)
+        return DONE
+    _take_shard(arguments[1:])
+    executors.chosen().enter(arguments[0], arguments[1:])
+    container.check_image()
+    module = importlib.import_module(f"stages.{name}")
+    stage: Callable[..., None] = module.main
+    if shards.is_one() and "shards" not in vars(module):  # a stage that shards imports the noun
+        raise BadInput(f"{name} does not shard; embed, sample and score do")
+    with _lock(arguments[0], fcntl.LOCK_SH) if shards.is_one() else nullcontext(), _lock(_process(arguments[0])):
+        (STATE / f"{_process(arguments[0])}.json").unlink(missing_ok=True)
+        stop_on_sigterm()
+        stage(key) if key else stage()
+        _record(_process(arguments[0]), DONE)
+    return DONE
+
+
+def _take_shard(words: list[str]) -> None:
+    """Let `stages.lib.shards` know what follows the stage's name: nothing, or --shard INDEX/COUNT."""
+    os.environ.pop(shards.VARIABLE, None)
+    if not words:
+        return
+    if words[0] != "--shard" or len(words) != 2:
+        raise BadInput(f"stages/run takes one stage and --shard INDEX/COUNT; {words[0]!r} is one word too many")
+    shards.parse(words[1])
+    os.environ[shards.VARIABLE] = words[1]
+
+
+def _process(stage: str) -> str:
+    """The stage's name, or where it runs in several processes at once, one of them: a shard, or by torchrun's variables
+    a rank, or what starts the ranks of another node than the first."""
+    if shards.is_one():
+        return f"{stage}.shard{os.environ[shards.VARIABLE].replace('/', 'of')}"
+    if "LOCAL_RANK" in os.environ:
+        return f"{stage}.rank{os.environ.get('RANK', os.environ['LOCAL_RANK'])}"
+    node = os.environ.get("PET_NODE_RANK", "0")
+    return stage if node == "0" else f"{stage}.node{node}"
+
+
+def _check_name(name: str) -> None:
+    known = sorted(path.stem for path in STAGES.glob("[a-z]*.py"))
+    if name not in known:
+        raise BadInput(f"no stage {name!r}; the stages are {', '.join(known)}")
+
+
+def _lock(stage: str, how: int = fcntl.LOCK_EX) -> IO[str]:
+    """Hold STAGE.lock until this process ends; shards hold their stage's together. The kernel drops it
+    then, however it ends, so that a stage whose `dvc` was killed still refuses a second run beside it,
+    and a dead one never blocks."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    lock = (STATE / f"{stage}.lock").open("a+")
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise BadInput(
+            f"{stage} is already running as {lock.read().strip() or 'process ?'}; wait for it or stop it"
+        ) from None
+    lock.truncate(0)
+    lock.write(os.environ.get("TIDEMILL_PROCESS") or f"process {os.getpid()}")
+    lock.flush()
+    return lock
+
+
+def _record(stage: str, status: int) -> None:
+    """Leave the exit status where `dvc`, which turns every failure into 255, cannot lose it."""
+    (STATE / f"{stage}.json").write_text(json.dumps({"pid": os.getpid(), "status": status}) + "\n")
+
+
+def _fail(stage: str, status: int, message: str) -> int:
+    if STATE.is_dir() and "/" not in stage:
+        with contextlib.suppress(OSError):  # a full disk must not hide what filled it
+            _record(_process(stage), status)
+    print(f"{stage}: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

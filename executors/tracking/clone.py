@@ -1,0 +1,175 @@
+"""A clone of the workspace in which experiments run, so that the workspace itself never changes.
+
+It holds the committed files; shares DVC's cache, and so its cache of runs, the journal, the environment, downloads and
+whatever else git does not track at the top of the workspace; and keeps its own data, checkpoints and locks.
+"""
+
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from executors.tracking import git
+from stages.lib.errors import BadInput
+
+# What a run makes: never shared between workspaces.
+OWN = {"data", "models", "report", "metrics", "plots", ".tidemill", ".dvc", ".git", "dvc.lock"}
+STATE, JOURNAL = Path(".tidemill"), Path("journal")
+OWN_STATE = {"run", "checkpoints", "ablate", "bytecode", "plots", "serve", "tensorboard"}
+LOCK_FILE = git.LOCK_FILE
+
+
+@dataclass(frozen=True)
+class Clone:
+    """The clone at `path`, at the workspace's commit `base`."""
+
+    path: Path
+    base: str
+
+    def reference(self, experiment: str) -> str:
+        """The git ref under which DVC keeps an experiment."""
+        return f"refs/exps/{self.base[:2]}/{self.base[2:]}/{experiment}"
+
+    def find(self, experiment: str) -> str | None:
+        """The commit of an experiment, None if there is none."""
+        done = git.run("rev-parse", "--verify", "--quiet", self.reference(experiment), where=self.path)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def show(self, commit: str, file: str) -> str:
+        """The text of a file of a commit."""
+        return git.call("show", f"{commit}:{file}", where=self.path)
+
+    @contextmanager
+    def files(self, commit: str) -> Iterator["Files"]:
+        """The files of `commit`, those that DVC holds among them."""
+        from dvc.repo import Repo
+
+        with Repo(str(self.path), rev=commit) as repo:
+            yield Files(repo)
+
+    def publish(self, experiment: str) -> None:
+        """Let the workspace's own repository have the experiment: `dvc exp show`, `apply` and `push` know it then."""
+        reference = self.reference(experiment)
+        git.call("fetch", "--quiet", "--no-tags", str(self.path), f"+{reference}:{reference}")
+
+
+class Files:
+    """The files of one commit, those that DVC holds among them."""
+
+    def __init__(self, repo: Any) -> None:
+        self._system = repo.dvcfs
+        self.outs = [repo.fs.relpath(out.fs_path, repo.root_dir) for out in repo.index.outs]
+
+    def exists(self, path: str) -> bool:
+        return bool(self._system.exists(path))
+
+    def text(self, path: str) -> str:
+        return bytes(self._system.read_bytes(path)).decode()
+
+    def rows(self, path: str) -> list[dict[str, Any]]:
+        import pyarrow.parquet as pq
+
+        return list(pq.read_table(io.BytesIO(self._system.read_bytes(path))).to_pylist())
+
+
+def check_committed() -> str:
+    """The workspace's commit. Raises `BadInput` where it is not what git would clone.
+
+    dvc.lock may differ: experiments make their own. What git does not track at the top (a data folder, the
+    environment) is shared with the clone, but not a new file among the tracked ones.
+    """
+    return git.committed("experiments would run without these changes", _is_shared)
+
+
+def prepare(folder: Path) -> Clone:
+    """The clone in `folder`, made, or brought to the workspace's commit with what a killed run left kept.
+
+    Raises `BadInput` for a working tree with changes, or a workspace that DVC does not know.
+    """
+    base = check_committed()
+    path = folder.resolve()
+    if not (path / ".git").is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        git.call("clone", "--quiet", "--shared", "--no-checkout", ".", str(path))
+    clone = Clone(path, base)
+    git.call("fetch", "--quiet", "--no-tags", "origin", "HEAD", where=path)
+    _drop_unfinished(path)
+    fresh = not (path / "dvc.yaml").exists() or git.call("rev-parse", "HEAD", where=path).strip() != base
+    lock = path / LOCK_FILE
+    kept = None if fresh or not lock.exists() else lock.read_text()
+    git.call("checkout", "--quiet", "--force", "--detach", base, where=path)
+    # What the lock of the commit says of stages that a run does not reach is no result of that run.
+    lock.unlink(missing_ok=True)
+    if kept is not None:
+        lock.write_text(kept)
+    for key, otherwise in (("user.name", "Tidemill"), ("user.email", "tidemill@localhost")):
+        known = git.run("config", key).stdout.strip()
+        git.call("config", key, known or otherwise, where=path)
+    _share(path)
+    return clone
+
+
+def _drop_unfinished(path: Path) -> None:
+    """Forget an experiment whose saving was killed half-way."""
+    for reference in git.call("for-each-ref", "--format=%(refname)", "refs/exps/exec", where=path).splitlines():
+        git.call("update-ref", "--no-deref", "-d", reference, where=path)
+    shutil.rmtree(path / ".dvc/tmp/exps/run", ignore_errors=True)
+    (path / ".git/index.lock").unlink(missing_ok=True)
+
+
+def _share(path: Path) -> None:
+    """Link what the workspace has and git does not track, and DVC's cache."""
+    JOURNAL.mkdir(exist_ok=True)
+    (STATE / "downloads").mkdir(parents=True, exist_ok=True)
+    tracked = {name.split("/")[0] for name in git.call("ls-files").splitlines()}
+    outside = [found for found in Path().iterdir() if found.name not in tracked | OWN]
+    linked = [*outside, *(found for found in STATE.iterdir() if found.name not in OWN_STATE)]
+    if JOURNAL.name in tracked:  # a shared journal's record is a file of the commit: the rest is linked one by one
+        linked += [JOURNAL / "exchanges.log", JOURNAL / "claims"]
+    (path / STATE).mkdir(exist_ok=True)
+    for found in linked:
+        target = path / found
+        if target.is_symlink():
+            target.unlink()
+        if not target.exists():
+            target.symlink_to(found.resolve())
+    exclude = path / ".git/info/exclude"
+    exclude.parent.mkdir(exist_ok=True)
+    exclude.write_text("".join(f"/{found.name}\n" for found in outside))
+    local = Path(".dvc/config.local")
+    if local.is_file():
+        shutil.copy(local, path / ".dvc/config.local")
+    _dvc("cache", "dir", "--quiet", "--local", _cache_folder(), where=path)
+
+
+def _cache_folder() -> str:
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            return str(repo.cache.local_cache_dir)
+    except NotDvcRepoError:
+        raise BadInput("this is no DVC workspace; run this at the top of Tidemill's repository") from None
+
+
+def _is_shared(line: str) -> bool:
+    return line.startswith("??") and "/" not in line[3:].rstrip("/")
+
+
+def dvc() -> str:
+    """The path of the `dvc` that belongs to this interpreter."""
+    return str(Path(sys.executable).with_name("dvc"))
+
+
+def _dvc(*words: str, where: Path) -> None:
+    environment = git.environment()
+    done = subprocess.run([dvc(), *words], cwd=where, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BadInput(f"dvc {words[0]}: {done.stderr.strip()}")

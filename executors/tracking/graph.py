@@ -1,0 +1,104 @@
+"""The graph of dvc.yaml as a submitter sees it: which stages are stale, and what goes into each of them.
+
+A stage's inputs are told by hash: an upstream's outputs by dvc.lock, whether or not they are in this workspace.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from stages.lib.artifacts import canonical
+from stages.lib.errors import BadInput
+
+SECRETS = {
+    *("access_key_id", "secret_access_key", "session_token", "password", "keyfile", "connection_string"),
+    *("sas_token", "account_key", "client_secret", "credentialpath", "gdrive_service_account_json_file_path"),
+    *("oss_key_secret", "oss_key_id", "token", "custom_auth_header", "profile", "configpath"),
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One entry of dvc.yaml: `inputs` for its key; `reads` and `writes` are paths; `fresh`: dvc.lock has its result."""
+
+    name: str
+    upstream: frozenset[str]
+    inputs: dict[str, Any]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    fresh: bool
+
+
+def load() -> dict[str, Stage]:
+    """Every stage of the workspace's dvc.yaml, each after those that it reads from.
+
+    Raises `BadInput` if a dependency that no stage makes is missing.
+    """
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        entries = {stage.name: stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"}
+        makers = {out.fs_path: (name, out) for name, stage in entries.items() for out in stage.outs}
+        found = {name: _stage(repo, stage, makers) for name, stage in entries.items()}
+    ordered: dict[str, Stage] = {}
+    while len(ordered) < len(found):
+        for name, stage in found.items():
+            if name not in ordered and stage.upstream <= ordered.keys():
+                stale = any(not ordered[maker].fresh for maker in stage.upstream)
+                ordered[name] = Stage(**{**stage.__dict__, "fresh": stage.fresh and not stale})
+    return ordered
+
+
+def _stage(repo: Any, stage: Any, makers: dict[str, tuple[str, Any]]) -> Stage:
+    inputs: dict[str, Any] = {"cmd": stage.cmd}
+    upstream, reads = set(), []
+    fresh = not stage.cmd_changed and all(out.hash_info for out in stage.outs)
+    for dep in stage.deps:
+        path = repo.fs.relpath(dep.fs_path)
+        if dep.hash_name == "params":
+            current: Any = dep.read_params()
+            locked = dep.hash_info.value if dep.hash_info else None
+            path = f"params of {path}"
+        elif dep.fs_path in makers:
+            maker, out = makers[dep.fs_path]
+            upstream.add(maker)
+            reads.append(path)
+            current = out.hash_info.value if out.hash_info else None
+            locked = dep.hash_info.value if dep.hash_info else None
+        else:
+            if not dep.exists:
+                raise BadInput(f"{path}, which {stage.name} depends on, is missing; restore it (`git checkout {path}`)")
+            locked = dep.hash_info.value if dep.hash_info else None
+            current = dep.get_hash().value
+        inputs[path] = current
+        fresh = fresh and canonical(current) == canonical(locked)
+    writes = tuple(repo.fs.relpath(out.fs_path) for out in stage.outs)
+    return Stage(stage.name, frozenset(upstream), inputs, tuple(reads), writes, fresh)
+
+
+def remote(override: str, endpoint: str = "") -> dict[str, str]:
+    """The remote as a pod configures it: url and options, no secret. `override`, `endpoint`: the url and the S3
+    endpoint as pods reach them, "" where that is as from here.
+
+    Raises `BadInput` where no remote is the default one, or pods could not reach it.
+    """
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        names, default = sorted(repo.config["remote"]), repo.config["core"].get("remote")
+        if not default:
+            raise BadInput(
+                f"{len(names)} remotes ({', '.join(names)}) and none is the default: `dvc remote default NAME`"
+                if names
+                else "pods hand data over through DVC's remote, and there is none: `make remote URL=s3://bucket/path`"
+            )
+        options = {key: str(value) for key, value in repo.config["remote"][default].items() if key not in SECRETS}
+    if endpoint:
+        options["endpointurl"] = endpoint
+    if override:
+        options["url"] = override
+    elif "://" not in options["url"]:
+        raise BadInput(
+            f"remote {default} is the folder {options['url']} of this machine, which pods do not see; `make remote "
+            "URL=s3://bucket/path` sets another, or cluster.remote in k8s/params.yaml says where pods find this one"
+        )
+    return options
