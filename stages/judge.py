@@ -35,7 +35,7 @@ from stages.lib.judging.questions import judge_messages, judge_schema
 from stages.lib.judging.rules import load_rules
 from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task
-from stages.lib.tasks.pool import Case, texts_of
+from stages.lib.tasks.pool import Case, read_pool, texts_of
 from stages.lib.tasks.slices import read_round
 from stages.lib.teacher import Settings
 
@@ -76,7 +76,7 @@ def main(key: str) -> None:
     number = read_round("judge", key)
     inputs = [artifacts.open(f"data/candidates/{number}")]
     candidates = records.read(inputs[0].file("candidates.parquet"), records.CANDIDATE).to_pylist()
-    pool = read_pool(inputs[0])
+    pool = read_pool(inputs[0].file("pool.jsonl"))
     ran = execution.run_all(candidates, knobs.execution)
     rulings = {row["id"]: check(row, [pool[case] for case in row["examples"]]) for row in candidates}
     if knobs.require_execution:
@@ -101,12 +101,6 @@ def main(key: str) -> None:
         artifacts.write_metrics(f"judge@{number}", metrics | describe(audited, ballots, ran, sent, knobs))
         measured = rates.recall_and_alarms(audited)
         artifacts.write_series(f"judge@{number}", rates.series(verdicts, measured))
-
-
-def read_pool(candidates: artifacts.Artifact) -> dict[str, Case]:
-    """The round's example pool by id."""
-    cases = (Case(**row) for row in records.read_lines(candidates.file("pool.jsonl")))
-    return {case.id: case for case in cases}
 
 
 def check(row: Row, examples: Sequence[Case] = ()) -> list[Ruling]:

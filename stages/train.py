@@ -23,7 +23,7 @@ from pydantic import Field
 from stages.lib import artifacts, checkpoint, params, records
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, location, prompts
-from stages.lib.training import devices, examples, packing, place, requirements
+from stages.lib.training import devices, examples, output, packing, place, requirements
 from stages.lib.training.examples import Example
 from stages.lib.training.packing import Sequence
 
@@ -103,7 +103,9 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
         return
     facts = count(knobs, rows, too_long, held_out, tuned)
     with artifacts.create(where.model, stage=where.stage, inputs=[data], params=made_with, seed=knobs.seed) as out:
-        write(out, tuned, tokenizer, knobs)
+        output.write(out, tuned.model, tuned.weights, tokenizer, knobs.model, knobs.method)
+        if knobs.merge and knobs.method == "lora":
+            output.write_merged(out)
         records.write_lines(out / "log.jsonl", tuned.entries)
         aside = [{"id": row.id, "reason": "too long", "tokens": len(row.input_ids)} for row in too_long]
         records.write_lines(out / "set_aside.jsonl", aside)
@@ -188,17 +190,7 @@ def count(
     }
 
 
-def write(out: Path, tuned: Any, tokenizer: Any, knobs: Params) -> None:
-    from stages.lib.training import output
-
-    output.write(out, tuned.model, tuned.weights, tokenizer, knobs.model, knobs.method)
-    if knobs.merge and knobs.method == "lora":
-        output.write_merged(out)
-
-
 def card(knobs: Params, data: artifacts.Artifact, facts: dict[str, Any]) -> str:
-    from stages.lib.training import output
-
     prompt = prompts.render("{instruction}", "{input}")
     licence = output.licence(knobs.model)
     return output.card(

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from stages.lib import records
+from stages.lib import templates
 from stages.lib.errors import BadInput
-from stages.lib.tasks import definitions, prompts
+from stages.lib.judging import rules
+from stages.lib.tasks import definitions
 from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task, load_tasks
 from stages.lib.tasks.draws import draw_target, draw_task, rendezvous
@@ -41,7 +42,8 @@ def faults(subject: Instance, *names: str) -> dict[str, str]:
 
 
 def test_the_tasks_are_the_papers() -> None:
-    assert set(load_tasks()) == set(records.TASKS)
+    assert set(load_tasks()) == {"code generation", "code summarization", "code repair", "code translation"}
+    assert rules.load_all().keys() == load_tasks().keys()
 
 
 def test_every_good_seed_passes_its_tasks_checks() -> None:
@@ -49,8 +51,9 @@ def test_every_good_seed_passes_its_tasks_checks() -> None:
     for case in pool:
         task = load_task(case.task)
         keys = fill(task, case.code, case.answer)
-        subject = Instance.of(task, {**keys, "language": case.language, "target_language": case.target_language})
-        assert not [fault for _, fault in run_checks(task.checks, subject) if fault], case
+        languages = {"language": case.language, "target_language": case.target_language}
+        subject = Instance.of({**keys, **languages}, task.takes_input)
+        assert not [fault for _, fault in run_checks(rules.load_rules(case.task).checks, subject) if fault], case
 
 
 def test_every_good_seed_fits_its_schema() -> None:
@@ -174,39 +177,54 @@ def test_imports_that_are_there_are_seen() -> None:
     assert not faults(row(solution="def f(string):\n    return string.lower()"), "imports_present")
 
 
-def copy_of_tasks(folder: Path) -> Path:
-    shutil.copytree(definitions.FOLDER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    return folder
-
-
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("  - fields_present", "  - fields_presnt", "no check 'fields_presnt'"),
+        ("reask_on: [", "reask_on: [fields_presnt, ", "repair.yaml: reask_on: no check 'fields_presnt'"),
         ("definition:", "definiton:", "repair.yaml: definition: Field required"),
-        ("  - rule: has_a_bug", "  - rule: has_bug", "the rulings are"),
         (
             '        broken_line: "return sum(values) / (len',
             '        bug: "return sum(values) / (len',
             "an answer has the keys",
         ),
-        ("judge:\n", "judge: [\n", "is not valid YAML"),
-        ("[code_only, overall]", "[code_alone, overall]", "plants.prose in code: no rule 'code_alone'; known: fields"),
+        ("requirements:\n", "requirements: [\n", "is not valid YAML"),
     ],
 )
 def test_a_bad_task_file_is_named(old: str, new: str, message: str, tmp_path: Path) -> None:
-    folder = copy_of_tasks(tmp_path / "tasks")
+    with pytest.raises(BadInput, match=message):
+        load_tasks(changed(definitions.FOLDER, old, new, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  - fields_present", "  - fields_presnt", "repair.yaml: checks: no check 'fields_presnt'"),
+        ("plants:", "plant:", "repair.yaml: plants: Field required"),
+        ("  - rule: has_a_bug", "  - rule: has_bug", "the rulings are"),
+        ("judge:\n", "judge: [\n", "is not valid YAML"),
+        ("[code_only, overall]", "[code_alone, overall]", "plants.prose in code: no rule 'code_alone'; known: fields"),
+        ("task: code repair", "task: code repairs", "task 'code repair': it takes a file in stages/lib/tasks and one"),
+    ],
+)
+def test_a_bad_file_of_rules_is_named(old: str, new: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=message):
+        rules.load_all(changed(rules.FOLDER, old, new, tmp_path))
+
+
+def changed(source: Path, old: str, new: str, tmp_path: Path) -> Path:
+    """A copy of the YAML files of `source`, in whose repair.yaml `old` is `new`."""
+    folder = tmp_path / "copy"
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__", "unit_tests"))
     file = folder / "repair.yaml"
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new, 1))
-    with pytest.raises(BadInput, match=message):
-        load_tasks(folder)
+    return folder
 
 
 def test_an_unknown_variable_in_a_template_is_named() -> None:
     with pytest.raises(BadInput, match="'langage' is undefined"):
-        prompts._expand("Write {{ langage }}", language="Python")
+        templates.expand("Write {{ langage }}", language="Python")
 
 
 def test_an_unknown_task_is_named() -> None:

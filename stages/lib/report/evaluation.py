@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import comb
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,6 +12,7 @@ from stages.lib.report import tables
 from stages.lib.report.inputs import Run
 from stages.lib.report.rendering import percent, plural
 from stages.lib.report.tables import Row
+from stages.lib.statistics import sign_test
 
 SHOWN = 4  # problems whose completions the page shows, those that moved first
 
@@ -71,12 +71,8 @@ class Comparison:
 
     @property
     def chance(self) -> float:
-        """The two-sided p value of the sign test: how likely so one-sided a split is if moves are coin tosses.
-
-        https://en.wikipedia.org/wiki/Sign_test
-        """
-        moved, fewer = len(self.moved), min(len(self.gained), len(self.lost))
-        return min(1.0, 2 * sum(comb(moved, i) for i in range(fewer + 1)) / 2**moved)
+        """The p value of the sign test."""
+        return sign_test(len(self.gained), len(self.lost))
 
 
 @dataclass(frozen=True)
