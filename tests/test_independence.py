@@ -6,8 +6,8 @@ from pathlib import Path
 
 import dependencies
 import pytest
-from conftest import REPOSITORY
 from dvc.repo import Repo
+from workspace import REPOSITORY
 
 STAGES = sorted(path.stem for path in (REPOSITORY / "stages").glob("[a-z]*.py"))
 STREET = [stage for stage in STAGES if stage != "evolve"]  # the side pipeline's are in test_evolve.py
@@ -31,7 +31,7 @@ def test_a_stage_depends_on_what_it_imports_and_on_nothing_else(stage: str, deps
     assert entries, f"dvc.yaml has no entry for stages/{stage}.py"
     for entry in entries:
         assert deps[entry] == dependencies.deps_of(stage), (
-            f"{entry}: `python tests/dependencies.py {stage}` has its deps"
+            f"{entry}: `python tests/support/dependencies.py {stage}` has its deps"
         )
 
 
