@@ -92,10 +92,10 @@ journal-share: $(READY) ## seal what the teachers answered, track it with DVC, p
 	$(COMMAND) journal-share
 
 soak: $(READY) ## kill and run again, for long, with a seed that is printed: make soak KILLS=100 SEED=1
-	$(BIN)/python tests/soak_teacher.py --kills $(or $(KILLS),100) --seed $(or $(SEED),0)
-	$(BIN)/python tests/soak_kills.py --kills $(or $(KILLS),500) --seed $(or $(SEED),0)
-	$(BIN)/python tests/soak_cluster.py --kills $(or $(KILLS),20) --seed $(or $(SEED),0)
-	$(BIN)/python tests/soak_train.py --kills $(or $(KILLS),20) --seed $(or $(SEED),0)
+	$(BIN)/python tests/soak/soak_teacher.py --kills $(or $(KILLS),100) --seed $(or $(SEED),0)
+	$(BIN)/python tests/soak/soak_kills.py --kills $(or $(KILLS),500) --seed $(or $(SEED),0)
+	$(BIN)/python tests/soak/soak_cluster.py --kills $(or $(KILLS),20) --seed $(or $(SEED),0)
+	$(BIN)/python tests/soak/soak_train.py --kills $(or $(KILLS),20) --seed $(or $(SEED),0)
 
 bench: $(READY) ## measure against named peers, write bench/results/: make bench BENCH=kcenter (ARGS=…)
 	$(BIN)/python -m bench.$(or $(BENCH),kcenter) $(ARGS)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import dependencies
 import pytest
-from conftest import REPOSITORY
 from dvc.repo import Repo
+from workspace import REPOSITORY
 
 STAGES = sorted(path.stem for path in (REPOSITORY / "stages").glob("[a-z]*.py"))
 STREET = [stage for stage in STAGES if stage != "evolve"]  # the side pipeline's are in test_evolve.py
@@ -31,7 +31,9 @@ def test_a_stage_depends_on_what_it_imports_and_on_nothing_else(stage: str, deps
     assert entries, f"dvc.yaml has no entry for stages/{stage}.py"
     for entry in entries:
         own = [path for path in deps[entry] if not {str(one) for one in Path(path).parents} & set(deps[entry])]
-        assert own == dependencies.deps_of(stage), f"{entry}: `python tests/dependencies.py {stage}` has its deps"
+        assert own == dependencies.deps_of(stage), (
+            f"{entry}: `python tests/support/dependencies.py {stage}` has its deps"
+        )
 
 
 def test_every_data_file_is_read_by_someone() -> None:
@@ -59,7 +61,7 @@ def test_a_stage_is_a_page(stage: str) -> None:
 def test_params_and_stages_have_the_same_words() -> None:
     from stages.lib import params
 
-    assert sorted(params.read(REPOSITORY / "params.yaml").keys() - {"teacher"}) == STAGES
+    assert sorted(params.read(REPOSITORY / "params.yaml")) == STAGES
 
 
 def test_import_rules_hold() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, UNPACKED
+from workspace import REPOSITORY, UNPACKED
 
 DVC = Path(sys.executable).with_name("dvc")
 pytestmark = pytest.mark.timeout(1800)  # a test here runs the whole pipeline, on whatever else the machine is doing

@@ -1,5 +1,5 @@
 """What of kustomize this project uses, so that manifests render without kubectl: resources, strategic-merge
-patches of one kind, a namespace, generated ConfigMaps. tests/test_manifests.py compares it with `kubectl kustomize`.
+patches of one kind, a namespace, generated ConfigMaps. test_manifests.py compares it with `kubectl kustomize`.
 """
 
 import copy
