@@ -65,8 +65,8 @@ report: $(READY) ## make the report alone, of what is there
 	@cat report/summary.txt
 
 score: $(READY) ## score completions: make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder
-	@$(BIN)/python -m stages.lib.benchmarks.score_file $(FILE) --benchmark $(or $(BENCHMARK),humaneval) --out $(OUT) \
-		$(if $(MODE),--mode $(MODE)) $(if $(DATA),--data $(DATA)) $(if $(SHA256),--sha256 $(SHA256))
+	@$(BIN)/python -m stages.lib.benchmarks.score_file "$(FILE)" --benchmark $(or $(BENCHMARK),humaneval) --out "$(OUT)" \
+		$(if $(MODE),--mode $(MODE)) $(if $(DATA),--data "$(DATA)") $(if $(SHA256),--sha256 $(SHA256))
 
 show-example: $(READY) ## print a dataset row as the model is taught it, token by token: make show-example [ROW=3]
 	@$(BIN)/python -m stages.lib.training.show $(ROW)
