@@ -64,8 +64,8 @@ report: $(READY) ## make the report alone, of what is there
 	@cat report/summary.txt
 
 score: $(READY) ## score completions: make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder
-	$(COMMAND) score $(FILE) --benchmark $(or $(BENCHMARK),humaneval) --out $(OUT) \
-		$(if $(MODE),--mode $(MODE)) $(if $(DATA),--data $(DATA)) $(if $(SHA256),--sha256 $(SHA256))
+	$(COMMAND) score "$(FILE)" --benchmark $(or $(BENCHMARK),humaneval) --out "$(OUT)" \
+		$(if $(MODE),--mode $(MODE)) $(if $(DATA),--data "$(DATA)") $(if $(SHA256),--sha256 $(SHA256))
 
 show-example: $(READY) ## print a dataset row as the model is taught it, token by token: make show-example [ROW=3]
 	$(COMMAND) show-example $(ROW)

@@ -1,17 +1,27 @@
 """Scores completions that another tool made: `make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder`.
 
-FILE holds JSON lines, in any order, any number of samples a task:
+FILE holds JSON lines, gzipped or not, in any order, any number of samples a task:
     {"task_id": "HumanEval/0", "completion": "    return …"}    a function's body, run after the task's prompt
     {"task_id": "HumanEval/0", "solution": "def …"}             a whole program
 Prints a table and writes OUT/samples.jsonl (verdict, seconds and the end of the error of each sample) and
-OUT/summary.json (passed, total, pass@k, intervals, mode). Exit status 3: bad input, nothing was run.
+OUT/summary.json (passed, total, pass@k, intervals, mode).
+
+Exit status: 0 scored, whatever the score; 2 an unknown option; 3 something that you can put right, which the message
+names; 130 stopped by Ctrl-C. `make` turns all but 0 into 2 and prints the status itself ("Error 3"). Stopped, killed or
+out of disk space and run again, it goes on after the last verdict in OUT.
 """
 
 import argparse
+import errno
+import fcntl
+import gzip
 import json
 import logging
+import os
+import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +31,9 @@ from stages.lib.benchmarks.suites import Benchmark
 from stages.lib.errors import BadInput
 
 VERDICTS = "verdicts.jsonl"
+LOCK = ".lock"
+GZIP = b"\x1f\x8b"
+USAGE = "make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder"
 MOST_BYTES = 1 << 20  # of one program; the longest canonical solution of HumanEval has under 2 KiB
 log = logging.getLogger("tidemill.score")
 
@@ -33,15 +46,24 @@ def main(arguments: list[str]) -> None:
 
 
 def score(options: argparse.Namespace) -> None:
-    """Read, run, count, print, write. Raises `BadInput` before anything is run."""
-    if options.file is None:
-        raise BadInput("no FILE; make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder")
+    """Read, run, count, print, write. Raises `BadInput`: before anything is run, unless OUT cannot be written to."""
+    if not options.file.strip():
+        raise BadInput(f"no FILE; {USAGE}")
+    if not options.out.strip():
+        raise BadInput(f"no OUT; name the folder for the results: {USAGE}")
+    out = Path(options.out)
     benchmark = suites.load(options.benchmark, options.data, options.sha256)
     if reason := sandbox.missing(benchmark.language):
-        artifacts.write_json(options.out / "summary.json", {"not_run": reason, "mode": options.mode})
+        with _locked(out), _writing(out):
+            artifacts.write_json(out / "summary.json", {"not_run": reason, "mode": options.mode})
         print(f"{benchmark.name}: not run: {reason}")
         return
-    samples = read_samples(options.file, benchmark, options.mode)
+    samples = read_samples(Path(options.file), benchmark, options.mode)
+    with _locked(out):
+        _score(options, benchmark, samples, out)
+
+
+def _score(options: argparse.Namespace, benchmark: Benchmark, samples: list[scoring.Sample], out: Path) -> None:
     missing = [task_id for task_id in benchmark.problems if task_id not in {sample.task_id for sample in samples}]
     settings = scoring.Settings(
         limits=sandbox.Limits(),
@@ -61,7 +83,7 @@ def score(options: argparse.Namespace) -> None:
             "seconds": round(outcome.seconds, 3),
             "stderr": outcome.detail,
         }
-        for sample, outcome in zip(samples, _outcomes(benchmark, samples, settings, options.out), strict=True)
+        for sample, outcome in zip(samples, _outcomes(benchmark, samples, settings, out), strict=True)
     ]
     verdicts = [(str(row["task_id"]), str(row["verdict"])) for row in rows]
     if options.count_missing:
@@ -70,46 +92,96 @@ def score(options: argparse.Namespace) -> None:
         verdicts += [(task_id, "missing") for task_id in missing for _ in range(each)]
     summary = scoring.summarize(benchmark, verdicts, settings)
     summary |= {"mode": options.mode, "missing": len(missing), "missing_counted": options.count_missing}
-    artifacts.write_text(options.out / "samples.jsonl", "".join(artifacts.canonical(row) + "\n" for row in rows))
-    artifacts.write_json(options.out / "summary.json", summary)
-    (options.out / VERDICTS).unlink()
-    print(table(summary, options.out))
+    with _writing(out):
+        artifacts.write_text(out / "samples.jsonl", "".join(artifacts.canonical(row) + "\n" for row in rows))
+        artifacts.write_json(out / "summary.json", summary)
+        (out / VERDICTS).unlink()
+    print(table(summary, out))
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Make the folder `out` and keep other runs out of it. Raises `BadInput` if one is in it."""
+    with _writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / LOCK).open("a+", encoding="utf-8")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            who = lock.read().strip() or "unknown"
+            raise BadInput(f"{out} is in use by another run (process {who}); wait for it or name another OUT") from None
+        with _writing(out):
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+        yield
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Around what writes to `out`: an OSError becomes a `BadInput` that says what to do."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError):
+        raise BadInput(f"{out} is not a folder, or lies below a file; name another OUT") from None
+    except OSError as error:
+        raise BadInput(
+            f"{out} cannot be written to: {error.strerror}; make room or name another OUT. With the same OUT, the "
+            "verdicts that are in it are not computed again"
+        ) from None
 
 
 def _outcomes(
     benchmark: Benchmark, samples: list[scoring.Sample], settings: scoring.Settings, out: Path
 ) -> Iterator[sandbox.Outcome]:
     """The outcome of each sample; those that a killed run has written to OUT/verdicts.jsonl are not run again."""
-    out.mkdir(parents=True, exist_ok=True)
     run = artifacts.digest([benchmark.sha256, settings.mode, settings.limits.result])
     known = _known(out / VERDICTS)
     keys = [artifacts.digest([run, sample.task_id, sample.number, sample.program]) for sample in samples]
     fresh = [sample for key, sample in zip(keys, samples, strict=True) if key not in known]
     log.info("%d programs, %d of them scored by an earlier run", len(samples), len(samples) - len(fresh))
     found = scoring.run(benchmark, fresh, settings)
-    with (out / VERDICTS).open("a", encoding="utf-8") as file:
+    with _writing(out):
+        file = (out / VERDICTS).open("ab", buffering=0)
+    with file:
         for key in keys:
             if key not in known:
                 known[key] = next(found)
-                file.write(artifacts.canonical({"key": key, **vars(known[key])}) + "\n")
-                file.flush()
+                line = artifacts.canonical({"key": key, **vars(known[key])}).encode() + b"\n"
+                with _writing(out):
+                    if file.write(line) != len(line):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             yield known[key]
 
 
 def _known(file: Path) -> dict[str, sandbox.Outcome]:
-    """The outcomes in `file`; a line that a kill has cut is dropped, for it and what follows is run again."""
-    known: dict[str, sandbox.Outcome] = {}
-    whole = b""
-    for line in file.read_bytes().splitlines(keepends=True) if file.exists() else []:
-        if not line.endswith(b"\n"):
-            break
+    """The outcomes in `file`. A last line that a kill or a full disk has cut is dropped, and its program run again.
+
+    Raises `BadInput`, naming the line, for any other that holds no outcome.
+    """
+    if not file.exists():
+        return {}
+    with _writing(file.parent):
+        data = file.read_bytes()
+        whole = data.rpartition(b"\n")[0] + b"\n" if b"\n" in data else b""
+        os.truncate(file, len(whole))
+    return dict(_outcome(f"{file}, line {number}", line) for number, line in enumerate(whole.split(b"\n")[:-1], 1))
+
+
+def _outcome(where: str, line: bytes) -> tuple[str, sandbox.Outcome]:
+    try:
         row = json.loads(line)
-        key = row.pop("key")
-        known[key] = sandbox.Outcome(**row)
-        whole += line
-    if file.exists():
-        file.write_bytes(whole)
-    return known
+        key, outcome = row.pop("key"), sandbox.Outcome(**row)
+        if not isinstance(key, str) or outcome.verdict not in get_args(sandbox.Verdict):
+            raise ValueError("no key, or an unknown verdict")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadInput(
+            f"{where}: damaged, no verdict ({type(error).__name__}: {error}); delete this line to have its program run "
+            "again, or the file to have all run again"
+        ) from None
+    return key, outcome
 
 
 def read_samples(file: Path, benchmark: Benchmark, mode: extraction.Mode) -> list[scoring.Sample]:
@@ -137,7 +209,10 @@ def read_samples(file: Path, benchmark: Benchmark, mode: extraction.Mode) -> lis
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        lines = file.read_bytes().split(b"\n")
+        data = file.read_bytes()
+        lines = (gzip.decompress(data) if data.startswith(GZIP) else data).split(b"\n")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise BadInput(f"{file}: damaged gzip data ({error}); write or copy the file again") from None
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}") from None
     for number, line in enumerate(lines, 1):
@@ -198,18 +273,25 @@ def _is_score(name: str) -> bool:
     return name.startswith("pass@") and "_" not in name
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is below 1")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path, nargs="?")
+    parser.add_argument("file", nargs="?", default="")
     parser.add_argument("--benchmark", default="humaneval")
-    parser.add_argument("--out", type=Path, nargs="?", default=Path("scores"), const=Path("scores"))
+    parser.add_argument("--out", default="", help="the folder for the results; made if absent")
     parser.add_argument("--data", type=Path, default=suites.DATA, help="the folder with HumanEvalPack and MBPP")
     parser.add_argument("--sha256", default="", help="of the data, where the benchmark has several releases")
     parser.add_argument("--mode", choices=get_args(extraction.Mode), default="compat")
-    parser.add_argument("--k", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--k", type=_positive, nargs="+", default=[1, 10, 100])
     parser.add_argument("--count-missing", action="store_true", help="problems without a sample count as failed")
-    parser.add_argument("--workers", type=int, default=2, help="programs at a time")
+    parser.add_argument("--workers", type=_positive, default=2, help="programs at a time")
     parser.add_argument("--allow-weak-isolation", action="store_true")
     return parser

@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import random
@@ -259,6 +260,117 @@ def test_killed_it_goes_on_after_the_last_verdict_that_was_written(tmp_path: Pat
 
 
 GOOD = {"task_id": "HumanEval/0", "completion": BODY}
+SLEEPS = {"task_id": "HumanEval/0", "completion": "    import time\n    time.sleep(3)\n    return 0\n"}
+
+
+def start(cwd: Path) -> subprocess.Popen[str]:
+    """Score c.jsonl into the folder `out`, in the background; returns once a verdict could be written there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "commands", "score", "c.jsonl", "--out", "out"],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    until = time.monotonic() + 100
+    while not (cwd / "out/verdicts.jsonl").exists():
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "c.jsonl", *[SLEEPS] * 4)
+    first = start(tmp_path)
+    second = score("c.jsonl", "--out", "out", cwd=tmp_path)
+    assert second.returncode == 3 and f"out is in use by another run (process {first.pid})" in second.stderr
+    assert first.wait(100) == 0, first.stderr and first.stderr.read()
+    assert json.loads((tmp_path / "out/summary.json").read_text())["total"] == 4
+    assert score("c.jsonl", "--out", "out", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("damage", [b"nonsense", b'{"key": "k"}', b"[1]", b"\xff", b'{"key":"k","verdict":"fine"}'])
+def test_a_damaged_verdict_is_named_with_a_remedy(tmp_path: Path, damage: bytes) -> None:
+    write(tmp_path / "c.jsonl", GOOD)
+    (tmp_path / "out").mkdir()
+    kept = {"key": "of another program", "verdict": "passed", "detail": "", "seconds": 0.1, "output": ""}
+    write(tmp_path / "out/verdicts.jsonl", kept, damage + b"\n", kept)
+    done = score("c.jsonl", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "out/verdicts.jsonl, line 2: damaged" in done.stderr and "delete this line" in done.stderr
+    assert not (tmp_path / "out/summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("c.jsonl", "c.jsonl is not a folder, or lies below a file; name another OUT"),
+        ("c.jsonl/below", "is not a folder, or lies below a file; name another OUT"),
+        ("/proc/out", "/proc/out cannot be written to: No such file or directory"),
+        ("/sys/out", "/sys/out cannot be written to: "),
+        ("x" * 300, "cannot be written to: File name too long"),
+        ("", "no OUT; name the folder for the results: make score FILE="),
+        (" ", "no OUT; name the folder for the results: make score FILE="),
+    ],
+)
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path, out: str, message: str) -> None:
+    write(tmp_path / "c.jsonl", GOOD)
+    done = score("c.jsonl", "--out", out, cwd=tmp_path)
+    assert done.returncode == 3 and message in done.stderr, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["c.jsonl"]
+
+
+def test_an_empty_out_writes_nothing_into_the_repository(tmp_path: Path) -> None:
+    """Through make, which says of the status what it is: 2 is its own."""
+    file = write(tmp_path / "c.jsonl", GOOD)
+    before = set(REPOSITORY.iterdir())
+    done = subprocess.run(
+        ["make", "score", f"FILE={file}", "OUT=", f"BIN={Path(sys.executable).parent}", f"READY={Path(__file__)}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2 and "no OUT" in done.stderr and "Error 3" in done.stderr, done.stderr
+    assert set(REPOSITORY.iterdir()) == before
+
+
+def test_a_full_disk_keeps_the_verdicts_so_far(tmp_path: Path) -> None:
+    """The folder is a file system of 12 KiB: the verdicts of 60 programs do not fit, those of a few do."""
+    (tmp_path / "out").mkdir()
+    says = {"task_id": "HumanEval/0", "completion": "    raise ValueError('x' * 190)\n"}
+    write(tmp_path / "c.jsonl", *[says] * 60)
+    words = [sys.executable, "-m", "commands", "score", "c.jsonl", "--out", "out"]
+    script = 'mount -t tmpfs -o size=12k none out && { "$@" --allow-weak-isolation; s=$?; }; cp -r out kept; exit $s'
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    if "unshare failed" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"no file system of our own here: {done.stderr.strip()}")
+    assert done.returncode == 3 and "out cannot be written to: No space left on device; make room" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [".lock", "verdicts.jsonl"]
+    whole = (tmp_path / "kept/verdicts.jsonl").read_bytes().count(b"\n")
+    assert whole > 3
+    done = score("c.jsonl", "--out", "kept", cwd=tmp_path)
+    assert done.returncode == 0 and f"60 programs, {whole} of them scored by an earlier run" in done.stderr
+
+
+def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
+    from commands import score as command
+
+    data = write(tmp_path / "plain.jsonl", GOOD, GOOD).read_bytes()
+    packed = gzip.compress(data)
+    file = write(tmp_path / "c.jsonl.gz", packed)
+    assert len(command.read_samples(file, HUMANEVAL, "compat")) == 2
+    for damaged in (packed[:-20], packed[:30] + b"xxxx" + packed[34:]):
+        with pytest.raises(BadInput, match=r"c.jsonl.gz: damaged gzip data .*; write or copy the file again"):
+            command.read_samples(write(file, damaged), HUMANEVAL, "compat")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ class Problem:
     """One function to be written: `prompt` is its head, `test` defines check(candidate).
 
     HumanEvalPack has more: the head without its docstring, a body with a bug, the docstring's text, and what stands
-    before a Go test. MBPP's `setup` is its test_setup_code.
+    before a Go test. MBPP's `setup` is its test_setup_code. EvalPlus's own files have no `test` but an `oracle`:
+    inputs, and how answers are compared with the canonical solution's (expected.py).
     """
 
     task_id: str
@@ -38,6 +39,7 @@ class Problem:
     buggy_solution: str = ""
     docstring: str = ""
     setup: str = ""
+    oracle: str = ""
 
 
 @dataclass(frozen=True)

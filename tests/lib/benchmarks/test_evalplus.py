@@ -3,8 +3,12 @@
 import gzip
 import hashlib
 import json
+import logging
 import math
-from collections.abc import Sequence
+import multiprocessing
+import os
+import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +17,19 @@ from scoring import score
 from workspace import Workspace
 
 from stages.lib import sandbox
-from stages.lib.benchmarks import extraction, plus_check, scoring, suites
+from stages.lib.benchmarks import expected, extraction, plus_check, scoring, suites
 from stages.lib.errors import BadInput
+from stages.lib.sandbox.inside import digest, wire
+
+FULL = os.environ.get("TIDEMILL_FULL") == "1"  # every problem of each release instead of the hard ones and a sample
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One folder of expected outputs for all tests, and none of it in the repository."""
+    folder = tmp_path_factory.getbasetemp() / "expected"
+    monkeypatch.setattr(expected, "ROOT", folder)
+    return folder
 
 
 def task(task_id: str, head: str, body: str, base: list[Any], plus: list[Any], atol: float = 0) -> dict[str, Any]:
@@ -63,6 +78,24 @@ HUMANEVAL = [
         task("HumanEval/45", "def area(a, h):", "    return a * h / 2\n", [[5, 3]], [[2, 2], [7, 9]]),
         ["    return a * h / 2 + 1e-9\n"],
         ["    return a * h // 2\n", "    return a * h / 2 + 1e-3\n"],
+    ),
+    (  # a name that the checker has too
+        task(
+            "HumanEval/152", "def compare(a, b):", "    return [abs(x - y) for x, y in zip(a, b)]\n", [[[1], [3]]], []
+        ),
+        ["    return [abs(x - y) for x, y in zip(b, a)]\n"],
+        ["    return [x - y for x, y in zip(a, b)]\n"],
+    ),
+    (  # 25 MB on the wire, ints and floats
+        task(
+            "HumanEval/130",
+            "def tri(n):",
+            "    return [1 + i / 2 if i % 2 else i for i in range(n)]\n",
+            [[3]],
+            [[1_300_000]],
+        ),
+        ["    return [1.0 + i / 2 if i % 2 else float(i) for i in range(n)]\n"],
+        ["    return [1 + i / 2 if i % 2 else i for i in range(n - 1)] + ([n - 1] if n < 9 else [n])\n"],
     ),
 ]
 MBPP = [
@@ -138,9 +171,11 @@ def load(name: str, folder: Path) -> suites.Benchmark:
     return suites.load(name, folder, hashlib.sha256(file.read_bytes()).hexdigest())
 
 
-def verdicts(benchmark: suites.Benchmark, programs: list[tuple[str, str]]) -> list[str]:
+def verdicts(
+    benchmark: suites.Benchmark, programs: list[tuple[str, str]], limits: sandbox.Limits | None = None
+) -> list[str]:
     samples = [scoring.Sample(task_id, number, text) for number, (task_id, text) in enumerate(programs)]
-    settings = scoring.Settings(sandbox.Limits(), (1,), 1000, 0, 2)
+    settings = scoring.Settings(limits or sandbox.Limits(), (1,), 1000, 0, 2)
     return [outcome.verdict for outcome in scoring.run(benchmark, samples, settings)]
 
 
@@ -307,5 +342,123 @@ def test_make_score_takes_a_release(folder: Path, tmp_path: Path) -> None:
     done = score("c.jsonl", *told, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "out/summary.json").read_text())
-    assert summary["slice"] == "1 of 4 problems of HumanEval+" and summary["pass@1"] == 0.5
+    assert summary["slice"] == "1 of 6 problems of HumanEval+" and summary["pass@1"] == 0.5
     assert row["task_id"] == "HumanEval/2" and math.isclose(summary["pass@1_wilson_95"][0], 0.0266, abs_tol=0.5)
+
+
+# The releases themselves
+
+RELEASES = {  # problems, and those that a load, a large result or the checker's own names have failed before
+    "HumanEvalPlus-v0.1.9": (164, (15, 130, 139, 152)),
+    "HumanEvalPlus-v0.1.10": (164, (15, 130, 139, 152)),
+    "MbppPlus-v0.1.0": (399, (255, 271, 392, 599)),
+    "MbppPlus-v0.2.0": (378, (255, 271, 392, 599)),
+}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_canonical_solutions_pass(release: str, shared_data: Callable[[str], Path]) -> None:
+    file = shared_data(f"evalplus/{release}.jsonl.gz")
+    name = "humanevalplus" if release.startswith("Human") else "mbppplus"
+    benchmark = suites.load(name, file.parent.parent, hashlib.sha256(file.read_bytes()).hexdigest())
+    count, hard = RELEASES[release]
+    assert len(benchmark.problems) == count
+    prefix = next(iter(benchmark.problems)).rpartition("/")[0]
+    few = {*random.Random(0).sample(list(benchmark.problems), 10), *(f"{prefix}/{number}" for number in hard)}
+    chosen = [problem for task_id, problem in benchmark.problems.items() if FULL or task_id in few]
+    whole = [(p.task_id, extraction.finish(benchmark, p, p.prompt + p.canonical_solution, "repaired")) for p in chosen]
+    found = zip(whole, verdicts(benchmark, whole), strict=True)
+    assert {task_id: verdict for (task_id, _), verdict in found if verdict != "passed"} == {}
+
+
+# Expected outputs
+
+
+def test_expected_outputs_are_computed_once(
+    folder: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tidemill.expected")
+    monkeypatch.setattr(expected, "ROOT", tmp_path / "own")
+    benchmark = load("humanevalplus", folder)
+    right = [("HumanEval/0", "def grow(xs):\n    return [*xs, 1]\n")]
+    assert verdicts(benchmark, right) == ["passed"]
+    assert "computing the expected outputs of 1 problems of HumanEval+" in caplog.text
+    caplog.clear()
+    assert verdicts(benchmark, right * 2) == ["passed"] * 2 and not caplog.text
+    (file,) = (tmp_path / "own").iterdir()
+    file.write_text(file.read_text().replace('"cpu_s": ', '"cpu_s": 9'))
+    assert verdicts(benchmark, right) == ["passed"] and f"{file} is damaged and is made again" in caplog.text
+    caplog.clear()
+    assert verdicts(benchmark, right) == ["passed"] and not caplog.text
+
+
+def test_a_canonical_solution_that_does_not_run_is_named(tmp_path: Path) -> None:
+    broken = task("HumanEval/7", "def seven(x):", "    return 7 / x\n", [[0]], [])
+    sha256 = write(tmp_path / "evalplus/HumanEvalPlus.jsonl", [broken])
+    benchmark = suites.load("humanevalplus", tmp_path, sha256)
+    with pytest.raises(BadInput, match=r"canonical solution of HumanEval/7 did not run.*exception \(ZeroDivisionError"):
+        verdicts(benchmark, [("HumanEval/7", "def seven(x):\n    return 7\n")])
+
+
+def test_the_canonical_solutions_cost_raises_the_limits(tmp_path: Path) -> None:
+    """A second of CPU is the limit, and the canonical solution takes two."""
+    spins = (
+        "    import time\n    end = time.process_time() + 2\n    while time.process_time() < end: pass\n    return x\n"
+    )
+    row = task("HumanEval/7", "def late(x):", spins, [[1]], [])
+    benchmark = suites.load("humanevalplus", tmp_path, write(tmp_path / "evalplus/HumanEvalPlus.jsonl", [row]))
+    program = f"def late(x):\n{spins}"
+    slow = program.replace("+ 2", "+ 60")
+    given = [("HumanEval/7", program), ("HumanEval/7", slow)]
+    assert verdicts(benchmark, given, sandbox.Limits(cpu_s=1, wall_s=2)) == ["passed", "timed out"]
+
+
+def test_tests_that_wait_for_a_cpu_are_no_time_out(tmp_path: Path) -> None:
+    """The tests take 1 s of CPU, the candidate none, and 12 processes want every core: more than 3 s on the clock."""
+    spins = "def check(candidate):\n    import time\n    end = time.process_time() + 1\n"
+    spins += "    while time.process_time() < end: pass\n    assert candidate() == 1\n"
+    program = sandbox.Program("python", "def one():\n    return 1\n", spins, "one")
+    others = [
+        multiprocessing.get_context("spawn").Process(target=_spin, daemon=True)
+        for _ in range(6 * (os.cpu_count() or 1))
+    ]
+    for other in others:
+        other.start()
+    try:
+        (outcome,) = sandbox.run_all([program], sandbox.Limits(wall_s=2), 1)
+    finally:
+        for other in others:
+            other.kill()
+    assert outcome.verdict == "passed", outcome
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def test_digests_are_equal_where_values_are() -> None:
+    draw = random.Random(0)
+
+    def value(depth: int) -> Any:
+        many = [value(depth - 1) for _ in range(draw.randrange(3))] if depth else []
+        return draw.choice(
+            [0, 1, 2, -1, -2, True, False, 0.0, -0.0, 1.0, -2.0, 0.1, 2**53, 2**53 + 1, 2.0**53, 10**400, 1j, 1 + 0j]
+            + [float("inf"), "", "1", "é", b"1", bytearray(b"1"), None, range(0, 3, 2), range(0, 4, 2), range(5, 5)]
+            + [many, tuple(many), {str(one): one for one in many}, set(map(repr, many)), frozenset(map(repr, many))] * 3
+        )
+
+    values = [wire.load(wire.dump(value(3))) for _ in range(600)]
+    hexes = [digest.digest(one) for one in values]
+    for one, its in zip(values, hexes, strict=True):
+        for other, others in zip(values, hexes, strict=True):
+            assert (its == others) == (one == other), (one, other)
+    for unlike in (float("nan"), [1, float("nan")], iter([1]), [iter([1])], wire.Opaque("A"), {1: wire.Opaque("A")}):
+        assert digest.digest(unlike) != digest.digest(unlike)
+
+
+def test_only_what_is_large_and_exact_is_digested() -> None:
+    assert digest.brief([1] * 8, 10) == ("value", [1] * 8)
+    assert digest.brief([1] * 9, 10) == ("digest", digest.digest([1.0] * 9))
+    assert digest.brief([0.5] * 99, 10)[0] == "value" and digest.brief([0.5] * 99, 0)[0] == "digest"
+    assert [digest.brief(large, 10)[0] for large in ("x" * 10, 10**99, [[1, 2, 3]] * 3, {1: "x" * 9})] == ["digest"] * 4
