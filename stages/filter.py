@@ -97,6 +97,7 @@ def count(
         "rows_in": len(rows),
         "dropped": {name: by_rule[name] for name in names},
         "rows_out": len(kept),
+        "rows_of_unknown_license": sum(map(rules.has_unknown_license, kept)),
         "rows_by_language": dict(sorted(Counter(row["language"] for row in kept).items())),
         "language_percent": mix(kept),
         "benchmarks_checked": [benchmark.name for benchmark in benchmarks],

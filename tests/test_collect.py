@@ -22,6 +22,8 @@ from stages.lib import artifacts, records
 from stages.lib.corpus import packages
 from stages.lib.corpus.archives import read_archive
 from stages.lib.corpus.functions import extract, function_id, language_of, parses, without_docstring
+from stages.lib.corpus.reader import Reader
+from stages.lib.corpus.sources import FileSample, Shape
 from stages.lib.errors import BadInput
 
 SOURCES = Path(__file__).parent / "sources"
@@ -147,6 +149,32 @@ def test_a_tree_becomes_rows_with_source_path_line_and_licence(workspace: Worksp
     metrics = json.loads(Path("metrics/collect.json").read_text())
     assert metrics["rows"] == len(rows)
     assert metrics["skipped_functions"] == {"omitted by name": 3, "too few lines": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata"),
+    [
+        ("x-1.dist-info/METADATA", b"Name: x\nLicense-Expression: (MIT OR Apache-2.0) AND GPL-3.0-only\n"),
+        ("package/package.json", b'{\n  "license": "(MIT OR Apache-2.0) AND GPL-3.0-only",\n  "name": "x"\n}'),
+    ],
+)
+def test_a_packages_licence_is_read_as_a_whole(name: str, metadata: bytes) -> None:
+    assert licenses_in([(name, metadata)]) == {"(MIT OR Apache-2.0) AND GPL-3.0-only"}
+
+
+def test_a_files_own_licence_is_read_as_a_whole() -> None:
+    code = (
+        b"// SPDX-License-Identifier: (MIT OR Apache-2.0) AND GPL-3.0-only */\n" + (SOURCES / "shapes.go").read_bytes()
+    )
+    assert licenses_in([("x.go", code)], "x.go") == {"(MIT OR Apache-2.0) AND GPL-3.0-only"}
+
+
+def licenses_in(files: list[tuple[str, bytes]], path: str = "shapes.go") -> set[str]:
+    """The licences of the functions of `path` in an archive of these files."""
+    reader = Reader(Shape(least_lines=1, omit_names=[]))
+    data = dict([("shapes.go", (SOURCES / "shapes.go").read_bytes()), *files])
+    entries = reader._from_files(data.items(), FileSample(only=[path]), "x", "")
+    return {entry["license"] for entry in entries if isinstance(entry, dict)}
 
 
 def test_the_same_tree_elsewhere_gives_the_same_root_hash(workspace: Workspace) -> None:

@@ -192,6 +192,10 @@ def test_broken_code_is_dropped() -> None:
         ("GPL-2.0-only OR MIT", False),
         ("MIT AND GPL-2.0-only", True),
         ("(MIT AND BSD-3-Clause)", False),
+        ("(MIT OR Apache-2.0) AND GPL-3.0-only", True),
+        ("MIT AND (Apache-2.0 OR BSD-3-Clause)", False),
+        ("GPL-3.0-only OR (MIT AND Apache-2.0)", True),
+        ("mit or GPL-3.0", False),
         ("MIT WITH Some-exception", False),
         ("GPL-2.0-only WITH Classpath-exception-2.0", True),
     ],
@@ -204,6 +208,13 @@ def test_licences_are_read_as_expressions(license: str, dropped: bool) -> None:
 def test_an_unknown_licence_stays_or_goes_as_told() -> None:
     assert rules.license(["MIT"], unknown=True)([row("x", license="")]) == [None]
     assert rules.license(["MIT"], unknown=False)([row("x", license="")]) == ["unknown licence"]
+
+
+@pytest.mark.parametrize("license", ["MIT License", "(MIT", "MIT AND"])
+def test_a_licence_that_cannot_be_parsed_is_unknown(license: str) -> None:
+    rows = [row("x", license=license)]
+    assert rules.license(["MIT"], unknown=True)(rows) == [None]
+    assert rules.license(["MIT"], unknown=False)(rows) == ["unknown licence"]
 
 
 def test_exact_duplicates_are_those_of_all_but_white_space() -> None:
@@ -252,6 +263,7 @@ def test_each_rule_drops_its_row_and_is_counted(workspace: Workspace) -> None:
     metrics = json.loads(Path("metrics/filter.json").read_text())
     assert (metrics["rows_in"], metrics["rows_out"]) == (9, 2)
     assert metrics["dropped"] == dict.fromkeys(names, 1)
+    assert metrics["rows_of_unknown_license"] == 0
     assert metrics["benchmarks_checked"] == ["HumanEval"]
     assert "MBPP" in metrics["benchmarks_not_checked"]
     assert metrics["language_percent"]["Python"] == {"here": 100.0, "paper": 29.44}
@@ -295,6 +307,7 @@ def test_an_empty_corpus_names_the_rules_that_emptied_it(workspace: Workspace) -
         ("filter.length.leats", 3, "leats: unknown key"),
         ("filter.near_duplicates.threshold", 2.0, "less than or equal to 1"),
         ("filter.contamination.folder", "absent", "benchmark folder absent"),
+        ("filter.licenses.allowed", ["MIT AND"], "filter.licenses.allowed: 'MIT AND' is no SPDX licence"),
         ("filter.blacklist", "absent.txt", "blacklist absent.txt does not exist"),
     ],
 )

@@ -20,9 +20,12 @@ MOST_BYTES = 1_000_000  # a larger file is data, or a program wrote it
 LONGEST_MEAN_LINE = 200  # characters; a file with a greater mean line is minified
 _HEAD = 2000  # bytes of a file in which the marks of a generator, or a licence, stand
 _GENERATED = re.compile(rb"(?i)@generated|auto(?:matically|-)? ?generated|generated (?:by|from)|do not (?:edit|modify)")
-_SPDX = re.compile(rb"SPDX-License-Identifier:\s*([^\s*/<>]+(?: (?:OR|AND|WITH) [^\s*/<>]+)*)")
+_EXPRESSION = rb"[^\s*/<>\",]+(?: (?:OR|AND|WITH) [^\s*/<>\",]+)*"
+_SPDX = re.compile(rb"SPDX-License-Identifier:\s*(" + _EXPRESSION + rb")")
 _METADATA = re.compile(r"dist-info/METADATA$|(?:^|/)PKG-INFO$|^package/package\.json$")
-_METADATA_LICENSE = re.compile(rb'^(?:License(?:-Expression)?: |  "license": ")([A-Za-z0-9.+-]+)"?,?\r?$', re.MULTILINE)
+_METADATA_LICENSE = re.compile(
+    rb'^(?:License(?:-Expression)?: |  "license": ")(' + _EXPRESSION + rb')"?,?\r?$', re.MULTILINE
+)
 
 
 class Reader:
