@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from stages.lib import sandbox
-from stages.lib.benchmarks import catalog, extraction, scoring
+from stages.lib.benchmarks import extraction, scoring, suites
 from stages.lib.sandbox.languages import NATIVE
 
 WORKERS = 2
@@ -63,7 +63,7 @@ def main(folder: Path, count: int) -> None:
 def score(folder: Path, language: str, count: int) -> dict[str, float]:
     """Seconds, CPU seconds and how many passed; what a language's jobs share is made beforehand."""
     settings = scoring.Settings(sandbox.Limits(), (1,), 1000, 0, WORKERS)
-    benchmark = catalog.load(f"humanevalfix-{language}", folder)
+    benchmark = suites.load(f"humanevalfix-{language}", folder)
     samples = [
         scoring.Sample(p.task_id, 0, extraction.program(benchmark, p, p.canonical_solution, "completion", "repaired"))
         for p in benchmark.first(count)
@@ -110,4 +110,4 @@ def rates(rounds: list[dict[str, float]], count: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(Path(given[0]) if (given := sys.argv[1:]) else catalog.DATA, int(given[1]) if len(given) > 1 else 164)
+    main(Path(given[0]) if (given := sys.argv[1:]) else suites.DATA, int(given[1]) if len(given) > 1 else 164)

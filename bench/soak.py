@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.lib import sandbox
-from stages.lib.benchmarks import catalog, extraction, scoring
+from stages.lib.benchmarks import extraction, scoring, suites
 from stages.lib.sandbox.languages import LANGUAGES
 
 WORKERS = 4
@@ -33,7 +33,7 @@ def main(folder: Path, count: int) -> int:
         if reason := sandbox.missing(language):
             results[language] = reason
             continue
-        benchmark = catalog.load(f"humanevalfix-{language}", folder)
+        benchmark = suites.load(f"humanevalfix-{language}", folder)
         samples = list(solutions(benchmark, count))
         quiet, _ = verdicts(benchmark, samples, 1)
         with busy(LOAD * cores - WORKERS):
@@ -63,7 +63,7 @@ def main(folder: Path, count: int) -> int:
     return int(differ > 0)
 
 
-def solutions(benchmark: catalog.Benchmark, count: int) -> Iterator[scoring.Sample]:
+def solutions(benchmark: suites.Benchmark, count: int) -> Iterator[scoring.Sample]:
     """The canonical (number 0) and the buggy (1) solution of each problem, but for the flaky ones."""
     for problem in benchmark.first(count):
         if problem.task_id not in FLAKY:
@@ -73,7 +73,7 @@ def solutions(benchmark: catalog.Benchmark, count: int) -> Iterator[scoring.Samp
 
 
 def verdicts(
-    benchmark: catalog.Benchmark, samples: list[scoring.Sample], workers: int
+    benchmark: suites.Benchmark, samples: list[scoring.Sample], workers: int
 ) -> tuple[list[sandbox.Verdict], float]:
     """The verdict of each sample, and the seconds that all took."""
     settings = scoring.Settings(sandbox.Limits(), (1,), 1000, 0, workers)
@@ -101,4 +101,4 @@ def _spin() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(given[0]) if (given := sys.argv[1:]) else catalog.DATA, int(given[1]) if len(given) > 1 else 20))
+    sys.exit(main(Path(given[0]) if (given := sys.argv[1:]) else suites.DATA, int(given[1]) if len(given) > 1 else 20))

@@ -13,17 +13,17 @@ from executors.tracking import repro
 from stages.lib import artifacts
 from stages.lib.benchmarks import validation
 from stages.lib.errors import DONE
-from stages.lib.evolution import best, rounds, settings
+from stages.lib.evolution import best, configuration, rounds
 
 FOLDER = Path("pipelines/evolve")
 PIPELINE = FOLDER / "dvc.yaml"
 # Dependencies that each round has anyway, for what a round does not read: DVC takes none twice.
-NO_FILE, NO_DATASET = "stages/lib/evolution/rows.py", "stages/lib/evolution/settings.py"
+NO_FILE, NO_DATASET = "stages/lib/evolution/rows.py", "stages/lib/evolution/configuration.py"
 
 
 def main(_arguments: list[str]) -> int:
     """Run the rounds and print the table; the exit status of the first stage that failed, or 0."""
-    knobs = settings.read()
+    knobs = configuration.read()
     validation.read()
     scores: list[float] = []
     while True:
@@ -44,7 +44,7 @@ def main(_arguments: list[str]) -> int:
     return DONE
 
 
-def write_rounds(knobs: settings.Rounds, last: int, over: bool) -> None:
+def write_rounds(knobs: configuration.Rounds, last: int, over: bool) -> None:
     """Say in rounds.yaml that there are rounds 0 to `last`; and, if it is `over`, that the best is chosen."""
     from ruamel.yaml import YAML
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from stages.lib import artifacts, sandbox
-from stages.lib.benchmarks import catalog, extraction, scoring
-from stages.lib.benchmarks.catalog import Benchmark
+from stages.lib.benchmarks import extraction, scoring, suites
+from stages.lib.benchmarks.suites import Benchmark
 from stages.lib.errors import BadInput
 
 VERDICTS = "verdicts.jsonl"
@@ -36,7 +36,7 @@ def score(options: argparse.Namespace) -> None:
     """Read, run, count, print, write. Raises `BadInput` before anything is run."""
     if options.file is None:
         raise BadInput("no FILE; make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder")
-    benchmark = catalog.load(options.benchmark, options.data, options.sha256)
+    benchmark = suites.load(options.benchmark, options.data, options.sha256)
     if reason := sandbox.missing(benchmark.language):
         artifacts.write_json(options.out / "summary.json", {"not_run": reason, "mode": options.mode})
         print(f"{benchmark.name}: not run: {reason}")
@@ -205,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", type=Path, nargs="?")
     parser.add_argument("--benchmark", default="humaneval")
     parser.add_argument("--out", type=Path, nargs="?", default=Path("scores"), const=Path("scores"))
-    parser.add_argument("--data", type=Path, default=catalog.DATA, help="the folder with HumanEvalPack and MBPP")
+    parser.add_argument("--data", type=Path, default=suites.DATA, help="the folder with HumanEvalPack and MBPP")
     parser.add_argument("--sha256", default="", help="of the data, where the benchmark has several releases")
     parser.add_argument("--mode", choices=get_args(extraction.Mode), default="compat")
     parser.add_argument("--k", type=int, nargs="+", default=[1, 10, 100])

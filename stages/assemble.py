@@ -88,7 +88,7 @@ def choose(
     if knobs.money:
         paid = selection.affordable(rows, knobs.money, [*candidates, *verdicts])
         rows = [row for row in rows if row["id"] in paid]
-    wanted = selection.choose_tasks(knobs.tasks)
+    wanted = selection.choose_tasks(knobs.tasks, rows)
     return [row for row in rows if row["task"] in wanted and (row["passed"] or not knobs.judge)]
 
 

@@ -23,20 +23,21 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from stages.lib import artifacts, dataset, params, records, tasks, teacher, templates
+from stages.lib import artifacts, dataset, params, records, teacher, templates
 from stages.lib.benchmarks import validation
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Decontaminator, load_benchmarks
 from stages.lib.errors import BadInput
-from stages.lib.evolution import asking, best, elimination, rows, settings
+from stages.lib.evolution import best, configuration, elimination, questions, rows
+from stages.lib.evolution.evolutions import draw_evolution
 from stages.lib.evolution.rows import Row
-from stages.lib.tasks import methods
+from stages.lib.tasks.pool import Case
 from stages.lib.teacher import Settings
 
-CARD = Path(asking.__file__).with_name("card.md.j2")
+CARD = Path(questions.__file__).with_name("card.md.j2")
 
 
-class Params(settings.Rounds):
+class Params(configuration.Rounds):
     """The section `evolve` of params.yaml."""
 
     rows: int | None = Field(ge=1)
@@ -67,14 +68,14 @@ def main(key: str = "") -> None:
     if key == "best":
         best.write(knobs)
         return
-    number = settings.read_key(key, knobs.rounds)
+    number = configuration.read_key(key, knobs.rounds)
     inputs, seeds, frontier = read(number, knobs)
     benchmarks, unchecked = load_benchmarks(Path(knobs.contamination.folder) if knobs.contamination.folder else None)
     clean = {
         "near_duplicate": rules.near_duplicates_of(dataset.text, knobs.near_duplicates),
         "contamination": rules.contamination(dataset.text, Decontaminator(benchmarks, knobs.contamination.ngram)),
     }
-    recorded = knobs.result | settings.fingerprint(knobs, number)
+    recorded = knobs.result | configuration.fingerprint(knobs, number)
     recorded["benchmarks"] = {one.name: artifacts.digest(one.texts) for one in benchmarks}
     with artifacts.create(
         f"data/evolved/{number}", stage=f"evolve@{number}", inputs=inputs, params=recorded, seed=knobs.seed
@@ -112,18 +113,18 @@ def read_rows(last: artifacts.Artifact, file: str) -> list[Row]:
 def ask_all(frontier: list[Row], number: int, knobs: Params, out: Path) -> tuple[list[Row], list[Row], dict[str, Any]]:
     """The evolutions that stood every rule, those that failed with rule and reason, and what it took."""
     label, held = f"evolve@{number}", elimination.load()
-    drawn = [methods.draw_evolution(artifacts.digest([row["id"], number]), knobs.seed) for row in frontier]
-    shown = asking.examples(knobs.examples)
-    asks = [asking.evolve(row, number, way, shown) for row, way in zip(frontier, drawn, strict=True)]
+    drawn = [draw_evolution(artifacts.digest([row["id"], number]), knobs.seed) for row in frontier]
+    shown = questions.examples(knobs.examples)
+    asks = [questions.evolve(row, number, way, shown) for row, way in zip(frontier, drawn, strict=True)]
     answers, spent = ask(knobs.teacher, label, asks, out, knobs)
     pairs = []
     for parent, way, found in zip(frontier, drawn, answers, strict=True):
         if found is not None:
-            text, by = found.value["instruction"].strip(), (found.request, knobs.teacher.model)
-            pairs.append((parent, rows.child(parent, way, number, text, *by, asking.templates_hash())))
+            text = found.value["instruction"].strip()
+            pairs.append((parent, rows.child(parent, way, number, text, found.request, found.asked)))
     pairs, failed = eliminate(pairs, held.instruction, shown)
     log.info("%d of %d instructions stand, and are answered", len(pairs), len(frontier))
-    asks = [asking.answer(row, asking.code_language(parent), shown) for parent, row in pairs]
+    asks = [questions.answer(row, questions.code_language(parent), shown) for parent, row in pairs]
     answers, spent["answers"] = ask(knobs.teacher, label, asks, out / "answers", knobs)
     answered = [
         (parent, {**row, "output": found.value["output"].strip("\n"), "request": found.request})
@@ -133,9 +134,9 @@ def ask_all(frontier: list[Row], number: int, knobs: Params, out: Path) -> tuple
     answered, more = eliminate(answered, held.answer, shown)
     grown, failed = [row for _, row in answered], failed + more
     if knobs.judge is not None:
-        asks = [asking.judge(row, held.judge) for row in grown]
+        asks = [questions.judge(row, held.judge) for row in grown]
         said, spent["judge"] = ask(knobs.judge, label, asks, out / "judge", knobs)
-        grown, more = asking.ruled(grown, said)
+        grown, more = questions.ruled(grown, said)
         failed += more
     return grown, failed, spent
 
@@ -155,13 +156,13 @@ def ask(
 
 
 def eliminate(
-    pairs: list[tuple[Row, Row]], held: elimination.OfInstruction | elimination.OfAnswer, shown: list[tasks.Case]
+    pairs: list[tuple[Row, Row]], held: elimination.OfInstruction | elimination.OfAnswer, shown: list[Case]
 ) -> tuple[list[tuple[Row, Row]], list[Row]]:
     """The pairs of parent and evolution that stand the rules, and the evolutions that do not, with rule and reason."""
     kept, failed = [], []
     for parent, row in pairs:
         before = parent["instruction"] if row["input"] else rows.question(parent)  # an input that stays is no gain
-        texts = before, row["instruction"], row["output"], asking.code_language(parent)
+        texts = before, row["instruction"], row["output"], questions.code_language(parent)
         examples = tuple(case.answer["instruction"] for case in shown)
         fault = elimination.find_fault(held, elimination.Evolution(*texts, examples))
         if fault:

@@ -14,7 +14,7 @@ Writes  data/candidates/ROUND/candidates.parquet    task_name, instruction, info
 
     stages/run generate@1
 
-generate.method says what a row is made from and how: a folder of stages/lib/tasks/methods each. By default
+generate.method says what a row is made from and how: a folder of stages/lib/methods each. By default
 round R takes the R-th slice of the coreset's functions that fit the prompt. A row's task, target
 language, examples and sampling seed are drawn by its function's id alone (docs/tasks.md).
 """
@@ -28,9 +28,15 @@ from typing import Any
 
 from pydantic import Field
 
-from stages.lib import artifacts, params, records, tasks, teacher
+from stages.lib import artifacts, params, records, teacher
 from stages.lib.errors import BadInput
-from stages.lib.tasks import methods, unit_tests
+from stages.lib.methods import material
+from stages.lib.methods.assignment import Assignment
+from stages.lib.methods.method import load_method
+from stages.lib.tasks import unit_tests
+from stages.lib.tasks.definitions import load_task
+from stages.lib.tasks.pool import Case, from_verdicts
+from stages.lib.tasks.slices import read_round
 
 Function = dict[str, Any]  # a row of records.FUNCTION
 
@@ -58,7 +64,7 @@ class Tests(params.Section):
     count: int = Field(ge=unit_tests.LEAST)
 
 
-class Params(methods.Rows):
+class Params(material.Rows):
     """The section `generate` of params.yaml."""
 
     mix: dict[str, float]
@@ -71,12 +77,12 @@ class Params(methods.Rows):
 
 def main(key: str) -> None:
     knobs = params.load("generate", Params)
-    number = tasks.read_round("generate", key)
+    number = read_round("generate", key)
     if number > knobs.rounds:
         raise BadInput(f"generate@{number}: params.yaml says generate.rounds: {knobs.rounds}; raise it to {number}")
-    method = tasks.load_method(knobs.method)
+    method = load_method(knobs.method)
     for task in knobs.mix:
-        tasks.load(task)
+        load_task(task)
     unit_tests.check_languages(knobs.tests.languages)
     inputs = [artifacts.open("data/corpus"), artifacts.open("data/coreset")]
     if number > 1:
@@ -84,10 +90,10 @@ def main(key: str) -> None:
     corpus = records.read(inputs[0].file("corpus.parquet"), records.FUNCTION).to_pylist()
     by_id = {row["id"]: row for row in corpus}
     cases = list_cases(inputs[2:], by_id)
-    functions, set_aside = methods.gather(method, list_chosen(inputs[1], by_id), cases, number, knobs)
-    pool, pool_hash = methods.freeze(method, cases, functions, knobs.pool.cases, knobs.pool.max_characters)
+    functions, set_aside = material.gather(method, list_chosen(inputs[1], by_id), cases, number, knobs)
+    pool, pool_hash = material.freeze(method, cases, functions, knobs.pool.cases, knobs.pool.max_characters)
     drawn_by = knobs.seed, knobs.mix, knobs.examples.good, knobs.examples.bad
-    rows = [tasks.Assignment.draw(method, function, pool, *drawn_by) for function in functions]
+    rows = [Assignment.draw(method, function, pool, *drawn_by) for function in functions]
     log.info("round %d: %d functions, %d set aside", number, len(functions), len(set_aside))
     with artifacts.create(
         f"data/candidates/{number}", stage=f"generate@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
@@ -96,7 +102,7 @@ def main(key: str) -> None:
         records.write_lines(out / "set_aside.jsonl", set_aside)
         if method.made_from != "functions":
             records.write(out / "sources.parquet", functions, records.FUNCTION)
-        candidates, spent = ask_all(rows, number, pool_hash, knobs, out)
+        candidates, spent = ask_all(rows, number, knobs, out)
         records.write(out / "candidates.parquet", candidates, records.CANDIDATE)
         artifacts.write_metrics(f"generate@{number}", describe(candidates, set_aside, pool, pool_hash, knobs, spent))
 
@@ -109,19 +115,19 @@ def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list
     return [by_id[chosen] for chosen in table["id"].to_pylist()]
 
 
-def list_cases(verdicts: list[artifacts.Artifact], by_id: dict[str, Function]) -> list[tasks.Case]:
+def list_cases(verdicts: list[artifacts.Artifact], by_id: dict[str, Function]) -> list[Case]:
     """The cases that the round before found, or none."""
     rows = [row for one in verdicts for row in records.read(one.file("verdicts.parquet"), records.VERDICT).to_pylist()]
-    return tasks.from_verdicts(rows, by_id)
+    return from_verdicts(rows, by_id)
 
 
 def ask_all(
-    rows: list[tasks.Assignment], number: int, pool_hash: str, knobs: Params, out: Path
+    rows: list[Assignment], number: int, knobs: Params, out: Path
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """A candidate for each row that the teacher answered, in order; and what it took."""
     with teacher.connect(knobs.teacher, label=f"generate@{number}", seed=knobs.seed) as model:
         with model.ledger(out) as ledger:
-            candidates = list(write_candidates(model, ledger, rows, number, pool_hash, knobs))
+            candidates = list(write_candidates(model, ledger, rows, number, knobs.documentation))
         ledger.check(knobs.max_dead_share)
         spent = ledger.metrics()
         if knobs.tests.languages:
@@ -132,22 +138,21 @@ def ask_all(
 def write_candidates(
     model: teacher.Teacher,
     ledger: teacher.Ledger,
-    rows: list[tasks.Assignment],
+    rows: list[Assignment],
     number: int,
-    pool_hash: str,
-    knobs: Params,
+    documentation: str,
 ) -> Iterator[dict[str, Any]]:
     if rows and not rows[0].method.asks:
-        yield from (row.candidate({}, "", number, pool_hash, "") for row in rows)
+        yield from (row.candidate({}, "", "", number) for row in rows)
         return
-    answers = model.answers(list_asks(rows, knobs.documentation), total=len(rows))
+    answers = model.answers(list_asks(rows, documentation), total=len(rows))
     for row, answer in zip(rows, answers, strict=True):
         ledger.add(answer)
         if answer.value is not None:
-            yield row.candidate(answer.value, answer.request, number, pool_hash, knobs.teacher.model)
+            yield row.candidate(answer.value, answer.request, answer.asked, number)
 
 
-def list_asks(rows: list[tasks.Assignment], documentation: str) -> Iterator[teacher.Ask]:
+def list_asks(rows: list[Assignment], documentation: str) -> Iterator[teacher.Ask]:
     for row in rows:
         shown = "" if documentation == "hidden" else row.function["docstring"]
         yield teacher.Ask(row.function["id"], row.messages(shown), row.schema, row.objection)
@@ -175,7 +180,7 @@ def add_tests(
 def describe(
     candidates: list[dict[str, Any]],
     set_aside: list[dict[str, Any]],
-    pool: list[tasks.Case],
+    pool: list[Case],
     pool_hash: str,
     knobs: Params,
     spent: dict[str, Any],

@@ -28,9 +28,15 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from stages.lib import artifacts, params, records, tasks, teacher
-from stages.lib.judging import audit, execution, measures, panel
+from stages.lib import artifacts, params, records, teacher
+from stages.lib.judging import audit, execution, panel, rates
 from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
+from stages.lib.judging.questions import judge_messages, judge_schema
+from stages.lib.judging.rules import load_rules
+from stages.lib.tasks.checks import Instance, run_checks
+from stages.lib.tasks.definitions import load_task
+from stages.lib.tasks.pool import Case, texts_of
+from stages.lib.tasks.slices import read_round
 from stages.lib.teacher import Settings
 
 Row = dict[str, Any]  # of records.CANDIDATE or records.PLANT
@@ -67,7 +73,7 @@ class Params(params.Section):
 
 def main(key: str) -> None:
     knobs = params.load("judge", Params)
-    number = tasks.read_round("judge", key)
+    number = read_round("judge", key)
     inputs = [artifacts.open(f"data/candidates/{number}")]
     candidates = records.read(inputs[0].file("candidates.parquet"), records.CANDIDATE).to_pylist()
     pool = read_pool(inputs[0])
@@ -91,23 +97,23 @@ def main(key: str) -> None:
         audited = conclude_audit(planted, ballots, knobs.vote)
         if audited:
             records.write(out / "audit" / "plants.parquet", audited, records.PLANT)
-        metrics = {**spent, "candidates": len(candidates), **measures.count(verdicts)}
+        metrics = {**spent, "candidates": len(candidates), **rates.count(verdicts)}
         artifacts.write_metrics(f"judge@{number}", metrics | describe(audited, ballots, ran, sent, knobs))
-        measured = measures.recall_and_alarms(audited)
-        artifacts.write_series(f"judge@{number}", measures.series(verdicts, measured))
+        measured = rates.recall_and_alarms(audited)
+        artifacts.write_series(f"judge@{number}", rates.series(verdicts, measured))
 
 
-def read_pool(candidates: artifacts.Artifact) -> dict[str, tasks.Case]:
+def read_pool(candidates: artifacts.Artifact) -> dict[str, Case]:
     """The round's example pool by id."""
-    cases = (tasks.Case(**row) for row in records.read_lines(candidates.file("pool.jsonl")))
+    cases = (Case(**row) for row in records.read_lines(candidates.file("pool.jsonl")))
     return {case.id: case for case in cases}
 
 
-def check(row: Row, examples: Sequence[tasks.Case] = ()) -> list[Ruling]:
+def check(row: Row, examples: Sequence[Case] = ()) -> list[Ruling]:
     """The rulings of the task's checks."""
-    task = tasks.load(row["task"])
-    subject = tasks.Row.of(task, row, tasks.texts_of(examples))
-    return [rule(name, "check", not fault, fault) for name, fault in tasks.run(task.checks, subject)]
+    subject = Instance.of(row, load_task(row["task"]).takes_input, texts_of(examples))
+    checks = load_rules(row["task"]).checks
+    return [rule(name, "check", not fault, fault) for name, fault in run_checks(checks, subject)]
 
 
 def ask_panel(
@@ -147,8 +153,8 @@ def ask(
 
 def list_asks(rows: list[Row], examples: int) -> Iterator[teacher.Ask]:
     for row in rows:
-        task = tasks.load(row["task"])
-        yield teacher.Ask(row["id"], tasks.judge_messages(task, row, examples), tasks.judge_schema(task))
+        rules = load_rules(row["task"])
+        yield teacher.Ask(row["id"], judge_messages(rules, row, examples), judge_schema(rules))
 
 
 def conclude(
@@ -189,7 +195,7 @@ def describe(
     if ran:
         found["execution"] = dict(sorted(Counter(ran.values()).items()))
     if audited:
-        rules, kinds = measures.recall_and_alarms(audited), measures.recall_by_kind(audited)
+        rules, kinds = rates.recall_and_alarms(audited), rates.recall_by_kind(audited)
         found["audit_by_rule"], found["audit_by_plant"] = rules, kinds
     if knobs.panel:
         own = {row["id"] for row in sent}

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from stages.lib import artifacts, params, records
 from stages.lib.errors import BadInput
-from stages.lib.measures import catalog, diversity, text, verdicts
+from stages.lib.measures import diversity, registry, text, verdicts
 from stages.lib.models import encoder
 from stages.lib.models.encoder import Pooling
 
@@ -66,11 +66,11 @@ class Found:
 
 def main() -> None:
     knobs = params.load("measure", Params)
-    catalog.check(knobs.metrics, "groups", "measure.metrics")
+    registry.check(knobs.metrics, "groups", "measure.metrics")
     found = Found()
     counts = {"candidates": len(found.candidates), "kept": len(found.kept)}
     rows = {**counts, "train": len(found.train), "validation": len(found.validation)}
-    figures = {name: MEASURES[name](found, knobs) for name in catalog.read()["groups"] if name in knobs.metrics}
+    figures = {name: MEASURES[name](found, knobs) for name in registry.read()["groups"] if name in knobs.metrics}
     artifacts.write_metrics("measure", {"rows": rows, **figures})
 
 

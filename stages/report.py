@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from stages.lib import artifacts, params
-from stages.lib.report import coverage, evaluation, funnel, headline, judging, mix, page, run, training
+from stages.lib.report import coverage, evaluation, funnel, headline, inputs, judging, mix, rendering, training
 
 SECTIONS = [
     ("run", "This run"),
@@ -38,17 +38,16 @@ class Params(params.Section):
 
 def main() -> None:
     knobs = params.load("report", Params)
-    found = run.load()
+    found = inputs.load()
     facts = gather(found, knobs)
-    inputs = list(found.artifacts.values())
-    with artifacts.create("report", stage="report", inputs=inputs, params=knobs.result) as out:
-        html = page.render("page.html.j2", sections=SECTIONS, **facts)
+    with artifacts.create("report", stage="report", inputs=list(found.artifacts.values()), params=knobs.result) as out:
+        html = rendering.render("page.html.j2", sections=SECTIONS, **facts)
         (out / "index.html").write_text(html, encoding="utf-8")
-        summary = page.render("summary.txt.j2", lines=headline.summary(facts))
+        summary = rendering.render("summary.txt.j2", lines=headline.summary(facts))
         (out / "summary.txt").write_text(summary, encoding="utf-8")
 
 
-def gather(found: run.Run, knobs: Params) -> dict[str, Any]:
+def gather(found: inputs.Run, knobs: Params) -> dict[str, Any]:
     """What the templates show, by the names that they use."""
     facts: dict[str, Any] = {
         "about": headline.about(found),
@@ -64,6 +63,6 @@ def gather(found: run.Run, knobs: Params) -> dict[str, Any]:
         "evaluation": evaluation.read(found),
         "unchecked": headline.unchecked(found),
         "provenance": list(found.artifacts.values()),
-        "paper": page.paper(),
+        "paper": rendering.paper(),
     }
     return facts | {"headline": headline.numbers(facts)}

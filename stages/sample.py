@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, records, shards
-from stages.lib.benchmarks import asking, catalog, exam, paths, validation
+from stages.lib.benchmarks import exam, paths, prompting, suites, validation
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, decoding, engines, location
 from stages.lib.models.engines import offline, served
@@ -34,7 +34,7 @@ class Params(params.Section):
     model: str
     benchmark: str
     problems: int = Field(ge=1)
-    prompt: asking.FormName
+    prompt: prompting.FormName
     samples: int = Field(ge=1)
     temperature: float = Field(ge=0)
     top_p: float = Field(gt=0, le=1)
@@ -54,7 +54,7 @@ def main(key: str = "") -> None:
     place = paths.of(key)
     chosen = validation.read() if place.chooses else validation.first(knobs.benchmark, knobs.problems)
     pinned = knobs.data_sha256 if chosen.benchmark == knobs.benchmark else ""
-    benchmark = catalog.load(chosen.benchmark, Path(knobs.data), pinned)
+    benchmark = suites.load(chosen.benchmark, Path(knobs.data), pinned)
     problems = chosen.take(benchmark)
     tuned = [artifacts.open(place.model)] if place.model else []
     made_with = {**knobs.result, **chosen.recorded, **name_model(knobs, key), "benchmark_sha256": benchmark.sha256}

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, records, sandbox, shards
-from stages.lib.benchmarks import catalog, extraction, scoring
+from stages.lib.benchmarks import extraction, scoring, suites
 from stages.lib.benchmarks import paths as places
 from stages.lib.errors import BadInput
 
@@ -45,7 +45,7 @@ def main(key: str = "") -> None:
     place = places.of(key, "score")
     knobs = params.load("score", Params)
     completions = artifacts.open(place.completions)
-    benchmark = catalog.load(completions.params["benchmark"], Path(knobs.data), completions.params["benchmark_sha256"])
+    benchmark = suites.load(completions.params["benchmark"], Path(knobs.data), completions.params["benchmark_sha256"])
     if reason := sandbox.missing(benchmark.language):
         raise BadInput(f"{benchmark.name} is not run: {reason}; install what is missing")
     form = completions.params["prompt"]
@@ -75,7 +75,7 @@ def main(key: str = "") -> None:
     checkpoint.discard(saves)
 
 
-def run(benchmark: catalog.Benchmark, samples: list[scoring.Sample], settings: scoring.Settings, saves: Path) -> None:
+def run(benchmark: suites.Benchmark, samples: list[scoring.Sample], settings: scoring.Settings, saves: Path) -> None:
     """Save the verdicts of those samples that are ours and that no save holds yet."""
     parts = [samples[start : start + SAVED] for start in range(0, len(samples), SAVED)]
     missing = [number for number in shards.mine(len(parts)) if not checkpoint.is_valid(save_of(saves, number))]
@@ -113,7 +113,7 @@ def check_k(k: list[int], samples: int) -> None:
         )
 
 
-def to_sample(benchmark: catalog.Benchmark, row: dict[str, Any], form: str, mode: extraction.Mode) -> scoring.Sample:
+def to_sample(benchmark: suites.Benchmark, row: dict[str, Any], form: str, mode: extraction.Mode) -> scoring.Sample:
     problem = benchmark.problems[row["task_id"]]
     return scoring.Sample(
         row["task_id"], row["sample"], extraction.program(benchmark, problem, row["completion"], form, mode)

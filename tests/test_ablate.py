@@ -19,8 +19,9 @@ from conftest import REPOSITORY
 from ruamel.yaml import YAML
 from scipy.stats import bootstrap
 
-from commands.ablate import clone, matrix, money, page, results, statistics
-from stages.lib import artifacts, params
+from commands.ablate import comparison, matrix, money, results
+from executors.tracking import clone
+from stages.lib import artifacts, params, statistics
 from stages.lib.errors import BadInput
 from stages.lib.teacher import journal
 
@@ -172,20 +173,20 @@ def test_the_page_compares_in_pairs_and_says_what_that_shows(profiles: Path) -> 
         profiles, figures=["rows.kept", "cost.usd", "diversity.vendi", "pass_rate.overall"], title="Who <wins>?"
     )
     found = [result("one", set(range(2)), 10), result("two", set(range(1, 16)), 40), result("three", {0, 1, 2}, 20)]
-    facts = page.gather(replace(matrix.load("ours"), reference="one"), found, EVENTS)
+    facts = comparison.gather(replace(matrix.load("ours"), reference="one"), found, EVENTS)
     named = {(one.one, one.other): one for one in facts["differences"]}
     assert len(named) == 6 and ("one", "untuned model") in named
     two = named["one", "two"]
     assert (two.gained, two.lost) == (14, 1) and two.p < two.p_holm < 0.05
     assert "two above one" in facts["verdict"] and "three above one" not in facts["verdict"]
-    html = page.report.render("index.html.j2", folder=page.FOLDER, **facts)
+    html = comparison.report.render("index.html.j2", folder=comparison.FOLDER, **facts)
     assert "Who &lt;wins&gt;?" in html and "<wins>" not in html
     assert html.count("<svg ") == 3 and "http" not in re.sub(r"xmlns[^ ]*", "", html)
     assert "25.0% to 75.0%" in html and "judge: x" in html and "12.5%" in html and "<strong>ran</strong>" in html
     assert "coreset.method" in html and "$0.25" in html and "dvc exp apply m-two" in html
-    markdown = page.report.render("index.md.j2", folder=page.FOLDER, **facts)
+    markdown = comparison.report.render("index.md.j2", folder=comparison.FOLDER, **facts)
     assert "| two | one | +43.3 |" in markdown and "| rows kept | 10 | 40 | 20 |" in markdown
-    told = page.to_json(facts)
+    told = comparison.to_json(facts)
     assert told["runs"]["two"]["scores"]["tuned"]["pass_at_1"] == 0.5
     assert told["stages"] == {"ran": 1, "cached": 1, "unchanged": 0, "distinct": 4, "all": 6}
     json.dumps(told)
@@ -195,10 +196,10 @@ def test_a_mix_without_a_task_has_none_of_it(profiles: Path) -> None:
     runs = [result("one", {1}, 5), result("two", {1}, 5)]
     runs[0].metrics["measure"]["mix"] = {"tasks": {"code repair": 1.0}}
     runs[1].metrics["measure"]["mix"] = {"tasks": {"code generation": 1.0}}
-    found = page.shares(runs, "mix", "tasks")
+    found = comparison.shares(runs, "mix", "tasks")
     assert found == {"code generation": {"one": 0.0, "two": 1.0}, "code repair": {"one": 1.0, "two": 0.0}}
     runs[1].metrics["measure"]["pass_rate"]["by_rule"] = {"judge: y": 1.0}
-    assert page.shares(runs, "pass_rate", "by_rule")["judge: y"] == {"one": None, "two": 1.0}
+    assert comparison.shares(runs, "pass_rate", "by_rule")["judge: y"] == {"one": None, "two": 1.0}
 
 
 def test_scores_on_other_problems_are_never_compared(profiles: Path) -> None:
@@ -206,7 +207,7 @@ def test_scores_on_other_problems_are_never_compared(profiles: Path) -> None:
     other = result("two", {1}, 10)
     fewer = {task: share for task, share in other.scores["tuned"].shares.items() if task != "HumanEval/3"}
     other.scores["tuned"] = replace(other.scores["tuned"], shares=fewer)
-    facts = page.gather(replace(matrix.load("ours"), reference="one"), [result("one", {2}, 10), other], [])
+    facts = comparison.gather(replace(matrix.load("ours"), reference="one"), [result("one", {2}, 10), other], [])
     assert {(one.one, one.other) for one in facts["differences"]} == {("one", "untuned model")}
 
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY
 
 from stages.lib import sandbox
-from stages.lib.benchmarks import asking, catalog, extraction, packs, scoring
+from stages.lib.benchmarks import extraction, packs, prompting, scoring, suites
 from stages.lib.errors import BadInput
 from stages.lib.sandbox import kits, languages
 
@@ -27,15 +27,15 @@ CEILINGS = {  # what the published harness destroys of the canonical solutions
 SharedData = Callable[[str], Path]
 
 
-def load(name: str, shared_data: SharedData) -> catalog.Benchmark:
+def load(name: str, shared_data: SharedData) -> suites.Benchmark:
     folder = "mbpp" if name == "mbpp" else "humanevalpack"
-    benchmark = catalog.load(name, shared_data(folder).parent)
+    benchmark = suites.load(name, shared_data(folder).parent)
     if reason := sandbox.missing(benchmark.language):
         pytest.skip(reason)
     return benchmark
 
 
-def verdicts(benchmark: catalog.Benchmark, field: str, mode: extraction.Mode, task_ids: list[str]) -> dict[str, str]:
+def verdicts(benchmark: suites.Benchmark, field: str, mode: extraction.Mode, task_ids: list[str]) -> dict[str, str]:
     samples = []
     for task_id in task_ids:
         problem = benchmark.problems[task_id]
@@ -47,7 +47,7 @@ def verdicts(benchmark: catalog.Benchmark, field: str, mode: extraction.Mode, ta
     return {task_id: outcome.verdict for task_id, outcome in zip(task_ids, outcomes, strict=True)}
 
 
-def some(benchmark: catalog.Benchmark, count: int, always: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
+def some(benchmark: suites.Benchmark, count: int, always: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
     every = list(benchmark.problems)
     return every if FULL else sorted({*random.Random(0).sample(every, count), *always})
 
@@ -126,18 +126,18 @@ def test_a_whole_function_in_a_fence_passes(language: str, shared_data: SharedDa
 
 
 def test_fix_shows_the_tests_and_explain_hides_the_solution(shared_data: SharedData) -> None:
-    fix = catalog.load("humanevalfix-go", shared_data("humanevalpack").parent)
+    fix = suites.load("humanevalfix-go", shared_data("humanevalpack").parent)
     problem = fix.problems["Go/2"]
-    text = asking.render(fix, problem, "completion", None)
+    text = prompting.render(fix, problem, "completion", None)
     context = f"{problem.declaration}{problem.buggy_solution}\n{problem.test}"
     assert text == f"{context}\nFix bugs in TruncateNumber.\n\n{problem.declaration}".rstrip()
-    assert problem.test not in asking.render(fix, problem, "docs", None)
-    explain = catalog.load("humanevalexplain-go", shared_data("humanevalpack").parent)
-    first = asking.render_description(explain, problem, "completion", None)
+    assert problem.test not in prompting.render(fix, problem, "docs", None)
+    explain = suites.load("humanevalexplain-go", shared_data("humanevalpack").parent)
+    first = prompting.render_description(explain, problem, "completion", None)
     assert problem.canonical_solution.strip() in first and f"at most {len(problem.docstring)} characters" in first
     line = "    for !IsPalindrome(string(runes[beginning_of_suffix:])) {"
-    assert line.strip() not in asking.clean_description(explain.problems["Go/10"], f"It does {line} so.")
-    second = asking.render(explain, problem, "completion", None, "Gives the {head} of it.")
+    assert line.strip() not in prompting.clean_description(explain.problems["Go/10"], f"It does {line} so.")
+    second = prompting.render(explain, problem, "completion", None, "Gives the {head} of it.")
     assert second.startswith("Gives the {head} of it.\nWrite functional code in Go") and "math.Mod" not in second
 
 
@@ -169,7 +169,7 @@ def score(file: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_verdicts_that_were_written_are_not_run_again(tmp_path: Path) -> None:
     from commands import score
 
-    benchmark = catalog.load("humaneval")
+    benchmark = suites.load("humaneval")
     problem = benchmark.problems["HumanEval/0"]
     samples = [
         scoring.Sample("HumanEval/0", number, problem.prompt + problem.canonical_solution) for number in range(4)
@@ -188,11 +188,11 @@ def test_verdicts_that_were_written_are_not_run_again(tmp_path: Path) -> None:
 
 def test_other_data_than_the_pinned(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"test.jsonl.gz is missing; put MBPP's test split"):
-        catalog.load("mbpp", tmp_path)
+        suites.load("mbpp", tmp_path)
     (tmp_path / "mbpp").mkdir()
     (tmp_path / "mbpp/test.jsonl.gz").write_bytes(b"MBPP+'s 399")
     with pytest.raises(BadInput, match=r"is not the pinned data: sha256 \w+, pinned 81d38798"):
-        catalog.load("mbpp", tmp_path)
+        suites.load("mbpp", tmp_path)
 
 
 def test_tasks_of_another_benchmark(tmp_path: Path, shared_data: SharedData) -> None:

@@ -13,7 +13,7 @@ from conftest import Workspace
 from test_score import score
 
 from stages.lib import sandbox
-from stages.lib.benchmarks import catalog, extraction, plus_check, scoring
+from stages.lib.benchmarks import extraction, plus_check, scoring, suites
 from stages.lib.errors import BadInput
 
 
@@ -133,18 +133,18 @@ def write(file: Path, rows: Sequence[dict[str, Any]]) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def load(name: str, folder: Path) -> catalog.Benchmark:
+def load(name: str, folder: Path) -> suites.Benchmark:
     (file,) = folder.glob(f"evalplus/{'Human' if name == 'humanevalplus' else 'Mbpp'}*")
-    return catalog.load(name, folder, hashlib.sha256(file.read_bytes()).hexdigest())
+    return suites.load(name, folder, hashlib.sha256(file.read_bytes()).hexdigest())
 
 
-def verdicts(benchmark: catalog.Benchmark, programs: list[tuple[str, str]]) -> list[str]:
+def verdicts(benchmark: suites.Benchmark, programs: list[tuple[str, str]]) -> list[str]:
     samples = [scoring.Sample(task_id, number, text) for number, (task_id, text) in enumerate(programs)]
     settings = scoring.Settings(sandbox.Limits(), (1,), 1000, 0, 2)
     return [outcome.verdict for outcome in scoring.run(benchmark, samples, settings)]
 
 
-def programs(benchmark: catalog.Benchmark, tasks: list[Any]) -> tuple[list[tuple[str, str]], list[bool]]:
+def programs(benchmark: suites.Benchmark, tasks: list[Any]) -> tuple[list[tuple[str, str]], list[bool]]:
     """A whole program of each body, the canonical one among them, and whether it is right."""
     found, right = [], []
     for row, good, bad in tasks:
@@ -209,7 +209,7 @@ def test_their_inputs_are_ours() -> None:
         "float and complex": ["1.5", "2j"],
         "complex": ["1+2j"],
     }
-    spec = catalog._spec(catalog.FOLDER / "mbppplus.yaml")
+    spec = suites._spec(suites.FOLDER / "mbppplus.yaml")
     for conversion, numbers in spec["conversions"].items():
         for number in numbers:
             shape = shapes.get(conversion, [[[1, 2], [3, 4]], [[5, 6], [7]]])
@@ -257,7 +257,7 @@ def test_the_hubs_form_is_read_too(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist([HUB_MBPP]), tmp_path / "evalplus/mbppplus.parquet")
     for name, wrong in (("humanevalplus", "    return [1]\n"), ("mbppplus", "def check(n):\n    return True\n")):
         sha256 = hashlib.sha256((tmp_path / f"evalplus/{name}.parquet").read_bytes()).hexdigest()
-        benchmark = catalog.load(name, tmp_path, sha256)
+        benchmark = suites.load(name, tmp_path, sha256)
         ((task_id, problem),) = benchmark.problems.items()
         whole = [problem.canonical_solution, wrong]
         if name == "humanevalplus":
@@ -276,17 +276,17 @@ def test_the_release_is_pinned_by_parameter(folder: Path, workspace: Workspace) 
     assert done.returncode == 3 and f"MbppPlus-v0.2.0.jsonl has {sha256}" in done.stderr
     assert "data_sha256 says which one is meant, and it is empty" in done.stderr
     other = write(folder / "evalplus/MbppPlus-v0.1.0.jsonl", [row for row, _, _ in MBPP[:3]])
-    assert len(catalog.load("mbppplus", folder, sha256).problems) == 7
-    benchmark = catalog.load("mbppplus", folder, other)
+    assert len(suites.load("mbppplus", folder, sha256).problems) == 7
+    benchmark = suites.load("mbppplus", folder, other)
     assert benchmark.sha256 == other and benchmark.describe(set(benchmark.problems)) == "all 3 problems of MBPP+"
     with pytest.raises(BadInput, match=r"is missing; put a release of EvalPlus's"):
-        catalog.load("mbppplus", folder / "evalplus", sha256)
+        suites.load("mbppplus", folder / "evalplus", sha256)
 
 
 def test_mbpp_and_mbpp_plus_do_not_mix(folder: Path, tmp_path: Path) -> None:
     sha256 = write(folder / "evalplus/MbppPlus-v0.2.0.jsonl", [{"task_id": "MBPP/11", "test": ""}])
     with pytest.raises(BadInput, match=r"MBPP\+: task_id 'MBPP/11' is another benchmark's; its own are like Mbpp/2"):
-        catalog.load("mbppplus", folder, sha256)
+        suites.load("mbppplus", folder, sha256)
     sha256 = write(folder / "evalplus/MbppPlus-v0.2.0.jsonl", [row for row, _, _ in MBPP])
     for task_id in ("MBPP/11", 11):
         write(tmp_path / "c.jsonl", [{"task_id": task_id, "solution": ""}])
@@ -296,7 +296,7 @@ def test_mbpp_and_mbpp_plus_do_not_mix(folder: Path, tmp_path: Path) -> None:
     row = {key: value for key, value in MBPP[0][0].items() if key != "atol"}
     sha256 = write(folder / "evalplus/MbppPlus-v0.2.0.jsonl", [row])
     with pytest.raises(BadInput, match=r"MBPP\+: Mbpp/2 lacks 'atol'"):
-        catalog.load("mbppplus", folder, sha256)
+        suites.load("mbppplus", folder, sha256)
 
 
 def test_make_score_takes_a_release(folder: Path, tmp_path: Path) -> None:

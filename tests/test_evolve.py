@@ -8,19 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dependencies
 import endpoint
-import grimp
 import pytest
 from conftest import REPOSITORY, Workspace
 from instances import root
 from ruamel.yaml import YAML
-from test_independence import covers, files_imported_by
 
 from commands import evolve, trace
 from stages.lib import artifacts, records
 from stages.lib.benchmarks import validation
 from stages.lib.errors import BadInput
-from stages.lib.evolution import elimination, rounds, rows, settings
+from stages.lib.evolution import configuration, elimination, rounds, rows
 from stages.lib.evolution.elimination import Evolution
 
 PARENT = "Write a Python function that returns the sum of a list of numbers."
@@ -274,9 +273,9 @@ def test_a_judge_may_be_asked_besides(workspace: Workspace) -> None:
 
 
 def test_an_alpaca_file_beside_the_dataset_is_cleaned_of_repeats_and_benchmarks(workspace: Workspace) -> None:
-    from stages.lib.benchmarks import catalog
+    from stages.lib.benchmarks import suites
 
-    problem = next(iter(catalog.load("humaneval").problems.values()))
+    problem = next(iter(suites.load("humaneval").problems.values()))
     taken = {"instruction": problem.prompt, "input": "", "output": problem.canonical_solution}
     again = {key: seed(0)[key] for key in rows.KEYS}
     own = {"instruction": "Sort a table by its second column in SQL, newest first.", "input": "", "output": "SELECT 1"}
@@ -316,15 +315,13 @@ def side_pipeline() -> dict[str, Any]:
 @pytest.mark.parametrize("stage", ["evolve", "train", "sample", "score"])
 def test_the_side_pipeline_knows_every_module_that_a_stage_imports(stage: str) -> None:
     """As tests/test_independence.py does for what is in DVC's index; these are there once `make evolve` has run."""
-    files = files_imported_by(stage, grimp.build_graph("stages"))
-    named = [Path(dep) for dep in side_pipeline()[stage]["do"]["deps"] if dep.startswith("stages/")]
-    assert not [str(file) for file in files if not any(covers(dep, file) for dep in named)]
-    assert not [str(dep) for dep in named if not any(covers(dep, file) for file in files)]
+    named = sorted(dep for dep in side_pipeline()[stage]["do"]["deps"] if dep.startswith("stages/lib/"))
+    assert named == dependencies.deps_of(stage)
 
 
 def write_repository(workspace: Workspace) -> None:
     """A DVC repository of its own with the code, the side pipeline, and no pipeline that makes data/dataset."""
-    for name in ("stages", "pipelines", "containers"):
+    for name in ("commands", "executors", "stages", "pipelines", "containers"):
         ignore = shutil.ignore_patterns("__pycache__", "dvc.lock")
         shutil.copytree(REPOSITORY / name, workspace.path / name, ignore=ignore)
     (workspace.path / "pipelines/evolve/rounds.yaml").write_text("# A comment.\nrounds: {}\nmodels: {}\nbest: []\n")
@@ -341,7 +338,7 @@ def test_rounds_that_nobody_has_run_are_not_in_dvcs_index(workspace: Workspace) 
     write_repository(workspace)
     with Repo() as repo:
         assert not repo.index.stages
-    evolve.write_rounds(settings.read(), 1, over=True)
+    evolve.write_rounds(configuration.read(), 1, over=True)
     with Repo() as repo:
         stages = {stage.name: stage for stage in repo.index.stages}
     every = [f"{stage}@evolved-{number}" for stage in ("train", "sample", "score") for number in (0, 1)]

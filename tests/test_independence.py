@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grimp
+import dependencies
 import pytest
 from conftest import REPOSITORY
 from dvc.repo import Repo
@@ -15,47 +15,28 @@ HEAVY = {"torch", "transformers", "cupy", "trl", "datasets", "sentence_transform
 
 
 @pytest.fixture(scope="module")
-def imports() -> grimp.ImportGraph:
-    return grimp.build_graph("stages")
-
-
-@pytest.fixture(scope="module")
-def dependencies() -> dict[str, set[Path]]:
-    """Every dvc.yaml entry's dependencies inside stages/, relative to the repository."""
+def deps() -> dict[str, list[str]]:
+    """Every dvc.yaml entry's dependencies inside stages/lib, relative to the repository."""
     found = {}
     with Repo(str(REPOSITORY)) as repo:
         for stage in repo.index.stages:
-            paths = {Path(dep.fs_path).relative_to(REPOSITORY) for dep in stage.deps if dep.hash_name != "params"}
-            found[stage.name] = {path for path in paths if path.parts[0] == "stages"}
+            paths = {str(Path(dep.fs_path).relative_to(REPOSITORY)) for dep in stage.deps if dep.hash_name != "params"}
+            found[stage.name] = sorted(path for path in paths if path.startswith("stages/lib/"))
     return found
 
 
-def files_imported_by(stage: str, imports: grimp.ImportGraph) -> set[Path]:
-    modules = imports.find_upstream_modules(f"stages.{stage}") | {f"stages.{stage}"}
-    paths = (Path(*module.split(".")) for module in modules)
-    files = (
-        path.with_suffix(".py") if (REPOSITORY / path).with_suffix(".py").is_file() else path / "__init__.py"
-        for path in paths
-    )
-    return {file for file in files if (REPOSITORY / file).read_text().strip()}
-
-
-def covers(dependency: Path, file: Path) -> bool:
-    return dependency == file or dependency in file.parents
-
-
 @pytest.mark.parametrize("stage", STREET)
-def test_dvc_knows_every_module_that_a_stage_imports(
-    stage: str, imports: grimp.ImportGraph, dependencies: dict[str, set[Path]]
-) -> None:
-    entries = [name for name in dependencies if name.split("@")[0] == stage]
+def test_a_stage_depends_on_what_it_imports_and_on_nothing_else(stage: str, deps: dict[str, list[str]]) -> None:
+    entries = [name for name in deps if name.split("@")[0] == stage]
     assert entries, f"dvc.yaml has no entry for stages/{stage}.py"
-    files = files_imported_by(stage, imports)
     for entry in entries:
-        unknown = sorted(str(f) for f in files if not any(covers(d, f) for d in dependencies[entry]))
-        assert not unknown, f"{entry}: add to its deps in dvc.yaml: {unknown}"
-        useless = sorted(str(d) for d in dependencies[entry] if not any(covers(d, f) for f in files))
-        assert not useless, f"{entry}: nothing imports these deps of dvc.yaml: {useless}"
+        assert deps[entry] == dependencies.deps_of(stage), (
+            f"{entry}: `python tests/dependencies.py {stage}` has its deps"
+        )
+
+
+def test_every_data_file_is_read_by_someone() -> None:
+    assert not [str(file) for file in dependencies.data() if not dependencies.readers_of(file)]
 
 
 @pytest.mark.parametrize("stage", STAGES)

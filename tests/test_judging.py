@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from stages.lib import sandbox, tasks
+from stages.lib import sandbox
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
-from stages.lib.judging import audit, execution, measures, panel
+from stages.lib.judging import audit, execution, panel, rates
 from stages.lib.judging.panel import Ballot, rule
 from stages.lib.tasks import unit_tests
+from stages.lib.tasks.checks import Instance, run_checks
+from stages.lib.tasks.definitions import load_task, load_tasks
 
 RIGHT = ["assert candidate(1, 2) == 3", "assert candidate(0, 0) == 0"]
 
@@ -41,9 +43,9 @@ def test_agreement_is_cohens_kappa_of_what_both_ruled_on() -> None:
 
 def test_the_interval_is_wilsons() -> None:
     # Newcombe 1998, table I, method 3: 81 of 263 and 0 of 20.
-    assert measures.interval(81, 263) == [0.2553, 0.3662]
-    assert measures.interval(0, 20) == [0.0, 0.1611]
-    assert measures.interval(0, 0) is None
+    assert rates.interval(81, 263) == [0.2553, 0.3662]
+    assert rates.interval(0, 20) == [0.0, 0.1611]
+    assert rates.interval(0, 0) is None
 
 
 def test_recall_and_false_alarms_by_hand() -> None:
@@ -58,29 +60,29 @@ def test_recall_and_false_alarms_by_hand() -> None:
         plant("good", [], True, False),
         plant("good", [], True, True),
     ]
-    fits, overall, gate = measures.recall_and_alarms(rows)
+    fits, overall, gate = rates.recall_and_alarms(rows)
     assert (fits["caught"], fits["bad"], fits["alarms"], fits["good"]) == (1, 2, 0, 2)
     assert (overall["caught"], overall["bad"], overall["alarms"]) == (1, 3, 1)
     assert (gate["rule"], gate["caught"], gate["bad"], gate["false_alarms"]) == ("any rule", 2, 3, 0.5)
-    assert gate["recall_95"] == measures.interval(2, 3)
-    by_kind = {row["plant"]: row for row in measures.recall_by_kind(rows)}
+    assert gate["recall_95"] == rates.interval(2, 3)
+    by_kind = {row["plant"]: row for row in rates.recall_by_kind(rows)}
     assert (by_kind["leak"]["by_checks"], by_kind["leak"]["by_judge"], by_kind["leak"]["by_either"]) == (1, 0, 1)
 
 
 def failed_checks(row: dict[str, Any]) -> set[str]:
-    task = tasks.load(row["task"])
-    return {name for name, fault in tasks.run(task.checks, tasks.Row.of(task, row)) if fault}
+    task = load_task(row["task"])
+    return {name for name, fault in run_checks(task.checks, Instance.of(task, row)) if fault}
 
 
 def test_the_seeds_plants_are_what_they_say() -> None:
     rows = audit.plants([], audit.Audit(seeds=True, candidates=0.0))
     by_id = {row["of"]: row for row in rows if row["kind"] == "good"}
     assert len(by_id) == 17 and len({row["id"] for row in rows}) == len(rows)
-    for task in tasks.load_all().values():
+    for task in load_tasks().values():
         assert set(task.plants) == {row["kind"] for row in rows if row["task"] == task.name} - {"good"}
         assert all("overall" in broken for broken in task.plants.values()), "a bad instance is bad as a whole"
     for row in rows:
-        expected = {name for name in row["breaks"] if name in tasks.load(row["task"]).checks}
+        expected = {name for name in row["breaks"] if name in load_task(row["task"]).checks}
         assert expected <= failed_checks(row), row
         assert row["kind"] != "good" or not failed_checks(row), row
         good = by_id[row["of"]]
@@ -282,6 +284,6 @@ def test_a_language_that_the_sandbox_does_not_run_is_named(
 
 
 def test_a_kind_of_plant_that_nobody_can_make_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(tasks.load("code repair").plants, "haunted code", ["overall"])
+    monkeypatch.setitem(load_task("code repair").plants, "haunted code", ["overall"])
     with pytest.raises(BadInput, match="task code repair: plants: no kind 'haunted code'; known: mutated code"):
         audit.plants([], audit.Audit(seeds=True, candidates=0.0))

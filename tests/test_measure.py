@@ -15,7 +15,7 @@ from vendi_score import vendi as peer
 
 from stages.lib import artifacts, params
 from stages.lib.errors import BadInput
-from stages.lib.measures import catalog, diversity, text, verdicts
+from stages.lib.measures import diversity, registry, text, verdicts
 
 Row = dict[str, Any]
 
@@ -104,7 +104,7 @@ def test_the_panels_kappa_is_the_mean_over_its_pairs() -> None:
 
 def test_unknown_metrics_are_named_with_the_known_ones() -> None:
     with pytest.raises(BadInput, match=r"unknown metric 'divresity'; did you mean 'diversity'.*known: cost, pass_rate"):
-        catalog.check(["cost", "divresity"], "groups", "measure.metrics")
+        registry.check(["cost", "divresity"], "groups", "measure.metrics")
 
 
 def make_run(verdict_rows: list[Row], functions: list[Row], workspace: Workspace) -> None:
@@ -146,8 +146,8 @@ def test_the_stage_measures_a_run(workspace: Workspace) -> None:
     assert 1 <= found["diversity"]["vendi"] <= 29 and 0 < found["diversity"]["nearest_neighbour"] < 2
     assert math.isclose(sum(found["mix"]["tasks"].values()), 1, abs_tol=1e-5)
     assert found["contamination"] == {"rows": 29, "any": 0.0, "by_benchmark": {"HumanEval": 0.0}}
-    assert params.read(Path("params.yaml"))["measure"]["metrics"] == list(catalog.read()["groups"])
-    for path in catalog.read()["figures"]:  # what a comparison may show is there
+    assert params.read(Path("params.yaml"))["measure"]["metrics"] == list(registry.read()["groups"])
+    for path in registry.read()["figures"]:  # what a comparison may show is there
         value = found
         for part in path.split("."):
             assert part in value, path

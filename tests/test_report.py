@@ -15,7 +15,7 @@ from conftest import Workspace
 from stages import assemble, coreset, filter
 from stages.lib import artifacts, dataset, records
 from stages.lib.artifacts import Artifact
-from stages.lib.report import evaluation, mix, page
+from stages.lib.report import evaluation, mix, rendering
 
 Row = dict[str, Any]
 
@@ -489,4 +489,4 @@ def test_languages_that_the_paper_does_not_name_are_its_others() -> None:
 def test_a_point_without_rows_has_no_shares() -> None:
     found = mix.compare({"dataset": {}}, {"code repair": 0.157})
     assert found.rows[0].shares == [None]
-    assert page.percent(None) == "–"
+    assert rendering.percent(None) == "–"

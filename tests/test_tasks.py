@@ -9,15 +9,21 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from stages.lib import records, tasks
+from stages.lib import records
 from stages.lib.errors import BadInput
-from stages.lib.tasks import catalog, prompts
+from stages.lib.tasks import definitions, prompts
+from stages.lib.tasks.checks import Instance, run_checks
+from stages.lib.tasks.definitions import load_task, load_tasks
+from stages.lib.tasks.draws import draw_target, draw_task, rendezvous
+from stages.lib.tasks.pool import Case, draw_examples, frozen, seed_cases
+from stages.lib.tasks.prompts import answer_schema, fill, generation_messages, summary
+from stages.lib.tasks.slices import read_round, take_slice
 
 MIX = {"code generation": 57.0, "code summarization": 15.9, "code repair": 15.7, "code translation": 11.2}
 CODE = "def double(values):\n    total = sum(values)\n    return 2 * total"
 
 
-def row(**changes: Any) -> tasks.Row:
+def row(**changes: Any) -> Instance:
     values: dict[str, Any] = {
         "instruction": "Write a Python function that returns twice the sum of a list of numbers.",
         "information": "",
@@ -27,83 +33,81 @@ def row(**changes: Any) -> tasks.Row:
         "takes_input": False,
         "examples": (),
     }
-    return tasks.Row(**{**values, **changes})
+    return Instance(**{**values, **changes})
 
 
-def faults(subject: tasks.Row, *names: str) -> dict[str, str]:
-    return {name: fault for name, fault in tasks.run(list(names), subject) if fault}
+def faults(subject: Instance, *names: str) -> dict[str, str]:
+    return {name: fault for name, fault in run_checks(list(names), subject) if fault}
 
 
 def test_the_tasks_are_the_papers() -> None:
-    assert set(tasks.load_all()) == set(records.TASKS)
+    assert set(load_tasks()) == set(records.TASKS)
 
 
 def test_every_good_seed_passes_its_tasks_checks() -> None:
-    pool = [case for case in tasks.seeds() if case.good]
+    pool = [case for case in seed_cases() if case.good]
     for case in pool:
-        task = tasks.load(case.task)
-        keys = tasks.fill(task, case.code, case.answer)
-        subject = tasks.Row.of(task, {**keys, "language": case.language, "target_language": case.target_language})
-        assert not [fault for _, fault in tasks.run(task.checks, subject) if fault], case
+        task = load_task(case.task)
+        keys = fill(task, case.code, case.answer)
+        subject = Instance.of(task, {**keys, "language": case.language, "target_language": case.target_language})
+        assert not [fault for _, fault in run_checks(task.checks, subject) if fault], case
 
 
 def test_every_good_seed_fits_its_schema() -> None:
-    for case in tasks.seeds():
-        schema = tasks.answer_schema(tasks.load(case.task), case.code, case.language, case.target_language)
+    for case in seed_cases():
+        schema = answer_schema(load_task(case.task), case.code, case.language, case.target_language)
         if case.good:
             Draft202012Validator(schema).validate(case.answer)
 
 
 def test_tasks_are_drawn_by_id_in_the_papers_mix() -> None:
-    drawn = Counter(tasks.draw_task(f"row {number}", 1, MIX) for number in range(20_000))
+    drawn = Counter(draw_task(f"row {number}", 1, MIX) for number in range(20_000))
     for task, share in MIX.items():
         assert drawn[task] / 200 == pytest.approx(100 * share / sum(MIX.values()), abs=1.0)
-    assert tasks.draw_task("row 5", 1, MIX) == tasks.draw_task("row 5", 1, MIX)
-    assert {tasks.draw_task(str(n), 1, {"code repair": 1.0, "code translation": 0.0}) for n in range(99)} == {
-        "code repair"
-    }
+    assert draw_task("row 5", 1, MIX) == draw_task("row 5", 1, MIX)
+    assert {draw_task(str(n), 1, {"code repair": 1.0, "code translation": 0.0}) for n in range(99)} == {"code repair"}
     with pytest.raises(BadInput, match="shares must not be negative"):
-        tasks.draw_task("x", 1, {"code repair": 0.0})
+        draw_task("x", 1, {"code repair": 0.0})
 
 
 def test_a_target_language_is_never_the_source() -> None:
-    drawn = Counter(tasks.draw_target(str(number), 1, ["Python", "Java", "Go"], "Java") for number in range(1000))
+    drawn = Counter(draw_target(str(number), 1, ["Python", "Java", "Go"], "Java") for number in range(1000))
     assert set(drawn) == {"Python", "Go"} and min(drawn.values()) > 400
 
 
 def test_an_example_more_changes_few_draws() -> None:
     items = {f"case {number}": number for number in range(20)}
-    before = [tasks.nearest(f"row {number}", 1, items, 2) for number in range(300)]
-    after = [tasks.nearest(f"row {number}", 1, {**items, "case 20": 20}, 2) for number in range(300)]
+    before = [rendezvous(f"row {number}", 1, items, 2) for number in range(300)]
+    after = [rendezvous(f"row {number}", 1, {**items, "case 20": 20}, 2) for number in range(300)]
     assert 0 < sum(a != b for a, b in zip(before, after, strict=True)) < 75
 
 
 def test_a_pool_is_balanced_capped_and_topped_up_with_seeds() -> None:
-    seed = next(case for case in tasks.seeds() if case.task == "code repair" and case.good)
-    found = [tasks.Case(**{**seed.__dict__, "id": f"case {n}", "origin": "round 1"}) for n in range(9)]
-    long = tasks.Case(**{**seed.__dict__, "id": "long", "code": "x" * 9999})
-    pool, digest = tasks.frozen([*found, long], each=4, most_characters=800)
+    seed = next(case for case in seed_cases() if case.task == "code repair" and case.good)
+    found = [Case(**{**seed.__dict__, "id": f"case {n}", "origin": "round 1"}) for n in range(9)]
+    long = Case(**{**seed.__dict__, "id": "long", "code": "x" * 9999})
+    pool, digest = frozen([*found, long], each=4, most_characters=800)
     counts = Counter((case.task, case.good, case.origin) for case in pool)
     assert counts["code repair", True, "round 1"] == 4 and counts["code repair", True, "seed"] == 0
     assert counts["code repair", False, "seed"] >= 1 and counts["code generation", True, "seed"] == 4
-    assert tasks.frozen([*found[::-1], long], each=4, most_characters=800)[1] == digest
+    assert frozen([*found[::-1], long], each=4, most_characters=800)[1] == digest
 
 
 def test_repair_plants_the_bug_in_the_line_that_the_teacher_chose() -> None:
-    task = tasks.load("code repair")
-    schema = tasks.answer_schema(task, CODE, "Python", "Python")
+    task = load_task("code repair")
+    schema = answer_schema(task, CODE, "Python", "Python")
     assert schema["properties"]["line"]["enum"] == ["total = sum(values)", "return 2 * total"]
     answer = {"line": "return 2 * total", "broken_line": "return 3 * total", "instruction": "Fix this."}
-    keys = tasks.fill(task, CODE, answer)
+    keys = fill(task, CODE, answer)
     assert keys["information"] == CODE.replace("2", "3") and keys["solution"] == CODE
     assert keys["task_name"] == "code repair"
 
 
 def test_the_prompt_shows_examples_documentation_and_the_question() -> None:
-    pool, _ = tasks.frozen([], each=8, most_characters=800)
-    examples = tasks.draw_examples(pool, "row", 1, "code translation", "Python", good=1, bad=1)
-    task = tasks.load("code translation")
-    messages = tasks.generation_messages(task, CODE, "Double it.\n\nMore.", "Python", "Go", examples)
+    pool, _ = frozen([], each=8, most_characters=800)
+    examples = draw_examples(pool, "row", 1, "code translation", "Python", good=1, bad=1)
+    task = load_task("code translation")
+    messages = generation_messages(task, CODE, "Double it.\n\nMore.", "Python", "Go", examples)
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert "Bad answer" in messages[0]["content"] and json.loads(messages[2]["content"]) == examples[0].answer
     assert CODE in messages[3]["content"] and "Its documentation: Double it.\n" in messages[3]["content"]
@@ -115,7 +119,7 @@ def test_the_prompt_shows_examples_documentation_and_the_question() -> None:
     [("Adds two. And more.", "Adds two."), ("Adds\n  two\n\nThree.", "Adds two"), ("x" * 300, ""), ("", "")],
 )
 def test_the_summary_of_a_docstring(docstring: str, sentence: str) -> None:
-    assert tasks.summary(docstring) == sentence
+    assert summary(docstring) == sentence
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_imports_that_are_there_are_seen() -> None:
 
 
 def copy_of_tasks(folder: Path) -> Path:
-    shutil.copytree(catalog.FOLDER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(definitions.FOLDER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     return folder
 
 
@@ -197,7 +201,7 @@ def test_a_bad_task_file_is_named(old: str, new: str, message: str, tmp_path: Pa
     assert old in text
     file.write_text(text.replace(old, new, 1))
     with pytest.raises(BadInput, match=message):
-        tasks.load_all(folder)
+        load_tasks(folder)
 
 
 def test_an_unknown_variable_in_a_template_is_named() -> None:
@@ -207,25 +211,25 @@ def test_an_unknown_variable_in_a_template_is_named() -> None:
 
 def test_an_unknown_task_is_named() -> None:
     with pytest.raises(BadInput, match="no task 'code review'; the tasks are code generation"):
-        tasks.load("code review")
+        load_task("code review")
 
 
 @pytest.mark.parametrize("key", ["", "0", "two", "-1"])
 def test_a_round_is_a_number(key: str) -> None:
     with pytest.raises(BadInput, match="generate takes a round"):
-        tasks.read_round("generate", key)
+        read_round("generate", key)
 
 
 def test_a_coreset_too_small_for_all_rounds_is_shared_out_evenly() -> None:
     chosen = [{"id": str(n), "code": "x", "docstring": "Doc."} for n in range(7)]
-    taken = [tasks.take_slice(chosen, number, 3, 100, 100, True)[0] for number in (1, 2, 3)]
+    taken = [take_slice(chosen, number, 3, 100, 100, True)[0] for number in (1, 2, 3)]
     assert [[f["id"] for f in part] for part in taken] == [["0", "1", "2"], ["3", "4", "5"], ["6"]]
 
 
 def test_slices_follow_one_another_and_say_what_they_left_out() -> None:
     chosen = [{"id": str(n), "code": "x" * (3000 if n % 3 == 0 else 30), "docstring": "Doc."} for n in range(12)]
-    first, aside = tasks.take_slice(chosen, 1, rounds=2, rows=3, most_tokens=100, documented=True)
-    second, more = tasks.take_slice(chosen, 2, rounds=2, rows=3, most_tokens=100, documented=True)
+    first, aside = take_slice(chosen, 1, rounds=2, rows=3, most_tokens=100, documented=True)
+    second, more = take_slice(chosen, 2, rounds=2, rows=3, most_tokens=100, documented=True)
     assert [f["id"] for f in first + second] == ["1", "2", "4", "5", "7", "8"]
     assert aside + more == [{"id": n, "reason": "too long", "tokens": 1000} for n in ("0", "3", "6")]
-    assert tasks.take_slice([{**chosen[1], "docstring": ""}], 1, 1, 3, 100, True)[1][0]["reason"] == "no documentation"
+    assert take_slice([{**chosen[1], "docstring": ""}], 1, 1, 3, 100, True)[1][0]["reason"] == "no documentation"

@@ -19,7 +19,7 @@ from conftest import REPOSITORY
 
 from stages.lib import teacher
 from stages.lib.errors import BadInput
-from stages.lib.teacher import answers
+from stages.lib.teacher import parsing
 from stages.lib.teacher.budget import Reserves
 from stages.lib.teacher.exchange import Reply, Request
 from stages.lib.teacher.index import Index
@@ -334,7 +334,7 @@ def test_nothing_that_was_answered_is_asked_again_after_kills(tmp_path: Path) ->
     ],
 )
 def test_answers_are_parsed_with_tolerance_and_checked_without(text: str, value: dict[str, str] | None) -> None:
-    found, fault = answers.parse(Reply(text, "stop", 1, 1), SCHEMA)
+    found, fault = parsing.parse(Reply(text, "stop", 1, 1), SCHEMA)
     assert found == value and bool(fault) == (value is None)
 
 

@@ -13,7 +13,7 @@ from stages.lib.errors import BadInput
 
 def main(arguments: list[str]) -> None:
     """Run the matrix that `arguments` name. Raises `BadInput` for one that is not there, or a run that failed."""
-    from commands.ablate import driver, matrix, page
+    from commands.ablate import comparison, driver, matrix
 
     parser = argparse.ArgumentParser(
         prog="make ablate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     found = matrix.load(words.name)
     matrix.check_values(found)
     clone = driver.existing(found) if words.page else driver.run(found)
-    print(page.write(found, clone, driver.ROOT / found.name))
+    print(comparison.write(found, clone, driver.ROOT / found.name))
 
 
 def _list() -> str:

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from commands import profile
 from stages.lib import artifacts, params
 from stages.lib.errors import BadInput
-from stages.lib.measures import catalog
+from stages.lib.measures import registry
 
 FOLDER = Path("profiles/ablations")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # it becomes part of a git ref
@@ -63,7 +63,7 @@ def load(name: str) -> Matrix:
     that params.yaml does not have, and two runs with equal params.
     """
     file, found = FOLDER / f"{name}.yaml", read(name)
-    catalog.check(found.figures, "figures", f"{file}: figures")
+    registry.check(found.figures, "figures", f"{file}: figures")
     reference = found.reference or next(iter(found.runs))
     if reference not in found.runs:
         raise BadInput(f"{file}: reference {reference!r} is no run of it; there are {', '.join(found.runs)}")

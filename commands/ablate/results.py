@@ -8,11 +8,10 @@ from typing import Any
 
 from commands.ablate.matrix import Matrix
 from executors.tracking.clone import Clone
+from stages.lib import statistics
 from stages.lib.artifacts import SEAL
-from stages.lib.benchmarks import intervals
-from stages.lib.measures import catalog
+from stages.lib.measures import registry
 
-RESAMPLES, SEED = 10_000, 0
 MODELS = ("tuned", "base")
 
 
@@ -99,11 +98,11 @@ def score(rows: list[dict[str, Any]], benchmark: str, slice: str) -> Score:
     for row in rows:
         passed[row["task_id"]].append(row["verdict"] == "passed")
     shares = {task: sum(marks) / len(marks) for task, marks in sorted(passed.items())}
-    low, high = intervals.bootstrap(list(shares.values()), RESAMPLES, SEED)
+    low, high = statistics.bootstrap(list(shares.values()))
     samples = max(len(marks) for marks in passed.values())
     return Score(benchmark, slice, shares, samples, sum(shares.values()) / len(shares), low, high)
 
 
 def figures(names: list[str]) -> list[dict[str, Any]]:
     """The catalogue's entries of these figures, with their paths."""
-    return [{"path": name, **catalog.read()["figures"][name]} for name in names]
+    return [{"path": name, **registry.read()["figures"][name]} for name in names]

@@ -14,8 +14,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stages.lib import params, tasks
+from stages.lib import params
 from stages.lib.errors import BadInput
+from stages.lib.tasks.definitions import load_task
+from stages.lib.tasks.pool import Case, seed_cases
+from stages.lib.tasks.prompts import generation_messages
+from stages.lib.tasks.slices import estimate_tokens
 from stages.lib.teacher import Settings
 from stages.lib.teacher.budget import Prices
 
@@ -79,15 +83,15 @@ def sampling(values: dict[str, Any]) -> list[Line]:
     sample = values["sample"]
     if sample["engine"] != "endpoint":
         return []
-    from stages.lib.benchmarks import asking, catalog
+    from stages.lib.benchmarks import prompting, suites
     from stages.lib.models import decoding, engines
 
     endpoint = engines.Endpoint.model_validate(sample["endpoint"])
-    benchmark = catalog.load(sample["benchmark"], Path(sample.get("data", catalog.DATA)), sample["data_sha256"])
+    benchmark = suites.load(sample["benchmark"], Path(sample.get("data", suites.DATA)), sample["data_sha256"])
     problems = benchmark.first(sample["problems"])
-    prompts = [asking.render(benchmark, one, sample["prompt"], None, "") for one in problems]
+    prompts = [prompting.render(benchmark, one, sample["prompt"], None, "") for one in problems]
     if benchmark.describes:
-        prompts += [asking.render_description(benchmark, one, sample["prompt"], None) for one in problems]
+        prompts += [prompting.render_description(benchmark, one, sample["prompt"], None) for one in problems]
     drawn = decoding.Settings(
         max_new_tokens=sample["max_new_tokens"], temperature=sample["temperature"], top_p=sample["top_p"], seed=0
     )
@@ -105,11 +109,11 @@ def evolution(values: dict[str, Any]) -> list[Line]:
     seeds = _seeds(evolve)
     if not seeds:
         return []
-    from stages.lib.evolution import asking
+    from stages.lib.evolution import questions
 
     rows = evolve["rows"] or len(seeds)
-    shown = asking.examples(evolve["examples"])
-    asks = [asking.evolve(row, 1, asking.EXAMPLES, shown) for row in seeds[:SAMPLE]]
+    shown = questions.examples(evolve["examples"])
+    asks = [questions.evolve(row, 1, questions.EXAMPLES, shown) for row in seeds[:SAMPLE]]
     lengths = [sum(len(message["content"].encode()) for message in ask.messages) for ask in asks]
     askers = {"": (2, read_settings("evolve.teacher", evolve["teacher"]))}
     if evolve["judge"] is not None:
@@ -193,7 +197,7 @@ def _functions(most_tokens: int) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     rows = next(pq.ParquetFile(file).iter_batches(20 * SAMPLE)).to_pylist()
-    return [row for row in rows if tasks.estimate_tokens(row["code"]) <= most_tokens][:SAMPLE]
+    return [row for row in rows if estimate_tokens(row["code"]) <= most_tokens][:SAMPLE]
 
 
 def _prompt_bytes(function: dict[str, Any], generate: dict[str, Any]) -> float:
@@ -202,16 +206,16 @@ def _prompt_bytes(function: dict[str, Any], generate: dict[str, Any]) -> float:
     code, language = function["code"], function["language"]
     length = 0.0
     for name, share in generate["mix"].items():
-        task = tasks.load(name)
+        task = load_task(name)
         target = next(iter(task.target_languages), language)
         examples = _examples(name, generate["examples"])
-        messages = tasks.generation_messages(task, code, function["docstring"], language, target, examples)
+        messages = generation_messages(task, code, function["docstring"], language, target, examples)
         length += share / total * sum(len(message["content"].encode()) for message in messages)
     return length
 
 
-def _examples(task: str, wish: dict[str, int]) -> Sequence[tasks.Case]:
-    cases = [case for case in tasks.seeds() if case.task == task]
+def _examples(task: str, wish: dict[str, int]) -> Sequence[Case]:
+    cases = [case for case in seed_cases() if case.task == task]
     good = [case for case in cases if case.good][: wish["good"]]
     return good + [case for case in cases if not case.good][: wish["bad"]]
 

@@ -12,7 +12,6 @@ from stages.lib.artifacts import canonical
 from stages.lib.errors import BadInput
 
 LANGUAGES = ("Python", "PHP", "Go", "Java", "JavaScript", "Ruby", "C++", "C#", "Rust")
-TASKS = ("code generation", "code summarization", "code repair", "code translation")
 
 # One function of raw code. `id` is sha256(language, NUL, code): equal code has one id everywhere.
 FUNCTION = pa.schema(
@@ -32,10 +31,10 @@ FUNCTION = pa.schema(
 # What the teacher made of one function for one task (the paper's four output keys and their lineage).
 CANDIDATE = pa.schema(
     [
-        ("id", pa.string()),  # sha256 over function, task, example pool, template and model
+        ("id", pa.string()),  # sha256 over the function, the task and the first request
         ("round", pa.int32()),
         ("function_id", pa.string()),
-        ("task", pa.string()),  # one of TASKS, as asked
+        ("task", pa.string()),  # as asked
         ("language", pa.string()),  # of the function
         ("target_language", pa.string()),  # of the solution; differs for translation only
         ("task_name", pa.string()),

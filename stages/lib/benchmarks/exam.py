@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.lib.benchmarks import asking
-from stages.lib.benchmarks.catalog import Benchmark, Problem
+from stages.lib.benchmarks import prompting
+from stages.lib.benchmarks.suites import Benchmark, Problem
 from stages.lib.errors import BadInput
 from stages.lib.models import decoding, engines
 
@@ -17,7 +17,7 @@ class Exam:
 
     engine: engines.Engine
     benchmark: Benchmark
-    form: asking.FormName
+    form: prompting.FormName
     samples: int
 
     @property
@@ -26,10 +26,10 @@ class Exam:
         return self.benchmark.forms[self.form].stop
 
     def render(self, problem: Problem, description: str) -> str:
-        return asking.render(self.benchmark, problem, self.form, self.engine.tokenizer, description)
+        return prompting.render(self.benchmark, problem, self.form, self.engine.tokenizer, description)
 
     def render_description(self, problem: Problem) -> str:
-        return asking.render_description(self.benchmark, problem, self.form, self.engine.tokenizer)
+        return prompting.render_description(self.benchmark, problem, self.form, self.engine.tokenizer)
 
 
 def answer(exam: Exam, problems: list[Problem]) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def _requests(exam: Exam, problems: list[Problem], part: str) -> list[decoding.R
     if exam.benchmark.describes:
         step = str(Path(part, "described"))
         written = exam.engine.write(_descriptions(exam, problems), (), step)
-        said = {p.task_id: asking.clean_description(p, one.text) for p, one in zip(problems, written, strict=True)}
+        said = {p.task_id: prompting.clean_description(p, one.text) for p, one in zip(problems, written, strict=True)}
     prompts = {p.task_id: exam.render(p, said.get(p.task_id, "")) for p in problems}
     samples = range(exam.samples)
     return [decoding.Request(f"{task_id} {n}", prompt) for task_id, prompt in prompts.items() for n in samples]

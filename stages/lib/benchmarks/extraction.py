@@ -18,7 +18,7 @@ import warnings
 from typing import Literal
 
 from stages.lib.benchmarks import packs
-from stages.lib.benchmarks.catalog import CHECK_ALIAS, Benchmark, Problem
+from stages.lib.benchmarks.suites import CHECK_ALIAS, Benchmark, Problem
 
 PACKS = ("humanevalfix", "humanevalexplain")
 GOES_ON = ("completion", "docs")  # forms whose answers go on from the function's head

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.lib.benchmarks.catalog import Problem
+from stages.lib.benchmarks.suites import Problem
 
 TABLE = Path(__file__).parent / "languages.yaml"
 

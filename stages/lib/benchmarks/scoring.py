@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stages.lib import sandbox
-from stages.lib.benchmarks import extraction, intervals
-from stages.lib.benchmarks.catalog import Benchmark
+from stages.lib import sandbox, statistics
+from stages.lib.benchmarks import extraction
+from stages.lib.benchmarks.suites import Benchmark
 
 METRIC = Path(__file__).parent / "pass_at_k"
 
@@ -65,8 +65,8 @@ def summarize(benchmark: Benchmark, verdicts: Sequence[tuple[str, str]], setting
     scores = pass_at_k([passed[task_id] for task_id in tasks], [totals[task_id] for task_id in tasks], settings.k)
     return {
         **scores,
-        "pass@1_bootstrap_95": list(intervals.bootstrap(shares, settings.resamples, settings.seed)),
-        "pass@1_wilson_95": list(intervals.wilson(sum(shares) / len(shares), len(shares))),
+        "pass@1_bootstrap_95": list(statistics.bootstrap(shares, settings.resamples, settings.seed)),
+        "pass@1_wilson_95": list(statistics.wilson(sum(shares) / len(shares), len(shares))),
         "passed": passed.total(),
         "total": totals.total(),
         "problems": len(tasks),

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from stages.lib import params
-from stages.lib.benchmarks.catalog import Benchmark, Problem, known
+from stages.lib.benchmarks.suites import Benchmark, Problem, known
 from stages.lib.errors import BadInput
 
 # Benchmarks that ask the same problems: HumanEvalPack's and HumanEval+'s are HumanEval's, MBPP+'s are some of MBPP's.

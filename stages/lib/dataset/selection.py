@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
-from stages.lib import records
 from stages.lib.artifacts import Artifact, digest
 from stages.lib.errors import BadInput
 from stages.lib.params import Section
@@ -21,13 +20,14 @@ class Money(Section):
     completion: float
 
 
-def choose_tasks(wanted: Literal["all"] | list[str]) -> tuple[str, ...]:
-    """The tasks that are kept. Raises `BadInput` for one that does not exist."""
+def choose_tasks(wanted: Literal["all"] | list[str], rows: Sequence[Row]) -> set[str]:
+    """The tasks that are kept. Raises `BadInput` for one that none of the `rows` has."""
+    known = {row["task"] for row in rows}
     if wanted == "all":
-        return records.TASKS
-    if unknown := [task for task in wanted if task not in records.TASKS]:
-        raise BadInput(f"assemble.tasks: no task {unknown[0]!r}; all, or some of: {', '.join(records.TASKS)}")
-    return tuple(wanted)
+        return known
+    if unknown := [task for task in wanted if task not in known]:
+        raise BadInput(f"assemble.tasks: no row has the task {unknown[0]!r}; they have {', '.join(sorted(known))}")
+    return set(wanted)
 
 
 def candidates_with_verdicts(candidates: Sequence[Row], verdicts: Sequence[Row]) -> list[Row]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stages.lib import artifacts, records
 from stages.lib.evolution import rounds
-from stages.lib.evolution.settings import Rounds
+from stages.lib.evolution.configuration import Rounds
 
 DATASET, MODEL = "data/evolved-best", "models/evolved-best"
 

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from stages.lib import params, records
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
-from stages.lib.tasks import Rule
+from stages.lib.judging.rules import Rule
 
 FILE = Path(__file__).with_name("rules.yaml")
 _FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)

@@ -7,15 +7,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.lib import artifacts, dataset, records, tasks
+from stages.lib import artifacts, dataset, records
 from stages.lib.errors import BadInput
+from stages.lib.tasks.checks import named_language
 
 Row = dict[str, Any]
 
 SPLITS = ("train", "validation")
 KEYS = ("instruction", "input", "output")
 
-# A row of an evolved set. `id` of an evolved row: sha256 over parent, evolution, round, templates and model.
+# A row of an evolved set. `id` of an evolved row: sha256 over parent, evolution, round and the first request.
 EVOLVED = pa.schema(
     [
         *records.INSTANCE,
@@ -69,14 +70,14 @@ def draw(rows: list[Row], count: int | None, seed: int) -> list[Row]:
     return [rows[at] for at in sorted(random.Random(f"{seed} seeds").sample(range(len(rows)), count))]
 
 
-def child(parent: Row, evolution: str, number: int, instruction: str, request: str, model: str, made_by: str) -> Row:
+def child(parent: Row, evolution: str, number: int, instruction: str, request: str, asked: str) -> Row:
     """What `parent` has become in round `number`, not answered yet. It keeps the lineage of its root, and the input
     of `parent` where the new instruction does not hold that."""
-    identity = {"parent": parent["id"], "evolution": evolution, "round": number, "model": model, "made_by": made_by}
+    identity = {"parent": parent["id"], "evolution": evolution, "round": number, "asked": asked}
     return {
         **parent,
         "id": artifacts.digest(identity),
-        "language": parent["language"] or tasks.named_language(instruction),
+        "language": parent["language"] or named_language(instruction),
         "instruction": instruction,
         "input": "" if _holds(instruction, parent["input"]) else parent["input"],
         "output": "",
@@ -121,7 +122,7 @@ def _check(row: Any, where: str) -> None:
 def _from_alpaca(row: Row, name: str) -> Row:
     identity = artifacts.digest(row)
     nothing = dict.fromkeys(("function_id", "license", "request", "judge_request", "task"), "")
-    language = tasks.named_language(row["instruction"])
+    language = named_language(row["instruction"])
     return {**row, **nothing, "id": identity, "language": language, "round": 0, "source": name, "path": ""} | _of_seed(
         identity
     )

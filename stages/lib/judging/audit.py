@@ -13,11 +13,16 @@ from typing import Any
 
 from pydantic import Field
 
-from stages.lib import params, records, tasks
+from stages.lib import params, records
 from stages.lib.artifacts import digest
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
-from stages.lib.judging.measures import GOOD
+from stages.lib.judging.rates import GOOD
+from stages.lib.judging.rules import load_rules
+from stages.lib.tasks.definitions import Task, load_tasks
+from stages.lib.tasks.draws import rendezvous
+from stages.lib.tasks.pool import seed_cases
+from stages.lib.tasks.prompts import fill
 
 Row = dict[str, Any]  # of records.PLANT, the rulings aside
 
@@ -39,18 +44,18 @@ class _Base:
 
     def draw(self, items: list[Any], what: str) -> Any:
         """One of `items` for this instance, by its id; None of none."""
-        return next(iter(tasks.nearest(self.row["of"], 0, {f"{what} {i}": x for i, x in enumerate(items)}, 1)), None)
+        return next(iter(rendezvous(self.row["of"], 0, {f"{what} {i}": x for i, x in enumerate(items)}, 1)), None)
 
 
 def plants(candidates: list[Row], audit: Audit) -> list[Row]:
     """What is planted, in the order of the seeds and candidates that it is made from."""
-    seeds = [seed for task in tasks.load_all().values() for seed in _seeds(task)]
+    seeds = [seed for task in load_tasks().values() for seed in _seeds(task)]
     drawn = [_instance(row, row["id"], "candidate") for row in candidates if _falls_in(row["id"], audit.candidates)]
     bases = [*(seeds if audit.seeds else []), *drawn]
     found = [_plant(row, GOOD, []) for row in bases if row["origin"] == "seed"]
     for row in bases:
         base = _Base(row, [other for other in (*seeds, *drawn) if other["task"] == row["task"]])
-        for kind, broken in tasks.load(row["task"]).plants.items():
+        for kind, broken in load_rules(row["task"]).plants.items():
             if kind not in KINDS:
                 raise BadInput(f"task {row['task']}: plants: no kind {kind!r}; known: {', '.join(KINDS)}")
             if (changed := KINDS[kind](base)) is not None:
@@ -129,11 +134,11 @@ KINDS: dict[str, Callable[[_Base], Row | None]] = {
 }
 
 
-def _seeds(task: tasks.Task) -> list[Row]:
+def _seeds(task: Task) -> list[Row]:
     found = []
-    for case in tasks.seeds():
+    for case in seed_cases():
         if case.task == task.name and case.good:
-            filled = tasks.fill(task, case.code.strip("\n"), case.answer)
+            filled = fill(task, case.code.strip("\n"), case.answer)
             languages = {"language": case.language, "target_language": case.target_language}
             found.append(_instance({"task": task.name, **languages, **filled}, case.id, "seed"))
     return found

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
+from stages.lib import statistics
+
 Ruling = dict[str, Any]  # of records.RULING
 Vote = Literal["majority", "unanimous", "any"]
 
@@ -66,10 +68,9 @@ def _pairs(first: dict[str, Ballot], second: dict[str, Ballot]) -> dict[str, lis
 
 
 def _compare(pairs: list[tuple[bool, bool]]) -> dict[str, Any]:
-    from sklearn.metrics import cohen_kappa_score
-
-    one, other = zip(*pairs, strict=True)
-    defined = len(set(one + other)) > 1
-    kappa = round(float(cohen_kappa_score(one, other)), 4) if defined else None
-    same = sum(a == b for a, b in pairs)
-    return {"rows": len(pairs), "agree": round(same / len(pairs), 4), "kappa": kappa}
+    same, kappa = sum(a == b for a, b in pairs), statistics.kappa(pairs)
+    return {
+        "rows": len(pairs),
+        "agree": round(same / len(pairs), 4),
+        "kappa": None if kappa is None else round(kappa, 4),
+    }

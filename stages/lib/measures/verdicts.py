@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from stages.lib.judging import measures
+from stages.lib import statistics
 from stages.lib.judging.panel import stands
 from stages.lib.measures.text import share
 
@@ -26,7 +26,7 @@ def pass_rate(verdicts: Sequence[Row]) -> dict[str, Any]:
     whole = sum(row["passed"] for row in verdicts)
     return {
         "overall": share(whole, len(verdicts)),
-        "overall_95": measures.interval(whole, len(verdicts)),
+        "overall_95": statistics.interval(whole, len(verdicts)),
         "by_rule": {name: share(passed[name], asked[name]) for name in sorted(asked)},
     }
 
@@ -39,7 +39,7 @@ def own_tests(verdicts: Sequence[Row]) -> dict[str, Any]:
         "run": sum(row["execution"] != "" for row in verdicts),
         "telling": len(told),
         "share": share(good, len(told)),
-        "share_95": measures.interval(good, len(told)),
+        "share_95": statistics.interval(good, len(told)),
     }
 
 
@@ -59,10 +59,10 @@ def against_tests(verdicts: Sequence[Row]) -> dict[str, Any]:
     return {
         "rows": len(pairs),
         "recall": share(caught, len(bad)),
-        "recall_95": measures.interval(caught, len(bad)),
+        "recall_95": statistics.interval(caught, len(bad)),
         "false_alarms": share(alarms, len(good)),
-        "false_alarms_95": measures.interval(alarms, len(good)),
-        "kappa": kappa(pairs),
+        "false_alarms_95": statistics.interval(alarms, len(good)),
+        "kappa": _rounded(statistics.kappa(pairs)),
     }
 
 
@@ -76,17 +76,11 @@ def panel_kappa(ballots: Sequence[Row]) -> float | None:
     for place, one in enumerate(judges):
         for other in judges[place + 1 :]:
             both = sorted(said[one].keys() & said[other].keys())
-            value = kappa([(said[one][row], said[other][row]) for row in both])
+            value = statistics.kappa([(said[one][row], said[other][row]) for row in both])
             if value is not None:
                 found.append(value)
-    return round(sum(found) / len(found), 6) if found else None
+    return _rounded(sum(found) / len(found) if found else None)
 
 
-def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
-    """Cohen's kappa (Cohen 1960), None where it is undefined: no row, or all words of both are the same one."""
-    from sklearn.metrics import cohen_kappa_score
-
-    if len({word for pair in pairs for word in pair}) < 2:
-        return None
-    one, other = zip(*pairs, strict=True)
-    return round(float(cohen_kappa_score(one, other)), 6)
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.lib.artifacts import Artifact
 from stages.lib.report import figures, tables
-from stages.lib.report.run import Run
+from stages.lib.report.inputs import Run
 from stages.lib.report.tables import Row
 
 SERIES = Path("plots/coreset.csv")

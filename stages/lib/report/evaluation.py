@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.lib.report import tables
-from stages.lib.report.page import percent, plural
-from stages.lib.report.run import Run
+from stages.lib.report.inputs import Run
+from stages.lib.report.rendering import percent, plural
 from stages.lib.report.tables import Row
 
 SHOWN = 4  # problems whose completions the page shows, those that moved first

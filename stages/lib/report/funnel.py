@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from stages.lib.artifacts import Artifact
 from stages.lib.report import judging, tables
-from stages.lib.report.run import CANDIDATES, VERDICTS, Run
+from stages.lib.report.inputs import CANDIDATES, VERDICTS, Run
 from stages.lib.report.tables import Row
 
 

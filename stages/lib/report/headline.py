@@ -3,8 +3,8 @@
 from typing import Any
 
 from stages.lib.report import tables
-from stages.lib.report.page import number, percent, plural
-from stages.lib.report.run import CANDIDATES, VERDICTS, Run
+from stages.lib.report.inputs import CANDIDATES, VERDICTS, Run
+from stages.lib.report.rendering import number, percent, plural
 
 Facts = dict[str, Any]
 

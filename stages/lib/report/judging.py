@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from typing import Any
 
-from stages.lib.judging import measures
+from stages.lib.judging import rates
 from stages.lib.report import tables
-from stages.lib.report.run import CANDIDATES, VERDICTS, Run
+from stages.lib.report.inputs import CANDIDATES, VERDICTS, Run
 from stages.lib.report.tables import Row
 
 SOURCES = "sources.parquet"
@@ -97,16 +97,16 @@ def summarize(verdicts: Sequence[Row]) -> dict[str, Any]:
 
 def rules(verdicts: Sequence[Row], kind: str) -> list[tuple[str, Rate]]:
     """The rules of one kind ("check" or "judge"), the one that fails most often first."""
-    rates: dict[str, Rate] = defaultdict(Rate)
+    by_rule: dict[str, Rate] = defaultdict(Rate)
     for verdict in verdicts:
         for ruling in verdict["rulings"]:
             if ruling["kind"] == kind:
-                rate = rates[ruling["rule"]]
+                rate = by_rule[ruling["rule"]]
                 rate.asked += 1
                 if not ruling["passed"]:
                     rate.failed += 1
                     rate.reasons[ruling["reason"]] += 1
-    return sorted(rates.items(), key=lambda entry: (-entry[1].share, entry[0]))
+    return sorted(by_rule.items(), key=lambda entry: (-entry[1].share, entry[0]))
 
 
 def audit(run: Run) -> dict[str, Any] | None:
@@ -121,10 +121,10 @@ def audit(run: Run) -> dict[str, Any] | None:
         return None
     rows = list(planted.values())
     return {
-        "good": sum(row["kind"] == measures.GOOD for row in rows),
-        "bad": sum(row["kind"] != measures.GOOD for row in rows),
-        "rules": [row for row in measures.recall_and_alarms(rows) if row["bad"]],
-        "plants": measures.recall_by_kind(rows),
+        "good": sum(row["kind"] == rates.GOOD for row in rows),
+        "bad": sum(row["kind"] != rates.GOOD for row in rows),
+        "rules": [row for row in rates.recall_and_alarms(rows) if row["bad"]],
+        "plants": rates.recall_by_kind(rows),
     }
 
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stages.lib.report import page, tables
-from stages.lib.report.run import SPLITS, Run
+from stages.lib.report import rendering, tables
+from stages.lib.report.inputs import SPLITS, Run
 
 OTHERS = "Others"
 
@@ -48,7 +48,7 @@ def tasks(run: Run) -> Mix:
         "passed": Counter(row["task"] for row in run.verdicts if row["passed"]),
         "dataset": _dataset(run, "task"),
     }
-    paper = page.paper()
+    paper = rendering.paper()
     return compare(points, {name: value / 100 for name, value in paper["task_percent"].items()}, paper["task_rows"])
 
 

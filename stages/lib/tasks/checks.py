@@ -1,6 +1,6 @@
 """Rules that need no model. Each check looks at one instance and returns what is wrong, or "".
 
-A task's YAML file lists the checks that it wants by name.
+A task's rules (stages/lib/judging/rules) list the checks that it wants by name.
 """
 
 import ast
@@ -8,16 +8,12 @@ import builtins
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from stages.lib import records
 from stages.lib.corpus import functions
-
-if TYPE_CHECKING:
-    from stages.lib.tasks.catalog import Task
-    from stages.lib.tasks.pool import Case
 
 # Letters and signs after which a language's name is another word: "Java" is not in "JavaScript".
 _NAMES = {"Go": r"(?:Go|Golang)", "C++": r"C\+\+", "C#": r"(?:C#|C sharp)"}
@@ -29,7 +25,7 @@ _PROSE_LINE = re.compile(
 
 
 @dataclass(frozen=True)
-class Row:
+class Instance:
     """An instance with what it was made of. `examples` are the instructions and solutions that its prompt showed."""
 
     instruction: str
@@ -41,37 +37,19 @@ class Row:
     examples: tuple[str, ...]
 
     @classmethod
-    def of(cls, task: "Task", keys: Mapping[str, Any], examples: tuple[str, ...] = ()) -> Self:
-        """The row of `task` whose fields are in `keys`."""
+    def of(cls, keys: Mapping[str, Any], takes_input: bool, examples: tuple[str, ...] = ()) -> Self:
+        """The instance whose fields are in `keys`, of a task that has an input of its own, or not."""
         own = ("instruction", "information", "solution", "language", "target_language")
-        return cls(**{key: keys[key] for key in own}, takes_input=task.takes_input, examples=examples)
+        return cls(**{key: keys[key] for key in own}, takes_input=takes_input, examples=examples)
 
 
-def run(names: list[str], row: Row) -> Iterator[tuple[str, str]]:
+def run_checks(names: list[str], row: Instance) -> Iterator[tuple[str, str]]:
     """The name and fault ("" if passed) of each check."""
     for name in names:
         yield name, CHECKS[name](row)
 
 
-def objection(
-    task: "Task",
-    function: Mapping[str, Any],
-    target_language: str,
-    examples: Iterable["Case"],
-    written: dict[str, Any],
-) -> str:
-    """The first fault in what the teacher wrote for `function` that the task wants named to it, or ""."""
-    from stages.lib.tasks.pool import texts_of
-    from stages.lib.tasks.prompts import fill
-
-    given = {"language": function["language"], **function.get("given", {})}
-    filled = fill(task, function["code"], written, given)
-    keys = {**filled, "language": function["language"]}
-    row = Row.of(task, {**keys, "target_language": target_language}, texts_of(examples))
-    return next((fault for _, fault in run(task.reask_on, row) if fault), "")
-
-
-def fields_present(row: Row) -> str:
+def fields_present(row: Instance) -> str:
     """Instruction and solution are not blank, nor the information where the task has an input."""
     for key in ("instruction", "solution", *(["information"] if row.takes_input else [])):
         if not getattr(row, key).strip():
@@ -79,7 +57,7 @@ def fields_present(row: Row) -> str:
     return ""
 
 
-def instruction_names_language(row: Row) -> str:
+def instruction_names_language(row: Instance) -> str:
     """The instruction names the language of the code, and for a translation the target too."""
     for language in dict.fromkeys((row.language, row.target_language)):
         if not _names(row.instruction, language):
@@ -97,19 +75,19 @@ def _names(text: str, language: str) -> bool:
     return bool(re.search(rf"(?<![\w+#]){name}(?![\w+#])", text, re.I if language != "Go" else 0))
 
 
-def instruction_is_prose(row: Row) -> str:
+def instruction_is_prose(row: Instance) -> str:
     """The instruction is whole sentences of five words or more."""
     return _prose_fault("instruction", row.instruction, least_words=5)
 
 
-def solution_is_prose(row: Row) -> str:
+def solution_is_prose(row: Instance) -> str:
     """The solution is whole sentences of eight words or more, without lines of code."""
     return _prose_fault("solution", row.solution, least_words=8) or (
         "the solution has code in it" if _CODE_SIGNS.search(row.solution) else ""
     )
 
 
-def no_repetition(row: Row) -> str:
+def no_repetition(row: Instance) -> str:
     """No four words occur more than twice in the text that the teacher wrote, as a model in a loop writes them."""
     words = _words(row.instruction)
     grams = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
@@ -118,7 +96,7 @@ def no_repetition(row: Row) -> str:
     return ""
 
 
-def not_an_example(row: Row) -> str:
+def not_an_example(row: Instance) -> str:
     """Neither instruction nor solution is an example of the prompt once more (four fifths of its words)."""
     for shown in row.examples:
         for key in ("instruction", "solution"):
@@ -127,7 +105,7 @@ def not_an_example(row: Row) -> str:
     return ""
 
 
-def no_code_in_instruction(row: Row) -> str:
+def no_code_in_instruction(row: Instance) -> str:
     """The instruction holds no line of the solution or of the input, and no fence."""
     if _FENCE.search(row.instruction):
         return "the instruction has a code fence"
@@ -138,14 +116,14 @@ def no_code_in_instruction(row: Row) -> str:
     return ""
 
 
-def solution_parses(row: Row) -> str:
+def solution_parses(row: Instance) -> str:
     """The solution parses in its language."""
     if functions.parses(row.solution, row.target_language):
         return ""
     return f"the solution does not parse as {row.target_language}"
 
 
-def code_only(row: Row) -> str:
+def code_only(row: Instance) -> str:
     """The solution is code without fences or sentences around it."""
     if _FENCE.search(row.solution):
         return "the solution has a code fence"
@@ -155,7 +133,7 @@ def code_only(row: Row) -> str:
     return ""
 
 
-def imports_present(row: Row) -> str:
+def imports_present(row: Instance) -> str:
     """Python: every module of the standard library that the solution uses by name is imported in it.
 
     In the other languages imports stand outside a function, so a function alone cannot show them.
@@ -175,7 +153,7 @@ def imports_present(row: Row) -> str:
     return ""
 
 
-def solution_not_a_copy(row: Row) -> str:
+def solution_not_a_copy(row: Instance) -> str:
     """The solution is neither the instruction nor the input once more."""
     for key in ("instruction", "information"):
         text = getattr(row, key)
@@ -184,12 +162,12 @@ def solution_not_a_copy(row: Row) -> str:
     return ""
 
 
-def information_differs(row: Row) -> str:
+def information_differs(row: Instance) -> str:
     """The code to repair differs from the repaired code in more than spacing."""
     return "" if _squeeze(row.information) != _squeeze(row.solution) else "the input has no bug: it equals the solution"
 
 
-CHECKS: dict[str, Callable[[Row], str]] = {
+CHECKS: dict[str, Callable[[Instance], str]] = {
     check.__name__: check
     for check in (
         fields_present,

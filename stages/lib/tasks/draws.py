@@ -38,8 +38,11 @@ def draw_number(key: str, below: int) -> int:
     return int(_uniform(key) * below)
 
 
-def nearest(row: str, seed: int, items: Mapping[str, Item], count: int) -> list[Item]:
-    """`count` of the items by id, drawn for the row (rendezvous hashing: an item more changes few draws)."""
+def rendezvous(row: str, seed: int, items: Mapping[str, Item], count: int) -> list[Item]:
+    """`count` of the items by id, drawn for the row by rendezvous hashing: one more item changes few draws.
+
+    https://en.wikipedia.org/wiki/Rendezvous_hashing
+    """
     ordered = sorted(items, key=lambda item: hashlib.sha256(f"{seed}:{row}:{item}".encode()).digest())
     return [items[item] for item in ordered[:count]]
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from stages.lib.artifacts import digest
-from stages.lib.tasks.catalog import Seed, load_all
-from stages.lib.tasks.draws import nearest
+from stages.lib.tasks.definitions import Seed, load_tasks
+from stages.lib.tasks.draws import rendezvous
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Case:
         return len(self.code) + sum(map(len, self.answer.values()))
 
 
-def seeds() -> list[Case]:
+def seed_cases() -> list[Case]:
     """The seed examples of every task."""
     return [
         _from_seed(task.name, seed, good)
-        for task in load_all().values()
+        for task in load_tasks().values()
         for good, group in ((True, task.seeds.good), (False, task.seeds.bad))
         for seed in group
     ]
@@ -71,10 +71,10 @@ def frozen(cases: Iterable[Case], each: int, most_characters: int) -> tuple[list
         if case.length <= most_characters:
             groups[case.task, case.good][case.id] = case
     pool: list[Case] = []
-    for task in load_all():
+    for task in load_tasks():
         for good in (True, False):
-            chosen = nearest("pool", 0, groups[task, good], each)
-            spare = {case.id: case for case in seeds() if (case.task, case.good) == (task, good)}
+            chosen = rendezvous("pool", 0, groups[task, good], each)
+            spare = {case.id: case for case in seed_cases() if (case.task, case.good) == (task, good)}
             top_up = [case for id, case in spare.items() if id not in groups[task, good]]
             pool += chosen + top_up[: each - len(chosen)]
     return pool, digest([asdict(case) for case in pool])
@@ -87,7 +87,7 @@ def draw_examples(
     examples: list[Case] = []
     for wanted, count in ((True, good), (False, bad)):
         own = {case.id: case for case in pool if (case.task, case.good) == (task, wanted)}
-        drawn = nearest(row, seed, own, len(own))
+        drawn = rendezvous(row, seed, own, len(own))
         examples += sorted(drawn, key=lambda case: case.language != language)[:count]
     return tuple(examples)
 

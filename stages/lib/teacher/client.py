@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from stages.lib.errors import BadInput
 from stages.lib.models import location
-from stages.lib.teacher import answers, embedded, sharing
+from stages.lib.teacher import embedded, parsing, sharing
 from stages.lib.teacher.batches import Batches
 from stages.lib.teacher.budget import Budget
 from stages.lib.teacher.endpoint import Endpoint
@@ -167,7 +167,7 @@ class Teacher:
                 attempts.append({"request": request.key, "fault": str(refusal)})
                 break
             exchanges.append(exchange)
-            found, fault = answers.parse(exchange.reply, schema)
+            found, fault = parsing.parse(exchange.reply, schema)
             if found is not None:
                 value, of_request, fault = found, request.key, ask.objection(found)
             if not fault:
@@ -210,7 +210,7 @@ class Teacher:
         )
 
     def _checked(self, schema: dict[str, Any]) -> dict[str, Any]:
-        return schema if self._settings.schema_limits else dict(answers.without_limits(schema))
+        return schema if self._settings.schema_limits else dict(parsing.without_limits(schema))
 
     async def _exchange(self, request: Request, attempts: list[dict[str, str]]) -> Exchange:
         """The journal's exchange for `request`, or a new one, journaled: sent, and sent again where that may

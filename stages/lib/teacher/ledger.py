@@ -35,6 +35,11 @@ class Answer:
     exchanges: tuple[Exchange, ...]
     attempts: tuple[dict[str, str], ...]
 
+    @property
+    def asked(self) -> str:
+        """The key of the first request, before any re-ask; "" where nothing came back."""
+        return self.exchanges[0].request if self.exchanges else ""
+
 
 class Ledger:
     """Writes `exchanges.parquet` and `dead_letters.jsonl` into a folder, row by row, and counts."""

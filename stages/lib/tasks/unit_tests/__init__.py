@@ -7,14 +7,16 @@ neither reach the process that it runs in nor lie about the outcome.
 
 import ast
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from stages.lib import templates
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
-from stages.lib.tasks import prompts
 from stages.lib.tasks.unit_tests import programs
-from stages.lib.tasks.unit_tests.definitions import languages
+from stages.lib.tasks.unit_tests.languages import languages
 
+FOLDER = Path(__file__).parent
 LEAST = 2  # tests, below which a row has none
 BUILTINS = frozenset(
     function.__name__
@@ -65,15 +67,15 @@ def messages(row: Row, count: int) -> list[dict[str, str]]:
     translated = row["target_language"] != row["language"]
     language = row["language"] if translated else row["target_language"]
     code = row["information"] if translated else row["solution"]
-    user = prompts.render(
-        "unit_tests/user.j2",
+    user = templates.prompt(
+        FOLDER / "user.j2",
         language=language,
         code=code,
         broken=row["information"] if row["task"] == "code repair" else "",
         count=count,
         name=entry_point(code, language) or "the function",
     )
-    system = prompts.render("unit_tests/system.j2", count=count)
+    system = templates.prompt(FOLDER / "system.j2", count=count)
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 

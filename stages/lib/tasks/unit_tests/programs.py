@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.lib.tasks.unit_tests.definitions import languages
+from stages.lib.tasks.unit_tests.languages import languages
 
 _OPEN, _CLOSE = "([{<", ")]}>"
 

@@ -1,16 +1,19 @@
 """The three questions of a round: evolve an instruction, answer it, judge the two."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts, tasks, teacher, templates
+from stages.lib import artifacts, teacher, templates
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
+from stages.lib.evolution.evolutions import load_evolutions
 from stages.lib.evolution.rows import Row, question
-from stages.lib.tasks import methods
+from stages.lib.judging.questions import ruling_messages, ruling_schema
+from stages.lib.judging.rules import Rule
+from stages.lib.methods.method import load_method
+from stages.lib.tasks.pool import Case
 
 FOLDER = Path(__file__).parent
 EXAMPLES = "constraints"  # the evolution of the examples
@@ -19,25 +22,25 @@ EVOLVED = {"instruction": {"type": "string", "minLength": 30, "maxLength": 450}}
 ANSWERED = {"output": {"type": "string", "minLength": 10, "maxLength": 400}}
 
 
-def examples(count: int) -> list[tasks.Case]:
+def examples(count: int) -> list[Case]:
     """`count` examples of a question (`code`) that was made harder, and its answer; the paper shows none.
 
     Raises `BadInput` if there are fewer.
     """
-    found = tasks.load_method("evol-instruct").shown()
+    found = load_method("evol-instruct").shown()
     if count > len(found):
-        raise BadInput(f"evolve.examples: {count}, but stages/lib/tasks/methods/evol-instruct has {len(found)}")
+        raise BadInput(f"evolve.examples: {count}, but stages/lib/methods/evol-instruct has {len(found)}")
     return found[:count]
 
 
-def evolve(row: Row, number: int, evolution: str, shown: Sequence[tasks.Case]) -> teacher.Ask:
+def evolve(row: Row, number: int, evolution: str, shown: Sequence[Case]) -> teacher.Ask:
     """The ask that makes the instruction of `row` harder, in the words of WizardCoder's template."""
     turns = [(_evolve(EXAMPLES, case.code), {"instruction": case.answer["instruction"]}) for case in shown]
     messages = _talk(turns, _evolve(evolution, question(row)))
     return teacher.Ask(artifacts.digest([row["id"], number]), messages, _schema(EVOLVED))
 
 
-def answer(row: Row, language: str, shown: Sequence[tasks.Case]) -> teacher.Ask:
+def answer(row: Row, language: str, shown: Sequence[Case]) -> teacher.Ask:
     """The ask that answers an evolved row, in code where `language` is not ""."""
     turns = [
         (_answer(case.answer["instruction"], case.language), {"output": case.answer["solution"]}) for case in shown
@@ -45,10 +48,10 @@ def answer(row: Row, language: str, shown: Sequence[tasks.Case]) -> teacher.Ask:
     return teacher.Ask(row["id"], _talk(turns, _answer(question(row), language)), _schema(ANSWERED))
 
 
-def judge(row: Row, rules: Sequence[tasks.Rule]) -> teacher.Ask:
+def judge(row: Row, rules: Sequence[Rule]) -> teacher.Ask:
     """The ask that rules on an answered row."""
     shown = {"instruction": row["instruction"], "information": row["input"], "solution": row["output"]}
-    return teacher.Ask(row["id"], tasks.ruling_messages(rules, shown), tasks.ruling_schema(rules))
+    return teacher.Ask(row["id"], ruling_messages(rules, shown), ruling_schema(rules))
 
 
 def ruled(rows: list[Row], answers: list[Any]) -> tuple[list[Row], list[Row]]:
@@ -73,19 +76,8 @@ def code_language(row: Row) -> str:
     return language if language and functions.parses(row["output"], language) else ""
 
 
-def templates_hash() -> str:
-    """The sha256, hex, over the templates and the evolutions."""
-    files = [
-        FOLDER / "evolve.j2",
-        FOLDER / "answer.j2",
-        methods.EVOLUTIONS,
-        methods.EVOLUTIONS.with_name("method.yaml"),
-    ]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
 def _evolve(evolution: str, text: str) -> str:
-    method = methods.load_evolutions()[evolution].ask
+    method = load_evolutions()[evolution].ask
     return templates.render(FOLDER / "evolve.j2", {"method": method, "question": text}).strip()
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from stages.lib import params
 from stages.lib.artifacts import digest
 from stages.lib.errors import BadInput
-from stages.lib.tasks.catalog import Task, load
+from stages.lib.tasks.definitions import Task, load_task
 from stages.lib.tasks.draws import draw_number
 from stages.lib.tasks.pool import Case
 
@@ -103,7 +103,7 @@ def load_method(name: str, folder: Path = FOLDER) -> Method:
         first = error.errors()[0]
         raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
     if method.task is not None:
-        load(method.task)
+        load_task(method.task)
     for seed in method.seeds:
         if list(seed.answer) != list(method.writes):
             raise BadInput(

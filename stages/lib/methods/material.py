@@ -17,10 +17,10 @@ from stages.lib import params
 from stages.lib.artifacts import digest
 from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
-from stages.lib.tasks.draws import draw_share, nearest
-from stages.lib.tasks.methods.definition import FOLDER, Method
-from stages.lib.tasks.methods.evolutions import load_evolutions
-from stages.lib.tasks.pool import Case, frozen, seeds
+from stages.lib.evolution.evolutions import load_evolutions
+from stages.lib.methods.method import FOLDER, Method
+from stages.lib.tasks.draws import draw_share, rendezvous
+from stages.lib.tasks.pool import Case, frozen, seed_cases
 from stages.lib.tasks.slices import estimate_tokens, take_slice
 
 Row = dict[str, Any]
@@ -67,7 +67,7 @@ def gather(
         taken = share_out(found, number, wish.rounds, most)
         lack = f"of the commits {len(found)} are left; dropped: {_tell(set_aside)}; raise generate.commits.most"
     elif method.made_from == "cases":
-        taken = evolved_rows(method, cases or seeds(), most, wish.seed)
+        taken = evolved_rows(method, cases or seed_cases(), most, wish.seed)
         lack = f"no instance of the task {method.task} passed the round before; raise generate.rows_per_round"
     else:
         taken, lack = blank_rows(method, number, most, wish.seed), ""
@@ -96,11 +96,11 @@ def evolved_rows(method: Method, cases: Iterable[Case], count: int, seed: int) -
     drawn by their ids, then every case again with its next evolution."""
     ways = {name: load_evolutions()[name] for name in method.evolutions}
     parents = {case.id: case for case in cases if case.good and case.task == method.task}
-    ordered = nearest(f"parents:{method.name}", seed, parents, len(parents))
+    ordered = rendezvous(f"parents:{method.name}", seed, parents, len(parents))
     turns = [(turn, case) for turn in range(len(ways)) for case in ordered]
     rows: list[Row] = []
     for turn, case in turns[:count]:
-        way = nearest(f"evolution:{case.id}", seed, {name: name for name in ways}, len(ways))[turn]
+        way = rendezvous(f"evolution:{case.id}", seed, {name: name for name in ways}, len(ways))[turn]
         identity = digest({"method": method.name, "parent": case.id, "evolution": way})
         row = _row(identity, case.language, case.answer["instruction"], f"{method.name} of {case.origin}", case.id)
         rows.append({**row, "given": {"evolution": ways[way].ask}, "parent": case})
@@ -147,7 +147,7 @@ def freeze(
         pool = [*method.shown(), *{row["parent"].id: row["parent"] for row in rows}.values()]
     else:
         good = {case.id: case for case in cases if case.good and case.length <= most_characters}
-        pool = [*method.shown(), *nearest("pool", 0, good, each)]
+        pool = [*method.shown(), *rendezvous("pool", 0, good, each)]
     return pool, digest([asdict(case) for case in pool])
 
 

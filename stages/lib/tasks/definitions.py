@@ -1,38 +1,16 @@
-"""Task definitions: one YAML file each, read into a typed model."""
+"""Task definitions: one YAML file each in this folder, read into a typed model (docs/extending.md)."""
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from stages.lib import params
 from stages.lib.errors import BadInput
+from stages.lib.tasks.checks import CHECKS
 
 FOLDER = Path(__file__).parent
-
-
-class Rule(params.Section):
-    """A question that the judge answers with a reason and pass or fail."""
-
-    rule: str
-    ask: str
-
-
-class Ruling(params.Section):
-    """What the judge should say to one rule: a reason, then pass or fail."""
-
-    reason: str
-    verdict: Literal["pass", "fail"]
-
-
-class Judged(params.Section):
-    """An instance and what the judge should say of it: a reason and pass or fail for each rule and overall."""
-
-    instruction: str
-    information: str = ""
-    solution: str
-    rulings: dict[str, Ruling]
 
 
 class Seed(params.Section):
@@ -56,8 +34,8 @@ class Seeds(params.Section):
 class Task(params.Section):
     """A task. `writes` is the JSON schema of each key that the teacher writes, in its order; `fills` is a
     Jinja template for each further key of the instance, from the raw code and what the teacher wrote.
-    `reask_on` are the checks whose fault is named to the teacher at once. `plants` are the ways in which the
-    judge's audit spoils an instance (stages/lib/judging/audit.py), each with the rules that should then fail."""
+    `reask_on` are the checks whose fault is named to the teacher at once. What is checked and judged of the answer
+    is in stages/lib/judging/rules."""
 
     name: str
     definition: str
@@ -67,10 +45,6 @@ class Task(params.Section):
     writes: dict[str, dict[str, Any]]
     reask_on: list[str] = Field(default_factory=list)
     fills: dict[str, str]
-    checks: list[str]
-    plants: dict[str, list[str]]
-    judge: list[Rule]
-    judged: list[Judged]
     seeds: Seeds
 
     @property
@@ -80,36 +54,28 @@ class Task(params.Section):
 
 
 @cache
-def load_all(folder: Path = FOLDER) -> dict[str, Task]:
+def load_tasks(folder: Path = FOLDER) -> dict[str, Task]:
     """Every task by name, in the order of the files' names. Raises `BadInput`, naming file and key."""
     tasks = [_read(file) for file in sorted(folder.glob("*.yaml"))]
     return {task.name: task for task in tasks}
 
 
-def load(name: str) -> Task:
+def load_task(name: str) -> Task:
     """The task `name`. Raises `BadInput` if there is none."""
-    tasks = load_all()
+    tasks = load_tasks()
     if name not in tasks:
         raise BadInput(f"no task {name!r}; the tasks are {', '.join(tasks)} (stages/lib/tasks/*.yaml)")
     return tasks[name]
 
 
 def _read(file: Path) -> Task:
-    from stages.lib.tasks.checks import CHECKS
-
     try:
         task = Task.model_validate(params.read(file))
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
-    if unknown := [check for check in task.checks if check not in CHECKS]:
-        raise BadInput(f"{file}: checks: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
-    rules = [*(rule.rule for rule in task.judge), "overall"]
-    if wrong := [list(shown.rulings) for shown in task.judged if list(shown.rulings) != rules]:
-        raise BadInput(f"{file}: judged: the rulings are {wrong[0]}, the rules {rules}")
-    for kind, broken in task.plants.items():
-        if strange := [rule for rule in broken if rule not in {*rules, *task.checks}]:
-            raise BadInput(f"{file}: plants.{kind}: no rule {strange[0]!r}; known: {', '.join([*task.checks, *rules])}")
+    if unknown := [check for check in task.reask_on if check not in CHECKS]:
+        raise BadInput(f"{file}: reask_on: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
     for seed in task.seeds.good + task.seeds.bad:
         if list(seed.answer) != list(task.writes):
             raise BadInput(

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stages.lib.judging.panel import stands
+from stages.lib.statistics import interval
 
 Row = dict[str, Any]
-CONFIDENCE = 0.95
 GOOD = "good"  # the kind of a plant that should pass
 WHOLE = "any rule"  # the gate: a row that fails one rule is out
 
@@ -54,19 +54,6 @@ def recall_by_kind(planted: Sequence[Row]) -> list[Row]:
         counts = {"planted": len(rows), "by_checks": checks, "by_judge": judge, "by_either": either}
         found.append({"task": task, "plant": kind, **counts, "share_95": interval(either, len(rows))})
     return found
-
-
-def interval(hits: int, trials: int) -> list[float] | None:
-    """The 95% Wilson score interval of `hits` in `trials`, None for no trial.
-
-    https://docs.scipy.org/doc/scipy/reference/generated/scipy.stats._result_classes.BinomTestResult.proportion_ci.html
-    """
-    from scipy.stats import binomtest
-
-    if not trials:
-        return None
-    found = binomtest(hits, trials).proportion_ci(CONFIDENCE, method="wilson")
-    return [round(float(found.low), 4), round(float(found.high), 4)]
 
 
 def series(verdicts: Sequence[Row], audited: Iterable[Row]) -> list[Row]:

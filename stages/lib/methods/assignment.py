@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from stages.lib.artifacts import digest
-from stages.lib.tasks import checks, draws, prompts
-from stages.lib.tasks.catalog import Task, load
-from stages.lib.tasks.methods import Method
-from stages.lib.tasks.pool import Case, draw_examples
+from stages.lib.methods.method import FOLDER, Method
+from stages.lib.tasks import draws, prompts
+from stages.lib.tasks.checks import Instance, run_checks
+from stages.lib.tasks.definitions import Task, load_task
+from stages.lib.tasks.pool import Case, draw_examples, texts_of
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Assignment:
             also = (function["parent"],) if "parent" in function else ()
             shown = method.shown() if also else pool
             examples = draw_examples(shown, row, seed, method.task, language, good, 0)
-            return cls(method, function, method.apply_to(load(method.task)), language, examples, also)
-        task = load(draws.draw_task(row, seed, mix))
+            return cls(method, function, method.apply_to(load_task(method.task)), language, examples, also)
+        task = load_task(draws.draw_task(row, seed, mix))
         target = draws.draw_target(row, seed, task.target_languages, language) if task.target_languages else language
         return cls(method, function, task, target, draw_examples(pool, row, seed, task.name, language, good, bad))
 
@@ -56,7 +57,7 @@ class Assignment:
         if self.method.task is not None:
             snippet, given = self.method.snippet(self.function["id"], code), self.function.get("given", {})
             return prompts.method_messages(
-                f"methods/{self.method.name}", self.task, snippet, language, given, self.examples
+                FOLDER / self.method.name, self.task, snippet, language, given, self.examples
             )
         return prompts.generation_messages(
             self.task, code, documentation, language, self.target_language, self.examples
@@ -69,7 +70,13 @@ class Assignment:
 
     def objection(self, written: dict[str, Any]) -> str:
         """The first fault in `written` that the task wants named to the teacher, or ""."""
-        return checks.objection(self.task, self.function, self.target_language, self._known, written)
+        row = {
+            **prompts.fill(self.task, self.function["code"], written, self._given),
+            "language": self.function["language"],
+            "target_language": self.target_language,
+        }
+        instance = Instance.of(row, self.task.takes_input, texts_of(self._known))
+        return next((fault for _, fault in run_checks(self.task.reask_on, instance) if fault), "")
 
     @property
     def _given(self) -> dict[str, str]:
@@ -79,16 +86,15 @@ class Assignment:
     def _known(self) -> tuple[Case, ...]:
         return (*self.examples, *self.also)
 
-    def candidate(
-        self, written: dict[str, Any], request: str, number: int, pool_hash: str, model: str
-    ) -> dict[str, Any]:
-        """The row of `records.CANDIDATE`, without tests, that `model` wrote in answer to `request`."""
+    def candidate(self, written: dict[str, Any], request: str, asked: str, number: int) -> dict[str, Any]:
+        """The row of `records.CANDIDATE`, without tests, that a teacher wrote in answer to `request`.
+
+        Its id covers what made it: the function, and all that the teacher was `asked`, the key of the first request;
+        or, where no teacher is asked, the method.
+        """
         lineage = {"function": self.function["id"], "task": self.task.name, "target": self.target_language}
-        made_by = {"pool": pool_hash, "templates": prompts.templates_hash(), "model": model}
-        if self.method.task is not None:
-            made_by["method"] = self.method.hash
         return {
-            "id": digest({**lineage, **made_by}),
+            "id": digest({**lineage, **({"asked": asked} if asked else {"method": self.method.hash})}),
             "round": number,
             "function_id": self.function["id"],
             "task": self.task.name,

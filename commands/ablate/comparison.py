@@ -7,15 +7,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from commands.ablate import driver, results, statistics
+from commands.ablate import driver, results
 from commands.ablate.matrix import Matrix
 from commands.ablate.results import Result, Score
-from commands.ablate.statistics import Difference
 from executors.tracking.clone import Clone
-from stages.lib import artifacts
+from stages.lib import artifacts, statistics
 from stages.lib.errors import BadInput
 from stages.lib.report import figures as plots
-from stages.lib.report import page as report
+from stages.lib.report import rendering as report
+from stages.lib.statistics import Difference
 
 FOLDER = Path(__file__).parent
 ALL_PAIRS = 6  # runs up to which each is compared with each; of more, each with the reference

@@ -9,7 +9,7 @@ from stages.lib import params
 from stages.lib.errors import BadInput
 from stages.lib.tasks.draws import draw_share
 
-EVOLUTIONS = Path(__file__).parent / "evol-instruct/evolutions.yaml"
+EVOLUTIONS = Path(__file__).with_name("evolutions.yaml")
 
 
 class Evolution(params.Section):

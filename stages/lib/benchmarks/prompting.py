@@ -4,7 +4,7 @@ import re
 from typing import Any, Literal
 
 from stages.lib.benchmarks import packs
-from stages.lib.benchmarks.catalog import Benchmark, Form, Problem
+from stages.lib.benchmarks.suites import Benchmark, Form, Problem
 from stages.lib.errors import BadInput
 from stages.lib.models import prompts
 

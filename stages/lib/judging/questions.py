@@ -1,0 +1,48 @@
+"""What a judge is asked about an instance: chat messages, and the JSON schema of its answer."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.lib import templates
+from stages.lib.judging.rules import Rule, Rules
+from stages.lib.tasks.prompts import object_schema
+
+FOLDER = Path(__file__).parent
+
+
+def judge_messages(rules: Rules, row: Mapping[str, Any], examples: int) -> list[dict[str, str]]:
+    """The judge's prompt for an instance with the keys instruction, information and solution, after the
+    first `examples` judged examples of its task."""
+    messages = [{"role": "system", "content": templates.prompt(FOLDER / "system.j2")}]
+    for shown in rules.judged[:examples]:
+        messages.append({"role": "user", "content": _ruled_on(rules.judge, shown.model_dump())})
+        said = {rule: {"reason": ruling.reason, "verdict": ruling.verdict} for rule, ruling in shown.rulings.items()}
+        messages.append({"role": "assistant", "content": json.dumps(said, ensure_ascii=False)})
+    return [*messages, {"role": "user", "content": _ruled_on(rules.judge, row)}]
+
+
+def judge_schema(rules: Rules) -> dict[str, Any]:
+    """The JSON schema of a judgement by `rules`."""
+    return ruling_schema(rules.judge)
+
+
+def ruling_messages(rules: Sequence[Rule], row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A judge's prompt for an instance of no task, by `rules`, without examples."""
+    return [
+        {"role": "system", "content": templates.prompt(FOLDER / "system.j2")},
+        {"role": "user", "content": _ruled_on(rules, row)},
+    ]
+
+
+def ruling_schema(rules: Sequence[Rule]) -> dict[str, Any]:
+    """The JSON schema of a judgement: for each rule, then overall, a reason and pass or fail."""
+    reason = {"type": "string", "minLength": 10, "maxLength": 70}
+    ruling = object_schema({"reason": reason, "verdict": {"type": "string", "enum": ["pass", "fail"]}})
+    return object_schema(dict.fromkeys([*(rule.rule for rule in rules), "overall"], ruling))
+
+
+def _ruled_on(rules: Sequence[Rule], row: Mapping[str, Any]) -> str:
+    keys = ("instruction", "information", "solution")
+    return templates.prompt(FOLDER / "user.j2", rules=rules, **{key: row[key] for key in keys})

@@ -1,0 +1,95 @@
+"""How far figures of few rows can be trusted: intervals, agreement, and whether two runs differ by more than chance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+Z = 1.959963984540054  # the 97.5% quantile of the normal distribution
+RESAMPLES, SEED = 10_000, 0
+
+Shares = Mapping[str, float]  # of each problem's samples, the share that passed
+
+
+def wilson(share: float, trials: int) -> tuple[float, float]:
+    """The 95% Wilson score interval of a `share` of `trials`, of which there is one at least.
+
+    https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval#Wilson_score_interval
+    """
+    middle = share + Z * Z / (2 * trials)
+    reach = Z * sqrt(share * (1 - share) / trials + Z * Z / (4 * trials * trials))
+    scale = 1 + Z * Z / trials
+    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
+
+
+def interval(hits: int, trials: int) -> list[float] | None:
+    """`wilson` of `hits` in `trials`, to four digits; None for no trial."""
+    return [round(end, 4) for end in wilson(hits / trials, trials)] if trials else None
+
+
+def bootstrap(values: Sequence[float], resamples: int = RESAMPLES, seed: int = SEED) -> tuple[float, float]:
+    """The percentile bootstrap's 95% interval of the mean of `values`, one for each problem.
+
+    Problems are drawn, not samples: samples of one problem are not independent. Efron and Tibshirani 1993, chapter 13.
+    It is a point where all values are equal; `wilson` is not.
+    """
+    import numpy as np
+
+    draws = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    low, high = np.quantile(np.asarray(values, dtype=np.float64)[draws].mean(axis=1), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
+    """Cohen's kappa (Cohen 1960), None where it is undefined: no pair, or only one word in all of them."""
+    from sklearn.metrics import cohen_kappa_score
+
+    if len({word for pair in pairs for word in pair}) < 2:
+        return None
+    one, other = zip(*pairs, strict=True)
+    return float(cohen_kappa_score(one, other))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean over problems of `other` minus `one`, its paired bootstrap interval, and how likely chance moves as
+    many problems so one-sidedly; `p_holm` is p corrected for the tests made with it."""
+
+    one: str
+    other: str
+    problems: int
+    gained: int
+    lost: int
+    mean: float
+    low: float
+    high: float
+    p: float
+    p_holm: float = 1.0
+
+
+def compare(one: str, other: str, left: Shares, right: Shares) -> Difference:
+    """`right` against `left`, which hold the same problems.
+
+    The interval: problems are drawn with both runs' results together (Efron and Tibshirani 1993, section 8.3; for
+    language models Koehn 2004, https://aclanthology.org/W04-3250/). The test is exact: of the problems that moved,
+    the ones that were gained are as a fair coin's heads. With one sample a problem that is McNemar's exact test
+    (https://en.wikipedia.org/wiki/McNemar%27s_test), with more it is the sign test.
+    """
+    import numpy as np
+    from scipy.stats import binomtest
+
+    moves = np.array([right[task] - left[task] for task in left])
+    gained, lost = int((moves > 0).sum()), int((moves < 0).sum())
+    low, high = bootstrap(moves.tolist())
+    p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    return Difference(one, other, len(moves), gained, lost, float(moves.mean()), low, high, p)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p values made larger for their number, in their order (Holm 1979, https://www.jstor.org/stable/4615733)."""
+    order = sorted(range(len(values)), key=lambda place: values[place])
+    found = [1.0] * len(values)
+    largest = 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
+        found[place] = largest
+    return found
