@@ -6,8 +6,7 @@ Writes    data/corpus/corpus.parquet    the rows that passed every rule, in the 
           metrics/filter.json           the funnel, the language mix beside the paper's, benchmarks checked
 
 The rules in order: length, blacklist, syntax, licence, exact duplicates, near duplicates, and n-grams
-shared with HumanEval, MBPP and HumanEvalPack, as far as these are here (docs/corpus.md). The metrics say
-which benchmarks were not checked.
+shared with a benchmark, as far as the benchmarks are here (docs/corpus.md). The metrics say which were not checked.
 """
 
 from collections import Counter
