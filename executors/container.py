@@ -219,5 +219,7 @@ def _key_variables(stage: str) -> list[str]:
             for inner in value.values():
                 walk(inner)
 
-    walk(params.read().get(stage.partition("@")[0], {}))
+    values = params.read()
+    name = stage.partition("@")[0]
+    walk(params.completed(values, name) if name in values else {})
     return sorted(found & set(os.environ))

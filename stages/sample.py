@@ -20,11 +20,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, params, records, shards
+from stages.lib import artifacts, checkpoint, engines, params, records, shards
 from stages.lib.benchmarks import exam, paths, prompting, suites, validation
+from stages.lib.engines import offline, served
 from stages.lib.errors import BadInput
-from stages.lib.models import causal, decoding, engines, location
-from stages.lib.models.engines import offline, served
+from stages.lib.models import causal, decoding, location
 
 
 class Params(params.Section):

@@ -59,7 +59,6 @@ class Params(params.Section):
     precision: Literal["float32", "bfloat16"]
     activation_checkpointing: bool
     sharding: Literal["none", "fsdp"]
-    tensor_parallel: int = Field(ge=1)
     seed: int
     threads: int = Field(ge=1)  # on a CPU: the order of summing, and with it the last bits, follows the threads
     processes: int | Literal["auto"] = Field(exclude=True)  # their number is recorded: made_with["devices"]
@@ -118,8 +117,8 @@ def fit_into_memory(knobs: Params, world: devices.World) -> requirements.Estimat
     """What the run needs. Raises `BadInput` for a run that cannot be: too large, or ways that do not combine."""
     device = location.device(knobs.device)
     config = causal.load_config(knobs.model)
-    devices.check_ways(config, knobs.model, knobs.method, knobs.sharding, knobs.tensor_parallel, device, world.size)
-    devices.accumulation(knobs.batch_rows, knobs.micro_batch_rows, world.size // knobs.tensor_parallel)
+    devices.check_sharding(knobs.sharding, world.size)
+    devices.accumulation(knobs.batch_rows, knobs.micro_batch_rows, world.size)
     run = requirements.run_of(knobs.model_dump(), world.size, device)
     return requirements.require(
         config, run, requirements.available_bytes(device) / (world.size if device == "cpu" else 1)
@@ -152,7 +151,7 @@ def tune(
 
     torch.set_num_threads(knobs.threads)
     device, world = location.device(knobs.device), devices.here()
-    model = trainer.load(knobs.model, knobs.method, knobs.precision, knobs.tensor_parallel)
+    model = trainer.load(knobs.model, knobs.method, knobs.precision)
     if knobs.packing != "none":
         packing.keep_apart(model, [row for sequence in order for row in sequence])
     settings = trainer.Settings(

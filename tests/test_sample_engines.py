@@ -16,9 +16,9 @@ from tiny import SMOLLM2
 
 from stages.lib import artifacts
 from stages.lib.benchmarks import suites
+from stages.lib.engines import offline
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, decoding
-from stages.lib.models.engines import offline
 
 HUMANEVAL = suites.load("humaneval")
 

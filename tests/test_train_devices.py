@@ -119,7 +119,6 @@ def test_a_loss_that_is_no_number_ends_all_processes(steady: Workspace) -> None:
     [
         ({"batch_rows": 5, "processes": 2}, "5 rows cannot be made of micro-batches of 1 on 2 devices"),
         ({"sharding": "fsdp"}, "fsdp shares a model among devices and there is one"),
-        ({"tensor_parallel": 2}, "train.tensor_parallel: 2 does not go with 1 devices"),
     ],
 )
 def test_what_cannot_be_shared_so_is_refused(steady: Workspace, values: dict[str, Any], message: str) -> None:
@@ -137,30 +136,6 @@ def test_the_global_batch_is_kept_whatever_the_devices() -> None:
         devices.accumulation(128, 3, 8)
     with pytest.raises(BadInput, match="take another number of devices"):
         devices.accumulation(128, 1, 6)
-
-
-@pytest.mark.parametrize(
-    ("kind", "changed", "message"),
-    [
-        ("llama", {"device": "cpu"}, "accelerate has it on GPUs alone"),
-        ("llama", {"sharding": "fsdp"}, "set one of the two"),
-        ("llama", {"method": "lora"}, "peft's adapters are not split"),
-        ("gpt_bigcode", {}, "transformers has no plan for it; set sharding: fsdp"),
-        ("llama", {"name": "path:model.gguf"}, "a GGUF file"),
-        ("llama", {"devices": 4}, "it must span them all"),
-    ],
-)
-def test_tensor_parallelism_where_it_does_not_go(kind: str, changed: dict[str, Any], message: str) -> None:
-    from transformers import AutoConfig
-
-    fine: dict[str, Any] = {
-        "config": AutoConfig.for_model(kind), "name": "path:model", "method": "full", "sharding": "none",
-        "tensor_parallel": 2, "device": "cuda", "devices": 2,
-    }  # fmt: skip
-    if not changed or "device" in changed:
-        devices.check_ways(**{**fine, "config": AutoConfig.for_model("llama")})
-    with pytest.raises(BadInput, match=message):
-        devices.check_ways(**{**fine, **changed})
 
 
 def test_an_environment_that_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ __all__ = ["small"]  # a fixture
 
 WAYS = Run(
     method="full", rank=8, targets="all-linear", micro_batch_rows=1, tokens=1024, precision="bfloat16",
-    activation_checkpointing=True, sharding="none", tensor_parallel=1, device="cuda", devices=1,
+    activation_checkpointing=True, sharding="none", device="cuda", devices=1,
 )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def test_the_loss_on_a_cpu_is_trl_s_own(tmp_path: Path, config: Any, packed: boo
     settings = trainer.Settings(
         lora=None, epochs=1, batch_rows=4, micro_batch_rows=4, packed=packed, learning_rate=1e-3, schedule="constant",
         warmup_share=0.0, weight_decay=0.0, max_grad_norm=1.0, precision="float32", activation_checkpointing=False,
-        sharding="none", tensor_parallel=1, seed=0, save_steps=9, device="cpu", board=None,
+        sharding="none", seed=0, save_steps=9, device="cpu", board=None,
     )  # fmt: skip
     order = [[one] for one in encoded(4)]
     guard = trainer.Guard(order, settings, watch.Watch(watch.Speed(1.0, 1.0), None))

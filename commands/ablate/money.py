@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts
+from stages.lib import artifacts, params
 from stages.lib.errors import BadInput
 from stages.lib.teacher import journal
 
@@ -34,7 +34,7 @@ def most(values: dict[str, Any], spent: dict[str, float]) -> float:
     """The most that a run with the params `values` can spend, US dollars."""
     total = 0.0
     for stage in ASKING:
-        first = values[stage]["teacher"]
+        first = params.completed(values, stage)["teacher"]
         panel = [first, *({**first, **one} for one in values[stage].get("panel", []))]
         for number in range(1, values["generate"]["rounds"] + 1):
             for place, settings in enumerate(panel):

@@ -71,7 +71,7 @@ def generation(values: dict[str, Any]) -> list[Line]:
     """A line for each round of generate and judge: each row is asked about, and for the judge each one may stand."""
     generate, lines = values["generate"], []
     for stage in ("generate", "judge"):
-        settings = read_settings(f"{stage}.teacher", values[stage]["teacher"])
+        settings = read_settings(f"{stage}.teacher", params.completed(values, stage)["teacher"])
         for number in range(1, generate["rounds"] + 1):
             load = last_run(f"{stage}@{number}", settings) or rendered(settings, generate)
             lines.append(estimate(f"{stage}@{number}", generate["rows_per_round"], settings, load))
@@ -83,8 +83,9 @@ def sampling(values: dict[str, Any]) -> list[Line]:
     sample = values["sample"]
     if sample["engine"] != "endpoint":
         return []
+    from stages.lib import engines
     from stages.lib.benchmarks import prompting, suites
-    from stages.lib.models import decoding, engines
+    from stages.lib.models import decoding
 
     endpoint = engines.Endpoint.model_validate(sample["endpoint"])
     benchmark = suites.load(sample["benchmark"], Path(sample.get("data", suites.DATA)), sample["data_sha256"])
@@ -105,7 +106,7 @@ def sampling(values: dict[str, Any]) -> list[Line]:
 
 def evolution(values: dict[str, Any]) -> list[Line]:
     """A line for each round of `make evolve`: two requests a seed, and one of the judge where there is one."""
-    evolve = values["evolve"]
+    evolve = params.completed(values, "evolve")
     seeds = _seeds(evolve)
     if not seeds:
         return []
