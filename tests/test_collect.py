@@ -219,6 +219,29 @@ def test_a_source_file_that_is_not_utf8_is_set_aside_with_its_line(workspace: Wo
     assert "not UTF-8" in entry["reason"]
 
 
+@pytest.mark.parametrize("literal", ['b"""Packs."""', "Rb'Packs.'"])
+def test_bytes_at_the_head_of_a_function_are_code(literal: str) -> None:
+    code = f"def pack(rows):\n    {literal}\n    return list(rows)"
+    (function,) = extract(code, "Python")
+    assert (function.code, function.docstring) == (code, "")
+
+
+def test_a_function_that_cannot_be_read_is_set_aside_alone(workspace: Workspace) -> None:
+    """An escape in a docstring that is half a character: no file can hold it."""
+    shutil.copytree(SOURCES, "tree")
+    good = "def {}(rows):\n    total = sum(rows)\n    return total\n\n"
+    bad = 'def bad(rows):\n    "Half: \\ud800."\n    return rows\n\n'
+    Path("tree/half.py").write_text(good.format("first") + bad + good.format("last"))
+    result = collect(workspace, tree(Path("tree"), only=["half.py"]))
+    assert result.returncode == 0, result.stderr
+    assert [row["name"] for row in rows_of(workspace)] == ["first", "last"]
+    (entry,) = map(json.loads, Path("data/functions/set_aside.jsonl").read_text().splitlines())
+    assert (entry["file"], entry["line"]) == ("half.py", 5)
+    assert "UnicodeEncodeError" in entry["reason"]
+    metrics = json.loads(Path("metrics/collect.json").read_text())
+    assert (metrics["set_aside_rows"], metrics["set_aside_by_reason"]) == (1, {"function cannot be read": 1})
+
+
 def test_archives_of_every_kind_give_the_same_files(tmp_path: Path) -> None:
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w") as files:
@@ -376,6 +399,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
         after_a_good_row(json.dumps(published(language="cobol")).encode()),
         "unknown language 'cobol'",
     ),
+    "half a character": (after_a_good_row(json.dumps(published(docstring="\ud800")).encode()), "no text: surrogates"),
     "no text": (after_a_good_row(json.dumps(published(code=None)).encode()), "code is no text"),
 }
 

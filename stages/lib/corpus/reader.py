@@ -8,9 +8,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from stages.lib.corpus import archives, codesearchnet, packages
+from stages.lib.corpus import archives, codesearchnet, functions, packages
 from stages.lib.corpus.codesearchnet import SetAside
-from stages.lib.corpus.functions import Function, extract, function_id, language_of
+from stages.lib.corpus.functions import Function, Unreadable, function_id, language_of
 from stages.lib.corpus.sources import CodeSearchNet, FileSample, Package, Sample, Shape, Tree
 from stages.lib.errors import BadInput
 
@@ -107,7 +107,9 @@ class Reader:
             line = data.count(b"\n", 0, error.start) + 1
             yield SetAside(path, line, f"not UTF-8: {error.reason} at byte {error.start}")
             return
-        rows = [_row(function, path, language) for function in extract(text, language) if self._takes(function)]
+        found = list(functions.read(text, language))
+        yield from (SetAside(path, one.line, one.reason) for one in found if isinstance(one, Unreadable))
+        rows = [_row(one, path, language) for one in found if isinstance(one, Function) and self._takes(one)]
         yield from sorted(rows, key=lambda row: str(row["id"]))[:most]
 
     def _takes(self, function: Function) -> bool:
