@@ -3,7 +3,7 @@
 Reads     collect.sources of params.yaml (docs/corpus.md): folders on this machine, packages at a pinned
           version and sha256, CodeSearchNet's published files
 Writes    data/functions/functions.parquet   one row a function, its docstring apart from its code
-          data/functions/set_aside.jsonl     rows and files that could not be read: file, line, reason
+          data/functions/set_aside.jsonl     rows, functions and files that could not be read: file, line, reason
           metrics/collect.json               rows by language and source, set aside, files skipped
 
 Files that nobody wrote by hand (minified, generated, larger than 1 MB) are skipped and counted. Rows that
@@ -75,6 +75,7 @@ def count(reader: Reader) -> dict[str, Any]:
         "rows_without_license": sum(not row["license"] for row in reader.rows),
         "rows_with_docstring": sum(bool(row["docstring"]) for row in reader.rows),
         "set_aside_rows": reader.bad_rows,
+        "set_aside_by_reason": _sorted(entry["reason"].partition(":")[0] for entry in reader.set_aside),
         "skipped_files": dict(sorted(reader.skipped_files.items())),
         "skipped_functions": dict(sorted(reader.skipped_functions.items())),
     }

@@ -6,8 +6,7 @@ Writes    data/corpus/corpus.parquet    the rows that passed every rule, in the 
           metrics/filter.json           the funnel, the language mix beside the paper's, benchmarks checked
 
 The rules in order: length, blacklist, syntax, licence, exact duplicates, near duplicates, and n-grams
-shared with HumanEval, MBPP and HumanEvalPack, as far as these are here (docs/corpus.md). The metrics say
-which benchmarks were not checked.
+shared with a benchmark, as far as the benchmarks are here (docs/corpus.md). The metrics say which were not checked.
 """
 
 from collections import Counter
@@ -97,6 +96,7 @@ def count(
         "rows_in": len(rows),
         "dropped": {name: by_rule[name] for name in names},
         "rows_out": len(kept),
+        "rows_of_unknown_license": sum(map(rules.has_unknown_license, kept)),
         "rows_by_language": dict(sorted(Counter(row["language"] for row in kept).items())),
         "language_percent": mix(kept),
         "benchmarks_checked": [benchmark.name for benchmark in benchmarks],

@@ -22,6 +22,8 @@ from stages.lib import artifacts, records
 from stages.lib.corpus import packages
 from stages.lib.corpus.archives import read_archive
 from stages.lib.corpus.functions import extract, function_id, language_of, parses, without_docstring
+from stages.lib.corpus.reader import Reader
+from stages.lib.corpus.sources import FileSample, Shape
 from stages.lib.errors import BadInput
 
 SOURCES = REPOSITORY / "tests/support/sources"
@@ -149,6 +151,32 @@ def test_a_tree_becomes_rows_with_source_path_line_and_licence(workspace: Worksp
     assert metrics["skipped_functions"] == {"omitted by name": 3, "too few lines": 1}
 
 
+@pytest.mark.parametrize(
+    ("name", "metadata"),
+    [
+        ("x-1.dist-info/METADATA", b"Name: x\nLicense-Expression: (MIT OR Apache-2.0) AND GPL-3.0-only\n"),
+        ("package/package.json", b'{\n  "license": "(MIT OR Apache-2.0) AND GPL-3.0-only",\n  "name": "x"\n}'),
+    ],
+)
+def test_a_packages_licence_is_read_as_a_whole(name: str, metadata: bytes) -> None:
+    assert licenses_in([(name, metadata)]) == {"(MIT OR Apache-2.0) AND GPL-3.0-only"}
+
+
+def test_a_files_own_licence_is_read_as_a_whole() -> None:
+    code = (
+        b"// SPDX-License-Identifier: (MIT OR Apache-2.0) AND GPL-3.0-only */\n" + (SOURCES / "shapes.go").read_bytes()
+    )
+    assert licenses_in([("x.go", code)], "x.go") == {"(MIT OR Apache-2.0) AND GPL-3.0-only"}
+
+
+def licenses_in(files: list[tuple[str, bytes]], path: str = "shapes.go") -> set[str]:
+    """The licences of the functions of `path` in an archive of these files."""
+    reader = Reader(Shape(least_lines=1, omit_names=[]))
+    data = dict([("shapes.go", (SOURCES / "shapes.go").read_bytes()), *files])
+    entries = reader._from_files(data.items(), FileSample(only=[path]), "x", "")
+    return {entry["license"] for entry in entries if isinstance(entry, dict)}
+
+
 def test_the_same_tree_elsewhere_gives_the_same_root_hash(workspace: Workspace) -> None:
     shutil.copytree(SOURCES, "here")
     shutil.copytree(SOURCES, "there")
@@ -189,6 +217,29 @@ def test_a_source_file_that_is_not_utf8_is_set_aside_with_its_line(workspace: Wo
     (entry,) = map(json.loads, Path("data/functions/set_aside.jsonl").read_text().splitlines())
     assert (entry["source"], entry["file"], entry["line"]) == ("mine", "latin.py", 3)
     assert "not UTF-8" in entry["reason"]
+
+
+@pytest.mark.parametrize("literal", ['b"""Packs."""', "Rb'Packs.'"])
+def test_bytes_at_the_head_of_a_function_are_code(literal: str) -> None:
+    code = f"def pack(rows):\n    {literal}\n    return list(rows)"
+    (function,) = extract(code, "Python")
+    assert (function.code, function.docstring) == (code, "")
+
+
+def test_a_function_that_cannot_be_read_is_set_aside_alone(workspace: Workspace) -> None:
+    """An escape in a docstring that is half a character: no file can hold it."""
+    shutil.copytree(SOURCES, "tree")
+    good = "def {}(rows):\n    total = sum(rows)\n    return total\n\n"
+    bad = 'def bad(rows):\n    "Half: \\ud800."\n    return rows\n\n'
+    Path("tree/half.py").write_text(good.format("first") + bad + good.format("last"))
+    result = collect(workspace, tree(Path("tree"), only=["half.py"]))
+    assert result.returncode == 0, result.stderr
+    assert [row["name"] for row in rows_of(workspace)] == ["first", "last"]
+    (entry,) = map(json.loads, Path("data/functions/set_aside.jsonl").read_text().splitlines())
+    assert (entry["file"], entry["line"]) == ("half.py", 5)
+    assert "UnicodeEncodeError" in entry["reason"]
+    metrics = json.loads(Path("metrics/collect.json").read_text())
+    assert (metrics["set_aside_rows"], metrics["set_aside_by_reason"]) == (1, {"function cannot be read": 1})
 
 
 def test_archives_of_every_kind_give_the_same_files(tmp_path: Path) -> None:
@@ -348,6 +399,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
         after_a_good_row(json.dumps(published(language="cobol")).encode()),
         "unknown language 'cobol'",
     ),
+    "half a character": (after_a_good_row(json.dumps(published(docstring="\ud800")).encode()), "no text: surrogates"),
     "no text": (after_a_good_row(json.dumps(published(code=None)).encode()), "code is no text"),
 }
 

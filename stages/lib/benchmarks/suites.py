@@ -1,17 +1,12 @@
 """The benchmarks that a model can be asked: one YAML file each beside this one, its problems in a pinned file."""
 
-import gzip
-import json
 import re
 import textwrap
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts
+from stages.lib import artifacts, published
 from stages.lib.benchmarks import plus
 from stages.lib.errors import BadInput
 
@@ -94,7 +89,7 @@ def known() -> list[str]:
 
 
 def _names(path: Path) -> list[str]:
-    languages = _spec(path).get("languages")
+    languages = published.entry(_spec(path)["data"]).get("languages")
     return [f"{path.stem}-{language}" for language in languages] if languages else [path.stem]
 
 
@@ -115,17 +110,17 @@ def load(name: str, folder: Path = DATA, sha256: str = "") -> Benchmark:
         raise BadInput(f"no benchmark {name!r}; there are {', '.join(known())}")
     stem, _, language = name.partition("-")
     spec = _spec(FOLDER / f"{stem}.yaml")
-    data = spec["languages"][language] if language else spec
-    if "files" in spec:
-        file, pinned = _release(folder, spec, sha256), sha256
+    data = published.entry(spec["data"])
+    one = data["languages"][language] if language else data
+    if "files" in data:
+        file, pinned = _release(folder, data, sha256), sha256
     else:
-        file = _in_package(spec["package"], spec["file"]) if "package" in spec else folder / data["file"]
-        pinned = data["sha256"]
-        repair = "install its package again (`make setup`)" if "package" in spec else f"{spec['source']}"
-        _check(file, pinned, repair)
+        file = published.in_package(data["package"], one["file"]) if "package" in data else folder / one["file"]
+        pinned = one["sha256"]
+        _check(file, pinned, data.get("source", "install its package again (`make setup`)"))
     read = _READERS[spec.get("reader", "humaneval")]
-    problems = {problem.task_id: problem for problem in (read(row, spec) for row in _rows(file))}
-    shown = f"{spec['name']} ({data['name']})" if language else spec["name"]
+    problems = {problem.task_id: problem for problem in (read(row, spec) for row in published.rows(file))}
+    shown = f"{spec['name']} ({one['name']})" if language else spec["name"]
     family = spec.get("family", stem)
     return Benchmark(shown, language or spec["language"], pinned, problems, _forms(spec), family)
 
@@ -136,25 +131,18 @@ def _forms(spec: dict[str, Any]) -> dict[str, Form]:
     return {form: Form(**{**fields, "stop": tuple(fields["stop"])}) for form, fields in told.items()}
 
 
-def _release(folder: Path, spec: dict[str, Any], sha256: str) -> Path:
+def _release(folder: Path, data: dict[str, Any], sha256: str) -> Path:
     """The file of the release with this hash."""
-    found = {artifacts.hash_file(file): file for file in sorted(folder.glob(spec["files"]))}
+    found = {artifacts.hash_file(file): file for file in sorted(folder.glob(data["files"]))}
     if not found:
-        raise BadInput(f"{folder / spec['files']} is missing; {spec['source']}")
+        raise BadInput(f"{folder / data['files']} is missing; {data['source']}")
     if sha256 not in found:
         known = "; ".join(f"{file} has {one}" for one, file in found.items())
         raise BadInput(
-            f"{spec['name']} has several releases; data_sha256 says which one is meant, and it is {sha256 or 'empty'}: "
+            f"{data['name']} has several releases; data_sha256 says which one is meant, and it is {sha256 or 'empty'}: "
             f"{known}"
         )
     return found[sha256]
-
-
-def _in_package(package: str, file: str) -> Path:
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise BadInput(f"the package {package} is not installed; run `make setup`")
-    return Path(spec.origin).parent / file
 
 
 def _check(file: Path, sha256: str, repair: str) -> None:
@@ -163,19 +151,6 @@ def _check(file: Path, sha256: str, repair: str) -> None:
     found = artifacts.hash_file(file)
     if found != sha256:
         raise BadInput(f"{file} is not the pinned data: sha256 {found}, pinned {sha256}; {repair}")
-
-
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        if file.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            yield from pq.read_table(file).to_pylist()
-            return
-        with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines if line.strip())
-    except (OSError, EOFError, zlib.error, ValueError) as error:  # pyarrow's own are ValueErrors
-        raise BadInput(f"{file} cannot be read: {error}") from None
 
 
 def _humaneval(row: dict[str, Any], _spec: dict[str, Any]) -> Problem:

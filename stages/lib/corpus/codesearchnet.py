@@ -139,6 +139,10 @@ def _function(row: dict[str, Any], file: str, line: int, source: str) -> dict[st
     values = {key: next(row[name] for name in names if name in row) for key, names in _COLUMNS.items()}
     if wrong := next((key for key, value in values.items() if not isinstance(value, str)), None):
         return SetAside(file, line, f"{wrong} is no text but {type(values[wrong]).__name__}")
+    try:
+        "".join(values.values()).encode()
+    except UnicodeEncodeError as error:
+        return SetAside(file, line, f"no text: {error.reason}")
     language = _LANGUAGES.get(values["language"].lower())
     if language is None:
         return SetAside(file, line, f"unknown language {values['language']!r}")

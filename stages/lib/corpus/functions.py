@@ -32,6 +32,14 @@ class Function:
     line: int
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A function that something is wrong with; `line` is 1-based."""
+
+    line: int
+    reason: str
+
+
 def function_id(language: str, code: str) -> str:
     """The id of a function: sha256 (hex) of its language, NUL and its code."""
     return hashlib.sha256(f"{language}\0{code}".encode()).hexdigest()
@@ -43,6 +51,11 @@ def language_of(path: str) -> str | None:
 
 
 def extract(text: str, language: str) -> Iterator[Function]:
+    """The functions that `read` finds in `text`, without those that cannot be read."""
+    return (found for found in read(text, language) if isinstance(found, Function))
+
+
+def read(text: str, language: str) -> Iterator[Function | Unreadable]:
     """The functions with a body in `text`, the outermost ones, in the order of the file.
 
     A Python docstring is taken out of the code; in the other languages the comment that ends on the
@@ -57,10 +70,15 @@ def extract(text: str, language: str) -> Iterator[Function]:
             continue
         taken_to = node.end_byte
         outer = _with_surroundings(node, definition["around"])
-        split = _split_python(source, outer, node) if language == "Python" else _split_comment(source, outer)
-        if split is not None:
-            code, docstring = split
-            yield Function(_name(name), code, docstring, outer.start_point.row + 1)
+        line = outer.start_point.row + 1
+        try:
+            split = _split_python(source, outer, node) if language == "Python" else _split_comment(source, outer)
+            if split is not None:
+                code, docstring = split
+                docstring.encode()  # an escape may have made half of a surrogate pair
+                yield Function(_name(name), code, docstring, line)
+        except Exception as error:  # whatever it is, it is this function's alone
+            yield Unreadable(line, f"function cannot be read: {error!r}")
 
 
 def without_docstring(code: str, language: str) -> str:
@@ -171,13 +189,19 @@ def _split_python(source: bytes, outer: "Node", function: "Node") -> tuple[str, 
     body = function.child_by_field_name("body")
     statements = [child for child in body.named_children if child.type != "comment"] if body else []
     first = statements[0] if statements else None
-    if first is None or first.type != "expression_statement" or first.named_children[0].type != "string":
+    if first is None or not _is_docstring(first):
         return _dedent(source, outer, source[outer.start_byte : outer.end_byte]), ""
     rest = [child for child in body.named_children if child.start_byte >= first.end_byte] if body else []
     if len(statements) == 1:
         return None
     code = source[outer.start_byte : first.start_byte] + source[rest[0].start_byte : outer.end_byte]
     return _dedent(source, outer, code), _literal(_text(first.named_children[0]))
+
+
+def _is_docstring(statement: "Node") -> bool:
+    if statement.type != "expression_statement" or statement.named_children[0].type != "string":
+        return False
+    return "b" not in _text(statement).lower().partition('"')[0].partition("'")[0]  # bytes document nothing
 
 
 def _literal(text: str) -> str:

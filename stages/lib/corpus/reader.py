@@ -8,9 +8,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from stages.lib.corpus import archives, codesearchnet, packages
+from stages.lib.corpus import archives, codesearchnet, functions, packages
 from stages.lib.corpus.codesearchnet import SetAside
-from stages.lib.corpus.functions import Function, extract, function_id, language_of
+from stages.lib.corpus.functions import Function, Unreadable, function_id, language_of
 from stages.lib.corpus.sources import CodeSearchNet, FileSample, Package, Sample, Shape, Tree
 from stages.lib.errors import BadInput
 
@@ -20,9 +20,12 @@ MOST_BYTES = 1_000_000  # a larger file is data, or a program wrote it
 LONGEST_MEAN_LINE = 200  # characters; a file with a greater mean line is minified
 _HEAD = 2000  # bytes of a file in which the marks of a generator, or a licence, stand
 _GENERATED = re.compile(rb"(?i)@generated|auto(?:matically|-)? ?generated|generated (?:by|from)|do not (?:edit|modify)")
-_SPDX = re.compile(rb"SPDX-License-Identifier:\s*([^\s*/<>]+(?: (?:OR|AND|WITH) [^\s*/<>]+)*)")
+_EXPRESSION = rb"[^\s*/<>\",]+(?: (?:OR|AND|WITH) [^\s*/<>\",]+)*"
+_SPDX = re.compile(rb"SPDX-License-Identifier:\s*(" + _EXPRESSION + rb")")
 _METADATA = re.compile(r"dist-info/METADATA$|(?:^|/)PKG-INFO$|^package/package\.json$")
-_METADATA_LICENSE = re.compile(rb'^(?:License(?:-Expression)?: |  "license": ")([A-Za-z0-9.+-]+)"?,?\r?$', re.MULTILINE)
+_METADATA_LICENSE = re.compile(
+    rb'^(?:License(?:-Expression)?: |  "license": ")(' + _EXPRESSION + rb')"?,?\r?$', re.MULTILINE
+)
 
 
 class Reader:
@@ -104,7 +107,9 @@ class Reader:
             line = data.count(b"\n", 0, error.start) + 1
             yield SetAside(path, line, f"not UTF-8: {error.reason} at byte {error.start}")
             return
-        rows = [_row(function, path, language) for function in extract(text, language) if self._takes(function)]
+        found = list(functions.read(text, language))
+        yield from (SetAside(path, one.line, one.reason) for one in found if isinstance(one, Unreadable))
+        rows = [_row(one, path, language) for one in found if isinstance(one, Function) and self._takes(one)]
         yield from sorted(rows, key=lambda row: str(row["id"]))[:most]
 
     def _takes(self, function: Function) -> bool:
