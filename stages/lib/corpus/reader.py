@@ -50,7 +50,7 @@ class Reader:
         Which of them are taken depends on the source's bytes, its `take`, `per_file` and `only`, and the shape.
         """
         name, entries = self._open(source)
-        limits = source.limits
+        limits = source.take
         counts: Counter[str] = Counter()
         rows = []
         for entry in entries:
@@ -77,7 +77,7 @@ class Reader:
     def _from_files(
         self, files: Iterable[tuple[str, bytes]], sample: FileSample, name: str, license: str
     ) -> Iterator[Entry]:
-        limits = sample.limits
+        limits = sample.take
         wanted = []
         for path, data in files:
             language = language_of(path)
