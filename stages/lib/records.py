@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 from stages.lib.artifacts import canonical
 from stages.lib.errors import BadInput
 
+Row = dict[str, Any]  # one record, as a plain dict
+
 # One function of raw code. `id` is sha256(language, NUL, code): equal code has one id everywhere.
 FUNCTION = pa.schema(
     [

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from stages.lib.corpus import functions
-from stages.lib.corpus.packages import Form, Registry
+from stages.lib.packages import Form, Registry
 from stages.lib.params import Section
 
 
