@@ -9,6 +9,7 @@ from typing import Any
 
 import corpora
 import pytest
+from instances import TASKS
 from workspace import Workspace
 
 from stages.lib import artifacts, dataset, records
@@ -23,10 +24,10 @@ def verdict(number: int, function: Row, passed: bool = True, **fields: Any) -> R
         "id": artifacts.digest(["candidate", number]),
         "round": 1 + number % 2,
         "function_id": function["id"],
-        "task": records.TASKS[number % 4],
+        "task": TASKS[number % 4],
         "language": function["language"],
         "target_language": function["language"],
-        "task_name": records.TASKS[number % 4],
+        "task_name": TASKS[number % 4],
         "instruction": f"Do the thing number {number} to {function['name']}.",
         "information": function["code"],
         "solution": f"The answer to number {number}: {function['id']}",
@@ -173,7 +174,7 @@ def test_some_tasks_alone(workspace: Workspace) -> None:
     verdicts = [verdict(n, function) for n, function in enumerate(functions)]
     write(verdicts, functions)
     rows = assembled(workspace, tasks=["code repair", "code translation"])
-    assert {row["id"] for row in rows} == {row["id"] for row in verdicts if row["task"] in records.TASKS[2:]}
+    assert {row["id"] for row in rows} == {row["id"] for row in verdicts if row["task"] in TASKS[2:]}
 
 
 def test_a_cap_takes_training_rows_by_their_ids_alone(workspace: Workspace) -> None:
