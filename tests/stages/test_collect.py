@@ -21,7 +21,7 @@ from workspace import REPOSITORY, Workspace
 from stages.lib import artifacts, records
 from stages.lib.corpus import packages
 from stages.lib.corpus.archives import read_archive
-from stages.lib.corpus.functions import extract, function_id, language_of, parses, without_docstring
+from stages.lib.corpus.functions import extract, function_id, language_of, languages, parses, without_docstring
 from stages.lib.corpus.reader import Reader
 from stages.lib.corpus.sources import FileSample, Shape
 from stages.lib.errors import BadInput
@@ -138,7 +138,7 @@ def test_a_tree_becomes_rows_with_source_path_line_and_licence(workspace: Worksp
     result = collect(workspace, tree(Path("tree"), license="Apache-2.0"))
     assert result.returncode == 0, result.stderr
     rows = rows_of(workspace)
-    assert {row["language"] for row in rows} == set(records.LANGUAGES)
+    assert {row["language"] for row in rows} == set(languages())
     assert {row["source"] for row in rows} == {"mine"}
     largest = next(row for row in rows if row["name"] == "Largest")
     assert (largest["path"], largest["line"], largest["license"]) == ("lib/shapes.go", 6, "MIT")
@@ -305,7 +305,7 @@ def test_a_package_is_downloaded_once_and_its_licence_known(workspace: Workspace
 def test_a_package_of_another_hash_is_refused_with_both(workspace: Workspace, registry: None) -> None:
     result = collect(workspace, wheel("0" * 64))
     assert result.returncode == 3
-    assert f"iniconfig 2.3.0: sha256 is {WHEEL_SHA256}, params.yaml pins {'0' * 64}" in result.stderr
+    assert f"iniconfig 2.3.0: sha256 is {WHEEL_SHA256}, pinned is {'0' * 64}" in result.stderr
 
 
 def test_a_cached_package_that_was_changed_is_refused_with_both_hashes(workspace: Workspace) -> None:
