@@ -1,4 +1,4 @@
-"""Task definitions: one YAML file each in this folder, read into a typed model (docs/extending.md)."""
+"""Task definitions: one YAML file each in definitions/, read into a typed model (docs/extending.md)."""
 
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,7 @@ from stages.lib import params
 from stages.lib.errors import BadInput
 from stages.lib.tasks.checks import CHECKS
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "definitions"
 
 
 class Seed(params.Section):
@@ -64,7 +64,7 @@ def load_task(name: str) -> Task:
     """The task `name`. Raises `BadInput` if there is none."""
     tasks = load_tasks()
     if name not in tasks:
-        raise BadInput(f"no task {name!r}; the tasks are {', '.join(tasks)} (stages/lib/tasks/*.yaml)")
+        raise BadInput(f"no task {name!r}; the tasks are {', '.join(tasks)} ({FOLDER}/*.yaml)")
     return tasks[name]
 
 
