@@ -35,7 +35,9 @@ class Task(params.Section):
     """A task. `writes` is the JSON schema of each key that the teacher writes, in its order; `fills` is a
     Jinja template for each further key of the instance, from the raw code and what the teacher wrote.
     `reask_on` are the checks whose fault is named to the teacher at once. What is checked and judged of the answer
-    is in stages/lib/judging/rules."""
+    is in stages/lib/judging/rules.
+
+    Tests are written for a solution that is code, and must fail an information that is that code with a bug."""
 
     name: str
     definition: str
@@ -45,6 +47,8 @@ class Task(params.Section):
     writes: dict[str, dict[str, Any]]
     reask_on: list[str] = Field(default_factory=list)
     fills: dict[str, str]
+    solution_is_code: bool = True
+    information_is_broken: bool = False
     seeds: Seeds
 
     @property
