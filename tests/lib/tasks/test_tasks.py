@@ -42,7 +42,7 @@ def faults(subject: Instance, *names: str) -> dict[str, str]:
 
 
 def test_the_tasks_are_the_papers() -> None:
-    assert set(load_tasks()) == {"code generation", "code summarization", "code repair", "code translation"}
+    assert set(load_tasks()) >= set(MIX)
     assert rules.load_all().keys() == load_tasks().keys()
 
 
