@@ -1,4 +1,4 @@
-"""Each recipe of docs/extending.md, walked once in a scratch copy of the code: the files that it names and no others."""
+"""Each recipe of docs/extending.md, walked once in a scratch copy of the code: its files and no others."""
 
 import json
 import re
