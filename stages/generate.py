@@ -1,7 +1,7 @@
 """generate: a teacher model turns raw functions into instruction instances, one task a row.
 
 Reads   data/coreset, data/corpus; for round 2 and later data/verdicts/ROUND-1, whose good and bad cases
-        become the examples of the prompts (round 1 takes the seed examples of stages/lib/tasks); a git history
+        become the examples of the prompts (round 1 takes the seed examples of the tasks); a git history
         where generate.method is commit
 Writes  data/candidates/ROUND/candidates.parquet    task_name, instruction, information, solution and lineage
         data/candidates/ROUND/sources.parquet       where rows are not made from functions: what they are made from

