@@ -17,8 +17,7 @@ from rich.markup import escape
 
 from stages.lib import artifacts
 from stages.lib.errors import BadInput
-
-Row = dict[str, Any]
+from stages.lib.records import Row
 
 
 def main(arguments: list[str]) -> None:

@@ -33,13 +33,12 @@ from stages.lib.judging import audit, execution, panel, rates
 from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
 from stages.lib.judging.questions import judge_messages, judge_schema
 from stages.lib.judging.rules import load_rules
+from stages.lib.records import Row
 from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task
 from stages.lib.tasks.pool import Case, read_pool, texts_of
 from stages.lib.tasks.slices import read_round
 from stages.lib.teacher import Settings
-
-Row = dict[str, Any]  # of records.CANDIDATE or records.PLANT
 
 
 class Params(params.Section):

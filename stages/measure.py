@@ -10,7 +10,7 @@ Texts are encoded anew, so that datasets of different methods are compared in on
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,8 +20,8 @@ from stages.lib.errors import BadInput
 from stages.lib.measures import diversity, registry, text, verdicts
 from stages.lib.models import encoder
 from stages.lib.models.encoder import Pooling
+from stages.lib.records import Row
 
-Row = dict[str, Any]
 PER_ROUND = "data/verdicts/"
 
 

@@ -1,10 +1,12 @@
 """The rules that keep the house easy to change, held by machine."""
 
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
 
 import dependencies
+import grimp
 import pytest
 from dvc.repo import Repo
 from workspace import REPOSITORY
@@ -73,3 +75,10 @@ def test_import_rules_hold() -> None:
 def test_no_catch_all_modules() -> None:
     names = {path.stem for path in (REPOSITORY / "stages").rglob("*.py")}
     assert not names & {"utils", "helpers", "common", "misc"}
+
+
+def test_no_module_imports_itself_round_about() -> None:
+    """Imports inside functions count too: a circle that they hide is one."""
+    graph = grimp.build_graph("commands", "executors", "stages")
+    modules = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    graphlib.TopologicalSorter(modules).prepare()

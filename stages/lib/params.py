@@ -49,6 +49,15 @@ def load(section: str, model: type[SectionType], file: Path = FILE) -> SectionTy
         raise BadInput(f"{file}:\n  {problems}") from None
 
 
+def parse(values: Any, model: type[SectionType], file: Path) -> SectionType:
+    """`values` of the data file `file` as `model`. Raises `BadInput`, naming file and key."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+
+
 def completed(values: dict[str, Any], section: str) -> Any:
     """`section` of `values`; its `teacher`, if it has one, has the keys of the section `teacher` that it leaves out."""
     found, shared = values[section], values.get("teacher")

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 from stages.lib.artifacts import canonical
 from stages.lib.errors import BadInput
 
+Row = dict[str, Any]  # one record, as a plain dict
+
 LANGUAGES = ("Python", "PHP", "Go", "Java", "JavaScript", "Ruby", "C++", "C#", "Rust")
 
 # One function of raw code. `id` is sha256(language, NUL, code): equal code has one id everywhere.

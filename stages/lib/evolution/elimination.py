@@ -9,11 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from stages.lib import params, records
 from stages.lib.corpus import functions
-from stages.lib.errors import BadInput
 from stages.lib.judging.rules import Rule
 
 FILE = Path(__file__).with_name("rules.yaml")
@@ -194,11 +193,7 @@ class Rules(params.Section):
 @cache
 def load(file: Path = FILE) -> Rules:
     """The rules. Raises `BadInput`, naming file and key."""
-    try:
-        return Rules.model_validate(params.read(file))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    return params.parse(params.read(file), Rules, file)
 
 
 def names(rules: Rules) -> list[str]:

@@ -19,12 +19,11 @@ from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
 from stages.lib.judging.rates import GOOD
 from stages.lib.judging.rules import load_rules
+from stages.lib.records import Row
 from stages.lib.tasks.definitions import Task, load_tasks
 from stages.lib.tasks.draws import rendezvous
 from stages.lib.tasks.pool import seed_cases
 from stages.lib.tasks.prompts import fill
-
-Row = dict[str, Any]  # of records.PLANT, the rulings aside
 
 
 class Audit(params.Section):

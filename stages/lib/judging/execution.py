@@ -5,15 +5,14 @@ function that returns nothing, and for a repair on the code that was to be repai
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import Field
 
 from stages.lib import params, sandbox
+from stages.lib.records import Row
 from stages.lib.tasks import unit_tests
 
 PASSED, VACUOUS, INPUT_PASSES = "passed", "vacuous tests", "input passes too"
-Row = dict[str, Any]  # of records.CANDIDATE
 
 
 class Execution(params.Section):

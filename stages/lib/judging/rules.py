@@ -4,8 +4,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from stages.lib import params
 from stages.lib.errors import BadInput
 from stages.lib.tasks.checks import CHECKS
@@ -64,11 +62,7 @@ def load_all(folder: Path = FOLDER) -> dict[str, Rules]:
 
 
 def _read(file: Path) -> Rules:
-    try:
-        found = Rules.model_validate(params.read(file))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    found = params.parse(params.read(file), Rules, file)
     if unknown := [check for check in found.checks if check not in CHECKS]:
         raise BadInput(f"{file}: checks: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
     rules = [*(rule.rule for rule in found.judge), "overall"]

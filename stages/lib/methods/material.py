@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -19,11 +19,11 @@ from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
 from stages.lib.evolution.evolutions import load_evolutions
 from stages.lib.methods.method import FOLDER, Method
+from stages.lib.records import Row
 from stages.lib.tasks.draws import draw_share, rendezvous
 from stages.lib.tasks.pool import Case, frozen, seed_cases
 from stages.lib.tasks.slices import estimate_tokens, take_slice
 
-Row = dict[str, Any]
 FILTERS = FOLDER / "commit/filters.yaml"
 
 

@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 
 from stages.lib import records
 from stages.lib.artifacts import Artifact
-
-Row = dict[str, Any]
+from stages.lib.records import Row
 
 
 def rows_in(artifact: Artifact, file: str) -> int:

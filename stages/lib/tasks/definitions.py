@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from stages.lib import params
 from stages.lib.errors import BadInput
@@ -69,11 +69,7 @@ def load_task(name: str) -> Task:
 
 
 def _read(file: Path) -> Task:
-    try:
-        task = Task.model_validate(params.read(file))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    task = params.parse(params.read(file), Task, file)
     if unknown := [check for check in task.reask_on if check not in CHECKS]:
         raise BadInput(f"{file}: reask_on: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
     for seed in task.seeds.good + task.seeds.bad:

@@ -1,6 +1,6 @@
 """The teacher image's server: llama.cpp behind an OpenAI-compatible HTTP API, until SIGTERM.
 
-python serve.py --model /models/teacher.gguf --port 8000
+python serve_llama.py --model /models/teacher.gguf --port 8000
 """
 
 import argparse
