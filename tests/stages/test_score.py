@@ -190,7 +190,12 @@ def test_the_stage_counts_what_passes(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("stage", "key", "value", "message"),
     [
-        ("score@base", "score.k", [10], "score.k: pass@10 needs 1 to 1 (sample.samples) completions a problem"),
+        (
+            "score@base",
+            "score.k",
+            [10],
+            "score.k: 10 is not between 1 and sample.samples (1)",
+        ),
         ("score@base", "score.mode", "strict", "score.mode: Input should be 'compat' or 'repaired'"),
         ("score@base", "score.limits.cpu", 3, "score.limits.cpu: unknown key; did you mean 'cpu_s'?"),
         ("score@best", "score.seed", 0, "there are score@base, score@tuned and score@evolved-ROUND"),
