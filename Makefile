@@ -76,6 +76,9 @@ serve: $(READY) ## serve the tuned model through an OpenAI-compatible API (CPU i
 gguf: $(READY) ## write the tuned model as one GGUF file for llama.cpp: make gguf OUT=tuned.gguf
 	$(COMMAND) gguf $(OUT)
 
+weights: $(READY) ## download weights before a run (without NAME: list them): make weights NAME=qwen2.5-coder-0.5b-instruct
+	$(COMMAND) weights $(NAME)
+
 profile: $(READY) ## merge profiles/NAME.yaml into params.yaml: make profile NAME=openai
 	$(COMMAND) profile $(NAME)
 
@@ -144,5 +147,5 @@ lock: ## resolve locks/*.in again
 clean: ## delete the pipeline's outputs here; keep the journal, downloads and DVC's cache
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify forget remote push pull trace evolve report score show-example ablate plan journal journal-share serve gguf profile soak
+.PHONY: help run setup test lint verify forget remote push pull trace evolve report score show-example ablate plan journal journal-share serve gguf weights profile soak
 .PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop lock clean

@@ -305,7 +305,7 @@ def test_a_package_is_downloaded_once_and_its_licence_known(workspace: Workspace
 def test_a_package_of_another_hash_is_refused_with_both(workspace: Workspace, registry: None) -> None:
     result = collect(workspace, wheel("0" * 64))
     assert result.returncode == 3
-    assert f"iniconfig 2.3.0: sha256 is {WHEEL_SHA256}, params.yaml pins {'0' * 64}" in result.stderr
+    assert f"iniconfig 2.3.0: sha256 is {WHEEL_SHA256}, pinned is {'0' * 64}" in result.stderr
 
 
 def test_a_cached_package_that_was_changed_is_refused_with_both_hashes(workspace: Workspace) -> None:

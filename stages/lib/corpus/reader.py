@@ -8,7 +8,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from stages.lib.corpus import archives, codesearchnet, functions, packages
+from stages.lib import packages
+from stages.lib.corpus import archives, codesearchnet, functions
 from stages.lib.corpus.codesearchnet import SetAside
 from stages.lib.corpus.functions import Function, Unreadable, function_id, language_of
 from stages.lib.corpus.sources import CodeSearchNet, FileSample, Package, Sample, Shape, Tree

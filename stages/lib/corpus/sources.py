@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from stages.lib.corpus.packages import Form, Registry
+from stages.lib.packages import Form, Registry
 from stages.lib.params import Section
 
 Language = Literal["Python", "PHP", "Go", "Java", "JavaScript", "Ruby", "C++", "C#", "Rust"]

@@ -320,12 +320,7 @@ class Teacher:
             if knobs.batch_rows:
                 return Turns([self._batches(first)])
             return Turns([self._endpoint(one) for one in (first, *knobs.more_endpoints)])
-        model = location.locate(knobs.model)
-        started = [embedded.start(model, knobs) for _ in range(knobs.servers)]
-        self._servers = [server for server, _ in started]  # they stop when nothing holds them
-        each = -(-knobs.concurrency // knobs.servers)
-        extra = {"cache_prompt": False}
-        return Turns([Endpoint(url, knobs, Pace(each), extra=extra, local=True) for _, url in started])
+        return Turns(embedded.start(location.locate(knobs.model), knobs))
 
     def _batches(self, one: More) -> Batches:
         knobs = self._settings
