@@ -9,7 +9,6 @@ from typing import Any
 
 import corpora
 import pytest
-from instances import TASKS
 from workspace import Workspace
 
 from stages.lib import artifacts, dataset, records
@@ -151,7 +150,7 @@ def test_nothing_that_passed_is_bad_input(workspace: Workspace) -> None:
     write([verdict(n, function, passed=False) for n, function in enumerate(functions)], functions)
     done = workspace.run("assemble")
     assert done.returncode == 3
-    assert "the dataset is empty: of 6 judged candidates 0 passed" in done.stderr
+    assert "the dataset is empty: 0 of 6 judged candidates passed" in done.stderr
 
 
 def assembled(workspace: Workspace, **knobs: Any) -> list[Row]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from instances import TASKS
 from workspace import Workspace
 
 from stages import assemble, coreset, filter
@@ -360,7 +359,7 @@ def test_the_judge_on_trial(report: Callable[..., tuple[Built, Page]]) -> None:
         for kind, broken in (("good", []), ("leaked answer", ["overall"]))
     ]
     _, page = report(planted=tuple(rows))
-    assert "2 instances that had been spoiled and 2 that a person had found good" in page.text
+    assert "2 spoiled instances and 2 that a person had found good" in page.text
     assert "100.0% [34.2%, 100.0%] 2/2" in page.text
 
 
@@ -459,7 +458,7 @@ def test_missing_metrics_stop_it_by_name(workspace: Workspace, damage: Callable[
 def test_a_run_without_drops_or_validation_or_a_row_that_passed(report: Callable[..., tuple[Built, Page]]) -> None:
     _, page = report(drops=False, validation=False, passing=False)
     assert "It dropped nothing in this run." in page.text
-    assert "There is no validation loss" in page.text
+    assert "There is no validation loss, because no row was held out" in page.text
     assert "0 passed (0.0%)" in page.text
     assert "to 0 training rows" in page.text
 
@@ -479,7 +478,7 @@ def test_rows_to_read_are_good_and_bad_of_every_task(
 def test_several_completions_a_problem_are_counted(report: Callable[..., tuple[Built, Page]]) -> None:
     built, page = report(samples=3)
     assert f"{3 * len(built.solved['tuned'])} of 30" in page.text
-    assert "Of 10 problems, tuning moved 2 up and 0 down" in page.text
+    assert "Of 10 problems, tuning improved 2 and worsened 0" in page.text
 
 
 @pytest.mark.parametrize(("gained", "lost", "chance"), [(0, 0, 1.0), (5, 0, 0.0625), (0, 8, 0.0078125), (3, 3, 1.0)])

@@ -296,7 +296,7 @@ def test_the_embedded_teacher_answers_a_methods_prompt(workspace: Workspace) -> 
 
 
 def test_an_id_covers_what_the_teacher_was_asked_and_none_of_the_judges_words(tmp_path: Path) -> None:
-    """A word changed in a task's YAML, or another temperature, makes another row; one in the judge's prompt does not."""
+    """A word changed in a task's YAML, or another temperature, makes another row; a word of the judge's does not."""
     method = load_method("generator-discriminator")
     one = Assignment.draw(method, function(0), seed_cases(), 1, {"code generation": 1.0}, 2, 1)
     written = one.examples[0].answer
