@@ -162,7 +162,7 @@ def test_a_shard_is_asked_for_inside_the_container(clone: Path) -> None:
     environment = {**os.environ, "EXECUTOR": "container"}
     ran = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=400)
     assert ran.returncode == 3
-    assert "wait does not shard; embed, sample and score do" in ran.stderr
+    assert "wait cannot be sharded; embed, sample and score can" in ran.stderr
 
 
 @needs_cpu
@@ -276,7 +276,7 @@ def test_no_such_image(clone: Path) -> None:
         pytest.skip("this machine has the gpu image")
     ran = run("wait@once")
     assert ran.returncode == 3
-    assert "there is no image tidemill-gpu on this machine: `make images IMAGES=gpu` builds it" in ran.stderr
+    assert "this machine has no image tidemill-gpu; `make images IMAGES=gpu` builds it" in ran.stderr
 
 
 @pytest.mark.skipif(not ENGINE, reason="no podman or docker here: `apt-get install podman`")
@@ -286,14 +286,14 @@ def test_a_gpu_stage_without_a_gpu_says_what_submits_it(clone: Path) -> None:
     ran = run("train")
     assert ran.returncode == 3
     assert "train.device is cuda" in ran.stderr
-    assert "`EXECUTOR=kubernetes make` runs it on a cluster" in ran.stderr
+    assert "`EXECUTOR=kubernetes make` runs the stage on a cluster" in ran.stderr
 
 
 def test_a_lock_that_is_no_image_id(clone: Path) -> None:
     lock_to("latest")
     ran = run("wait@once", "local", TIDEMILL_IMAGE_KIND="cpu")
     assert ran.returncode == 3
-    assert "cpu is 'latest'; it takes `unlocked` or an image id, sha256:…" in ran.stderr
+    assert "cpu is 'latest'; use `unlocked` or an image id, sha256:…" in ran.stderr
 
 
 def test_a_stage_without_an_image(clone: Path) -> None:

@@ -274,7 +274,7 @@ def test_what_only_dvc_lock_knows_is_made_again(street: Street, server: ApiServe
     street.commit()  # dvc.lock, as people do
     clone = street.clone(tmp_path / "clone")
     ran = clone.run("executors.kubernetes", "run")
-    assert ran.returncode == 0 and "nothing is stale; `make pull` brings what is not here" in ran.stdout
+    assert ran.returncode == 0 and "nothing is stale; `make pull` downloads what is not here" in ran.stdout
 
     shutil.rmtree(tmp_path / "remote")  # as with another remote: the data is nowhere
     ran = clone.run("executors.kubernetes", "run")
@@ -290,7 +290,7 @@ def test_a_dirty_tree_is_refused(street: Street, server: ApiServer) -> None:
     (street.path / "stages/collect.py").open("a").write("# changed\n")
     ran = street.run("executors.kubernetes", "run")
     assert ran.returncode == 3
-    assert "the working tree is not a commit" in ran.stderr
+    assert "the working tree has uncommitted changes" in ran.stderr
     assert " M stages/collect.py" in ran.stderr and "git commit --all" in ran.stderr
     assert not server.started
 
@@ -350,13 +350,13 @@ def clone_from(street: Street, repository: Path) -> None:
 
 def test_remotes_that_cannot_serve(tmp_path: Path, server: ApiServer) -> None:
     street = Street(tmp_path / "host", "")
-    assert "there is none: `make remote URL=" in street.run("executors.kubernetes", "run").stderr
+    assert "none is set: run `make remote URL=" in street.run("executors.kubernetes", "run").stderr
     street.dvc("remote", "add", "one", str(tmp_path / "one"))
     street.dvc("remote", "add", "two", str(tmp_path / "two"))
     street.commit()
     ran = street.run("executors.kubernetes", "run")
     assert ran.returncode == 3
-    assert "2 remotes (one, two) and none is the default: `dvc remote default NAME`" in ran.stderr
+    assert "none of the 2 remotes (one, two) is the default: run `dvc remote default NAME`" in ran.stderr
     street.dvc("remote", "default", "one")
     street.commit()
     assert "the folder" in (ran := street.run("executors.kubernetes", "run")).stderr and "pods do not see" in ran.stderr
