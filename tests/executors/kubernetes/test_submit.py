@@ -147,7 +147,7 @@ def test_a_killed_submitter_attaches_to_its_job(street: Street, server: ApiServe
     first.wait(240)
     second = street.start("executors.kubernetes", "run", "collect")
     assert second.stdout
-    assert any("runs already; attached to it" in line for line in second.stdout)
+    assert any("already running; attached to it" in line for line in second.stdout)
     server.unschedulable = ""
     rest = second.stdout.read()
     assert second.wait(120) == 0, rest
@@ -376,7 +376,7 @@ def test_an_endpoint_that_is_only_this_machines_is_said_and_another_goes_to_pods
         AWS_MAX_ATTEMPTS="1",
     )
     assert ran.returncode == 3 and "the remote s3://bucket/store cannot be used" in ran.stderr
-    assert "http://127.0.0.1:9 is this machine; in a pod it is the pod itself: say cluster.endpoint" in ran.stdout
+    assert "http://127.0.0.1:9 is this machine, but in a pod it is the pod itself; set cluster.endpoint" in ran.stdout
     monkeypatch.chdir(street.path)
     assert graph.remote("", "http://minio:9000")["endpointurl"] == "http://minio:9000"
 
@@ -403,7 +403,7 @@ def test_who_may_not_make_a_namespace_sets_up_the_rest(street: Street, server: A
     server.may = {"create serviceaccounts", "create networkpolicies"}
     ran = street.run("executors.kubernetes", "setup")
     assert ran.returncode == 0, ran.stderr
-    assert "you may not create namespaces" in ran.stdout and "taken to be there" in ran.stdout
+    assert "you may not create namespaces" in ran.stdout and "assuming that it exists" in ran.stdout
     assert {kind for kind, _ in server.objects} == {"serviceaccounts", "networkpolicies"}
 
 
@@ -434,7 +434,7 @@ def test_a_result_whose_record_is_taken_away_is_made_again(street: Street, serve
     other = street.clone(tmp_path / "other")
     ran = other.run("executors.kubernetes", "run", "collect")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "its record is not on the remote any more; making it again" in ran.stdout
+    assert "its record is no longer on the remote; running it again" in ran.stdout
     assert record.is_file() and len(server.started) == 2
 
 
