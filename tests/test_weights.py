@@ -19,6 +19,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
+from executors import container
 from stages.lib.errors import BadInput
 from stages.lib.models import location, memory, weights
 from stages.lib.models.weights import store
@@ -306,6 +307,23 @@ def test_unknown_weights_are_refused_with_the_known_ones(shelf: Callable[..., Pa
 def test_weights_are_found_wherever_a_section_names_them() -> None:
     section = {"teacher": {"model": "weights:a"}, "panel": [{"model": "weights:b"}], "seed": 1, "model": "path:c"}
     assert weights.named_in(section) == {"a", "b"}
+
+
+def test_a_container_gets_the_weights_that_its_sections_name_read_only(
+    shelf: Callable[..., Path], tmp_path: Path
+) -> None:
+    shelf()
+    (tmp_path / "containers").mkdir()
+    shutil.copy(REPOSITORY / container.STAGES, container.STAGES)
+    params = {"judge": {"teacher": {"model": "weights:tiny"}}, "train": {"model": "weights:other"}, "sample": {}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert container.named_weights("judge@1") == {"tiny"}
+    assert container.named_weights("sample@tuned") == {"other"}, "an adapter's base"
+    assert container.named_weights("filter") == set()
+    words = container.command("podman", "judge@1", "cpu", "sha256:0")
+    assert f"{tmp_path}/cache/weights:/var/cache/tidemill/weights:ro" in words
+    assert "TIDEMILL_CACHE=/var/cache/tidemill" in words
+    assert not any("/var/cache" in word for word in container.command("podman", "filter", "cpu", "sha256:0"))
 
 
 def test_the_parts_of_the_real_weights_add_up() -> None:
