@@ -36,8 +36,8 @@ def run(stages: Sequence[str]) -> int:
 def enter(stage: str, words: Sequence[str]) -> NoReturn:
     """Become the engine that runs `stage` (NAME or NAME@KEY) with `words` in its image, the workspace mounted.
 
-    Raises `BadInput` if there is no engine or image, the image is not the locked one, params.yaml asks for a GPU that is
-    not here, or weights cannot be had.
+    Raises `BadInput` if there is no engine or image, the image is not the locked one, there is no GPU
+    where params.yaml asks for one, or weights cannot be had.
     """
     engine = find_engine()
     kind = image_kind(stage)
