@@ -18,6 +18,7 @@ from stages.lib import artifacts, records, teacher
 from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
 from stages.lib.evolution import evolutions
+from stages.lib.judging.rules import load_rules
 from stages.lib.methods import material
 from stages.lib.methods.assignment import Assignment
 from stages.lib.methods.method import Method, load_method
@@ -48,8 +49,10 @@ def test_every_example_of_a_method_fits_its_schema_and_passes_its_tasks_checks(n
     for case in method.shown():
         Draft202012Validator(answer_schema(task, case.code, case.language, case.language)).validate(case.answer)
         filled = fill(task, case.code, case.answer, {"language": case.language})
-        subject = Instance.of(judged_as, {**filled, "language": case.language, "target_language": case.language})
-        assert not [fault for _, fault in run_checks(judged_as.checks, subject) if fault], case
+        languages = {"language": case.language, "target_language": case.language}
+        subject = Instance.of({**filled, **languages}, judged_as.takes_input)
+        checks = load_rules(judged_as.name).checks
+        assert not [fault for _, fault in run_checks(checks, subject) if fault], case
 
 
 @pytest.mark.parametrize("name", ASKED)
@@ -68,7 +71,7 @@ def test_a_methods_prompt_is_short_and_shows_its_material(name: str) -> None:
         assert shown in messages[-1]["content"] and (name == "self-instruct") == (not shown)
         assert one.messages("") == assign(method, row, pool).messages("")
         known = {case.id for case in pool}
-        assert set(one.candidate(answer(one), "", 1, "", "")["examples"]) <= known
+        assert set(one.candidate(answer(one), "", "", 1)["examples"]) <= known
 
 
 def answer(one: Assignment) -> dict[str, str]:
