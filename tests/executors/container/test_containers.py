@@ -445,7 +445,7 @@ kill) [ -e {tmp_path}/started ] && echo "$*" >{tmp_path}/told ;;
 esac
 """)
     engine.chmod(0o755)
-    program = f"from stages.lib import container as c; print(c._stay('{engine}', ['{engine}', 'run'], 'named'))"
+    program = f"from executors import container as c; print(c._stay('{engine}', ['{engine}', 'run'], 'named'))"
     process = subprocess.Popen(
         [sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
