@@ -338,7 +338,7 @@ def test_a_benchmark(scratch: Scratch) -> None:
     sha256 = artifacts.hash_file(data)
     scratch.append("stages/lib/published/files.yaml", textwrap.dedent(PUBLISHED).format(sha256=sha256))
     scratch.write("stages/lib/benchmarks/suites/quiz.yaml", QUIZ)
-    assert "\nComplete this Python function." in scratch.python("-c", ASKED, QUESTION)
+    assert "Complete this Python function." in scratch.python("-c", ASKED, QUESTION)
 
     answers = (problem["canonical_solution"], "    return islands\n")
     rows = [
