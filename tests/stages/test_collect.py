@@ -441,7 +441,7 @@ def test_too_many_bad_rows_stop_the_run_and_nothing_is_sealed(workspace: Workspa
     write_gz(Path("csn/bad.jsonl.gz"), [*lines(3), b"{oops"])
     result = collect(workspace, codesearchnet(), share=0.2)
     assert result.returncode == 3
-    assert "1 of 4 rows cannot be read, more than collect.max_bad_share (0.2)" in result.stderr
+    assert "1 of 4 rows are unreadable, more than collect.max_bad_share (0.2)" in result.stderr
     assert "codesearchnet, bad.jsonl.gz, line 4: not JSON" in result.stderr
     assert not Path("data/functions").exists()
 

@@ -329,7 +329,7 @@ def test_an_empty_corpus_names_the_rules_that_emptied_it(workspace: Workspace) -
     seal_functions([row("def f(): pass"), row("def g(:" + LONG)])
     result = workspace.run("filter")
     assert result.returncode == 3
-    assert "no row of 2 passed the filter (length 1, syntax 1)" in result.stderr
+    assert "none of 2 rows passed the filter (length 1, syntax 1)" in result.stderr
     assert not Path("data/corpus").exists()
 
 

@@ -9,6 +9,7 @@ from workspace import Workspace
 
 from stages.lib import artifacts, records
 
+TASKS = ("code generation", "code summarization", "code repair", "code translation")
 ORDER = pa.schema([("order", pa.int32()), ("id", pa.string())])
 
 
