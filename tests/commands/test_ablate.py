@@ -345,7 +345,7 @@ def test_changes_that_are_not_committed_are_refused(street: Street, tmp_path: Pa
     finally:
         note.unlink()
     assert ran.returncode == 3
-    assert "stages/note.py" in ran.stderr and "the working tree is not a commit" in ran.stderr
+    assert "stages/note.py" in ran.stderr and "the working tree has uncommitted changes" in ran.stderr
 
 
 def test_a_second_one_beside_it_is_refused(street: Street, tmp_path: Path) -> None:

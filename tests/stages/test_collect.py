@@ -177,6 +177,15 @@ def licenses_in(files: list[tuple[str, bytes]], path: str = "shapes.go") -> set[
     return {entry["license"] for entry in entries if isinstance(entry, dict)}
 
 
+def test_a_row_carries_the_imports_that_it_uses_and_no_others(workspace: Workspace) -> None:
+    Path("tree").mkdir()
+    area = "def area(radius):\n    square = radius * radius\n    return math.pi * square\n"
+    double = "def double(number):\n    result = number * 2\n    return result\n"
+    Path("tree/a.py").write_text("import os\nimport math\n\n" + area + "\n" + double)
+    assert collect(workspace, tree(Path("tree"))).returncode == 0
+    assert {row["name"]: row["imports"] for row in rows_of(workspace)} == {"area": "import math", "double": ""}
+
+
 def test_the_same_tree_elsewhere_gives_the_same_root_hash(workspace: Workspace) -> None:
     shutil.copytree(SOURCES, "here")
     shutil.copytree(SOURCES, "there")

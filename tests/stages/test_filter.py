@@ -38,7 +38,7 @@ OTHER = """def write_report(path, rows):
 
 def row(code: str, language: str = "Python", **more: Any) -> dict[str, Any]:
     made = {"id": function_id(language, code), "language": language, "name": "f", "code": code, "docstring": ""}
-    return {**made, "source": "tests", "path": "a", "line": 1, "license": "MIT", **more}
+    return {**made, "source": "tests", "path": "a", "line": 1, "license": "MIT", "imports": "", **more}
 
 
 # Near duplicates
@@ -255,6 +255,12 @@ def test_exact_duplicates_are_those_of_all_but_white_space() -> None:
     assert rules.exact_duplicates(rows) == [None, rows[0]["id"], None]
 
 
+def test_what_does_not_stand_by_itself_is_dropped_with_what_it_lacks() -> None:
+    uses_math = "def area(r):\n    return math.pi * r * r"
+    rows = [row(LONG), row(uses_math), row(uses_math, imports="import math"), row("int f() { return n; }", "Java")]
+    assert rules.self_contained()(rows) == [None, "needs math", None, "needs n"]
+
+
 # The stage
 
 
@@ -285,6 +291,7 @@ def mixed_rows() -> list[dict[str, Any]]:
 
 def test_each_rule_drops_its_row_and_is_counted(workspace: Workspace) -> None:
     seal_functions(mixed_rows())
+    workspace.set("filter.self_contained", False)
     result = workspace.run("filter")
     assert result.returncode == 0, result.stderr
     assert [kept["code"] for kept in read("corpus")] == [LONG, OTHER]
@@ -300,6 +307,18 @@ def test_each_rule_drops_its_row_and_is_counted(workspace: Workspace) -> None:
     assert metrics["benchmarks_checked"] == ["HumanEval"]
     assert "MBPP" in metrics["benchmarks_not_checked"]
     assert metrics["language_percent"]["Python"] == {"here": 100.0, "paper": 29.44}
+
+
+def test_the_stage_drops_what_does_not_stand_by_itself_and_shows_examples(workspace: Workspace) -> None:
+    lacking = LONG.replace("sorted(intervals)", "by_start(intervals)")
+    seal_functions([row(OTHER), row(lacking, path="spans.py", line=7, name="merge_intervals")])
+    workspace.set("filter.self_contained", True)
+    result = workspace.run("filter")
+    assert result.returncode == 0, result.stderr
+    assert [(entry["rule"], entry["reason"]) for entry in read("dropped")] == [("self_contained", "needs by_start")]
+    metrics = json.loads(Path("metrics/filter.json").read_text())
+    assert metrics["dropped"]["self_contained"] == 1
+    assert metrics["dropped_examples"]["self_contained"] == ["tests spans.py:7 merge_intervals: needs by_start"]
 
 
 def test_the_same_rows_give_the_same_root_hash(workspace: Workspace) -> None:

@@ -26,6 +26,7 @@ def function(number: int) -> dict[str, Any]:
         "path": "a.py",
         "line": 1,
         "license": "MIT",
+        "imports": "",
     }
 
 
