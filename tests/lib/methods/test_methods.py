@@ -52,7 +52,8 @@ def test_every_example_of_a_method_fits_its_schema_and_passes_its_tasks_checks(n
         filled = fill(task, case.code, case.answer, {"language": case.language})
         languages = {"language": case.language, "target_language": case.language}
         subject = Instance.of({**filled, **languages}, judged_as.takes_input)
-        assert not [fault for _, fault in run_checks(load_rules(judged_as.name).checks, subject) if fault], case
+        checks = load_rules(judged_as.name).checks
+        assert not [fault for _, fault in run_checks(checks, subject) if fault], case
 
 
 @pytest.mark.parametrize("name", ASKED)
