@@ -115,7 +115,7 @@ def test_an_alpaca_file_that_is_none_is_named_by_row_and_key(tmp_path: Path, con
     file.write_text(json.dumps(content))
     with pytest.raises(BadInput, match=message):
         rows.read_alpaca(file)
-    with pytest.raises(BadInput, match="no readable JSON"):
+    with pytest.raises(BadInput, match="not readable JSON"):
         rows.read_alpaca(tmp_path / "absent.json")
 
 

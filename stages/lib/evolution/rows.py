@@ -54,7 +54,7 @@ def read_alpaca(file: Path) -> list[Row]:
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput(f"evolve.seeds.file: {file} is no readable JSON: {error}") from None
+        raise BadInput(f"evolve.seeds.file: {file} is not readable JSON: {error}") from None
     if not isinstance(rows, list) or not rows:
         raise BadInput(f"evolve.seeds.file: {file} must hold one JSON list of objects with {', '.join(KEYS)}")
     for number, row in enumerate(rows, start=1):
