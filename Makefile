@@ -11,6 +11,7 @@ UV := .tidemill/uv/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--no-emit-package llm --no-emit-package llama-cpp-python
 
 COMMAND := @$(BIN)/python -m commands
+WORKERS := -n 2 --dist loadfile
 
 help: ## list these targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -29,8 +30,11 @@ $(READY): locks/dev.txt locks/torch.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r locks/torch.txt
 	@touch $@
 
-test: $(READY) ## run the tests
-	$(BIN)/python -m pytest $(or $(TESTS),-n 2 --dist loadfile)
+test: $(READY) ## run the quick tests, a few minutes; or some files, slow tests too: make test TESTS=tests/stages/test_train.py
+	$(BIN)/python -m pytest $(or $(TESTS),-m "not slow" $(WORKERS))
+
+test-all: $(READY) ## run every test, about half an hour
+	$(BIN)/python -m pytest $(WORKERS)
 
 lint: $(READY) ## check style, types and the layers' import rules
 	$(BIN)/ruff check
@@ -147,5 +151,5 @@ lock: ## resolve locks/*.in again
 clean: ## delete the pipeline's outputs here; keep the journal, downloads and DVC's cache
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test lint verify forget remote push pull trace evolve report score show-example ablate plan journal journal-share serve gguf weights profile soak
+.PHONY: help run setup test test-all lint verify forget remote push pull trace evolve report score show-example ablate plan journal journal-share serve gguf weights profile soak
 .PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop lock clean

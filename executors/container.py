@@ -18,10 +18,12 @@ from typing import Any, NoReturn
 from executors import local
 from stages.lib import params
 from stages.lib.errors import BadInput
+from stages.lib.models import weights
 
 LOCK = Path("containers/images.lock.yaml")
 STAGES = Path("containers/stages.yaml")
 CDI = (Path("/etc/cdi"), Path("/var/run/cdi"))
+CACHE = "/var/cache/tidemill"  # where a container finds weights
 UNLOCKED = "unlocked"
 KINDS = ("cpu", "gpu", "score")
 
@@ -34,12 +36,14 @@ def run(stages: Sequence[str]) -> int:
 def enter(stage: str, words: Sequence[str]) -> NoReturn:
     """Become the engine that runs `stage` (NAME or NAME@KEY) with `words` in its image, the workspace mounted.
 
-    Raises `BadInput` if there is no engine or image, the image is not the locked one, or params.yaml asks for a GPU
-    that is not here.
+    Raises `BadInput` if there is no engine or image, the image is not the locked one, there is no GPU
+    where params.yaml asks for one, or weights cannot be had.
     """
     engine = find_engine()
     kind = image_kind(stage)
     image = find_image(engine, kind)
+    for name in sorted(named_weights(stage)):
+        weights.fetch(name)
     called = [*command(engine, stage, kind, image), *words]
     if _is_rootless(engine):
         raise SystemExit(_stay(engine, called, _name(stage)))
@@ -66,12 +70,25 @@ def command(engine: str, stage: str, kind: str, image: str) -> list[str]:
         *_for_engine(engine, stage),
         *("--user", f"{uid}:{gid}", "--network", network),
         *("--volume", f"{Path.cwd()}:/workspace", "--workdir", "/workspace"),
+        *(_mount_weights() if named_weights(stage) else ()),
         *(word for key, value in environment.items() for word in ("--env", f"{key}={value}")),
         *(word for variable in _key_variables(stage) for word in ("--env", variable)),
         *(("--device", "nvidia.com/gpu=all") if kind == "gpu" else ()),
         *os.environ.get("TIDEMILL_CONTAINER_OPTIONS", "").split(),
         *(image, stage),
     ]
+
+
+def named_weights(stage: str) -> set[str]:
+    """The weights (`weights:NAME`) that `stage` loads by params.yaml."""
+    sections = params.read()
+    return weights.named_in([sections.get(name) for name in _entry(stage).get("models", ())])
+
+
+def _mount_weights() -> tuple[str, ...]:
+    """The host's weights, which are whole before the container starts: it fetches none, and writes none."""
+    here = weights.cache() / weights.FOLDER
+    return "--volume", f"{here}:{CACHE}/{weights.FOLDER}:ro", "--env", f"{weights.CACHE}={CACHE}"
 
 
 def _name(stage: str) -> str:

@@ -5,11 +5,12 @@ Writes    data/corpus/corpus.parquet    the rows that passed every rule, in the 
           data/corpus/dropped.parquet   the others, with the rule and what it found
           metrics/filter.json           the funnel, the language mix next to the paper's, benchmarks checked
 
-The rules in order: length, blacklist, syntax, licence, exact duplicates, near duplicates, and n-grams shared with a
-benchmark (docs/corpus.md). Benchmarks whose files are missing are not checked; the metrics name them.
+The rules in order: length, blacklist, syntax, self-contained, licence, exact duplicates, near duplicates, and n-grams
+shared with a benchmark (docs/corpus.md). Benchmarks whose files are missing are not checked; the metrics name them.
 """
 
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +47,7 @@ class Params(params.Section):
 
     length: Length
     blacklist: str | None
+    self_contained: bool
     licenses: Licenses
     near_duplicates: rules.NearDuplicates
     contamination: rules.Contamination
@@ -72,15 +74,17 @@ def main() -> None:
 def plan(knobs: Params, benchmarks: list[Benchmark]) -> dict[str, rules.Rule]:
     """The rules by name, in the order they apply."""
     words = rules.read_blacklist(Path(knobs.blacklist)) if knobs.blacklist else rules.read_blacklist()
-    return {
+    steps = {
         "length": rules.length(knobs.length.least, knobs.length.most, knobs.length.unit),
         "blacklist": rules.blacklist(words),
         "syntax": rules.syntax(),
+        "self_contained": rules.self_contained(),
         "license": rules.license(knobs.licenses.allowed, knobs.licenses.unknown),
         "exact_duplicate": rules.exact_duplicates,
         "near_duplicate": rules.near_duplicates_of(_code, knobs.near_duplicates),
         "contamination": rules.contamination(_everything, Decontaminator(benchmarks, knobs.contamination.ngram)),
     }
+    return {name: rule for name, rule in steps.items() if name != "self_contained" or knobs.self_contained}
 
 
 def count(
@@ -95,6 +99,7 @@ def count(
     return {
         "rows_in": len(rows),
         "dropped": {name: by_rule[name] for name in names},
+        "dropped_examples": {name: examples(name, dropped) for name in names},
         "rows_out": len(kept),
         "rows_of_unknown_license": sum(map(rules.has_unknown_license, kept)),
         "rows_by_language": dict(sorted(Counter(row["language"] for row in kept).items())),
@@ -102,6 +107,12 @@ def count(
         "benchmarks_checked": [benchmark.name for benchmark in benchmarks],
         "benchmarks_not_checked": unchecked,
     }
+
+
+def examples(rule: str, dropped: list[rules.Row]) -> list[str]:
+    """The first of those that `rule` dropped, each with its place and what the rule found."""
+    found = (row for row in dropped if row["rule"] == rule)
+    return [f"{row['source']} {row['path']}:{row['line']} {row['name']}: {row['reason']}" for row in islice(found, 3)]
 
 
 def mix(kept: list[rules.Row]) -> dict[str, dict[str, float]]:

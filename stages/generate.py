@@ -1,7 +1,7 @@
 """generate: a teacher model turns raw functions into instruction instances, one task per row.
 
 Reads   data/coreset, data/corpus; from round 2 on data/verdicts/ROUND-1, whose good and bad cases become the prompts'
-        examples (round 1 uses the seed examples of stages/lib/tasks); a git history if generate.method is commit
+        examples (round 1 uses the seed examples of the tasks); a git history if generate.method is commit
 Writes  data/candidates/ROUND/candidates.parquet    task_name, instruction, information, solution and lineage
         data/candidates/ROUND/sources.parquet       what rows are made from, if not functions
         data/candidates/ROUND/pool.jsonl            the round's frozen example pool

@@ -16,7 +16,8 @@ import pytest
 from workspace import REPOSITORY, UNPACKED
 
 DVC = Path(sys.executable).with_name("dvc")
-pytestmark = pytest.mark.timeout(1800)  # a test here runs the whole pipeline, on whatever else the machine is doing
+# A test here runs the whole pipeline, on whatever else the machine is doing.
+pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(1800)]
 KILLS = int(os.environ.get("TIDEMILL_KILLS", "6"))
 
 

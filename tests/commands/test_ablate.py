@@ -272,6 +272,7 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_it_goes_on_and_no_stage_runs_twice(street: Street, tmp_path: Path) -> None:
     gate, before = tmp_path / "gate", workspace_of(street)

@@ -73,6 +73,8 @@ def taken(path: str) -> tuple[str, dict[str, Any]]:
     return root, json.loads(metrics.read_text())
 
 
+@pytest.mark.slow
+@pytest.mark.torch
 @pytest.mark.parametrize("prepare", [embed, sample, score])
 def test_shards_give_the_bytes_of_one_run(
     prepare: Callable[[Workspace, Path], tuple[str, str]], workspace: Workspace, tiny: Path, here: Callable[[str], str]
@@ -80,6 +82,8 @@ def test_shards_give_the_bytes_of_one_run(
     share_out(*prepare(workspace, tiny), here)
 
 
+@pytest.mark.slow
+@pytest.mark.torch
 def test_a_shard_describes_only_what_it_writes_itself(
     workspace: Workspace, tiny: Path, here: Callable[[str], str], shared_data: Callable[[str], Path]
 ) -> None:
@@ -101,6 +105,8 @@ def share_out(stage: str, path: str, here: Callable[[str], str]) -> None:
         assert not list(Path(".tidemill/checkpoints").glob("*/*/*"))
 
 
+@pytest.mark.slow
+@pytest.mark.torch
 def test_shards_beside_each_other_one_killed_another_never_run(
     workspace: Workspace, tiny: Path, here: Callable[[str], str]
 ) -> None:

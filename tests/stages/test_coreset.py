@@ -26,6 +26,7 @@ def make_inputs(vectors: np.ndarray, corpus_rows: int | None = None) -> None:
             "path": "f.py",
             "line": number + 1,
             "license": "MIT",
+            "imports": "",
         }
         for number in range(len(vectors) if corpus_rows is None else corpus_rows)
     ]
@@ -111,6 +112,7 @@ def test_a_radius_ends_the_choice_at_a_prefix_of_the_longer_one(workspace: Works
     assert len(shorter["row"]) <= 80 and shorter["radius"][-1] <= longer["radius"][79]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["random", "clusters"])
 def test_the_other_choices_write_the_same_records_with_the_true_radii(
     workspace: Workspace, vectors: np.ndarray, method: str
@@ -145,6 +147,7 @@ def test_clusters_take_one_row_of_each_group(workspace: Workspace) -> None:
     assert {row // 30 for row in rows} == set(range(12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["random", "clusters"])
 def test_copies_of_one_row_are_still_different_rows(workspace: Workspace, method: str) -> None:
     make_inputs(np.repeat(np.eye(4, dtype=np.float16), 5, axis=0))

@@ -30,6 +30,7 @@ def run(workspace: Workspace) -> tuple[str, bytes]:
     return done.stderr, Path("data/embeddings/embeddings.npy").read_bytes()
 
 
+@pytest.mark.torch
 def test_rows_are_the_peers_vectors_in_the_corpus_order(small: Workspace) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -47,6 +48,8 @@ def test_rows_are_the_peers_vectors_in_the_corpus_order(small: Workspace) -> Non
     assert metrics["rows"] == 48 and metrics["rows_cut_at_max_tokens"] == longer > 0
 
 
+@pytest.mark.slow
+@pytest.mark.torch
 def test_first_token_and_text_by_parameter(small: Workspace) -> None:
     import torch
     from transformers import AutoModel, AutoTokenizer
@@ -66,6 +69,8 @@ def test_first_token_and_text_by_parameter(small: Workspace) -> None:
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.torch
 def test_killed_stopped_or_damaged_it_ends_with_the_same_bytes(small: Workspace) -> None:
     _, undisturbed = run(small)
     assert small.stop("embed", "encoded shard 2 of 6", signal.SIGKILL) == -signal.SIGKILL
@@ -82,6 +87,8 @@ def test_killed_stopped_or_damaged_it_ends_with_the_same_bytes(small: Workspace)
     assert not list(Path(".tidemill/checkpoints/embed").glob("*/shard-*"))
 
 
+@pytest.mark.slow
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -99,6 +106,7 @@ def test_bad_parameter(small: Workspace, key: str, value: object, message: str) 
     assert not Path("data/embeddings").exists()
 
 
+@pytest.mark.torch
 def test_changed_byte_in_the_corpus_stops_it(small: Workspace) -> None:
     with Path("data/corpus/corpus.parquet").open("ab") as stream:
         stream.write(b"x")

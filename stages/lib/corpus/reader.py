@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import packages
-from stages.lib.corpus import archives, codesearchnet, functions
+from stages.lib.corpus import archives, codesearchnet, functions, names
 from stages.lib.corpus.codesearchnet import SetAside
 from stages.lib.corpus.functions import Function, Unreadable, function_id, language_of
 from stages.lib.corpus.sources import CodeSearchNet, FileSample, Package, Sample, Shape, Tree
@@ -51,7 +51,7 @@ class Reader:
         Which of them are taken depends on the source's bytes, its `take`, `per_file` and `only`, and the shape.
         """
         name, entries = self._open(source)
-        limits = source.limits
+        limits = source.take
         counts: Counter[str] = Counter()
         rows = []
         for entry in entries:
@@ -78,7 +78,7 @@ class Reader:
     def _from_files(
         self, files: Iterable[tuple[str, bytes]], sample: FileSample, name: str, license: str
     ) -> Iterator[Entry]:
-        limits = sample.limits
+        limits = sample.take
         wanted = []
         for path, data in files:
             language = language_of(path)
@@ -111,7 +111,12 @@ class Reader:
         found = list(functions.read(text, language))
         yield from (SetAside(path, one.line, one.reason) for one in found if isinstance(one, Unreadable))
         rows = [_row(one, path, language) for one in found if isinstance(one, Function) and self._takes(one)]
-        yield from sorted(rows, key=lambda row: str(row["id"]))[:most]
+        imports = names.find_imports(text, language)
+        for row in sorted(rows, key=lambda row: str(row["id"]))[:most]:
+            try:
+                yield row | {"imports": names.used_imports(imports, row["code"], language)}
+            except (RecursionError, ValueError) as error:  # code that no parser of ours gets through
+                yield SetAside(path, row["line"], f"function cannot be read: {error!r}")
 
     def _takes(self, function: Function) -> bool:
         if sum(bool(line.strip()) for line in function.code.splitlines()) < self._least_lines:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -58,8 +59,13 @@ def has_image(kind: str) -> bool:
     return bool(ENGINE) and container.inspect_id(str(ENGINE), f"tidemill-{kind}") is not None
 
 
-needs_cpu = pytest.mark.skipif(not has_image("cpu"), reason="no image tidemill-cpu here: `make images` builds it")
-needs_score = pytest.mark.skipif(not has_image("score"), reason="no image tidemill-score here: `make images` builds it")
+def needs(kind: str) -> Callable[[Any], Any]:
+    """Marks for a test that runs a container of the image tidemill-`kind`."""
+    absent = pytest.mark.skipif(not has_image(kind), reason=f"no image tidemill-{kind} here: `make images` builds it")
+    return lambda test: pytest.mark.slow(pytest.mark.container(absent(test)))
+
+
+needs_cpu, needs_score = needs("cpu"), needs("score")
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from executors import container
 from stages.lib.sandbox import pod
 
 pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.container,
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.getuid() != 0, reason="entering a container's network takes root here"),
 ]

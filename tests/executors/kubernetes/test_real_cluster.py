@@ -28,6 +28,8 @@ from executors import container
 
 REMOTE = os.environ.get("TIDEMILL_CLUSTER", "")
 pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.cluster,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(not REMOTE, reason="no cluster: TIDEMILL_CLUSTER names a remote that its pods reach"),
     pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl here, by which these tests meddle"),

@@ -85,6 +85,7 @@ def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_noth
     assert len(server.started) == pods, "what is delivered is not run again"
 
 
+@pytest.mark.slow
 def test_a_stage_in_shards_one_of_them_killed_makes_what_one_run_makes(server: ApiServer, tmp_path: Path) -> None:
     """embed in three pods, each with a workspace of its own: their saves travel by the remote."""
     street = make_street(tmp_path, "embed")
@@ -121,6 +122,7 @@ def test_a_stage_in_shards_one_of_them_killed_makes_what_one_run_makes(server: A
     assert not volumes(server)
 
 
+@pytest.mark.slow
 def test_a_job_that_has_done_its_part_is_not_made_anew_beside_the_next(street: Street, server: ApiServer) -> None:
     """A finished Job is kept for a time only, and the next one may run for longer, in the same workspace."""
     table = "containers/stages.yaml"
@@ -170,6 +172,7 @@ def test_the_graph_is_read_while_dvc_writes_nothing(monkeypatch: pytest.MonkeyPa
     assert turns == [True, True]
 
 
+@pytest.mark.slow
 def test_two_users_and_an_api_server_with_faults_make_one_job(
     street: Street, server: ApiServer, tmp_path: Path
 ) -> None:
@@ -191,6 +194,7 @@ def test_two_users_and_an_api_server_with_faults_make_one_job(
     assert roots(street) == roots(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["evicted", "killed"])
 def test_a_pod_that_is_lost_is_replaced_and_the_result_is_the_same(street: Street, server: ApiServer, how: str) -> None:
     process = street.start("executors.kubernetes", "run", "collect")
@@ -208,6 +212,7 @@ def test_a_pod_that_is_lost_is_replaced_and_the_result_is_the_same(street: Stree
     assert "data/functions" in roots(street)
 
 
+@pytest.mark.slow
 def test_bad_input_fails_once_with_its_own_status(street: Street, server: ApiServer) -> None:
     change = {"sources": [{"kind": "tree", "name": "ours", "path": "absent", "license": "MIT"}]}
     street.edit("params.yaml", "params.yaml", lambda values: values["collect"].update(change))
@@ -218,6 +223,7 @@ def test_bad_input_fails_once_with_its_own_status(street: Street, server: ApiSer
     assert len(server.started) == 1
 
 
+@pytest.mark.slow
 def test_a_damaged_result_is_named_and_never_computed_here(street: Street, server: ApiServer, tmp_path: Path) -> None:
     assert street.run("executors.kubernetes", "run", "collect").returncode == 0
     other = street.clone(tmp_path / "other")
@@ -232,6 +238,7 @@ def test_a_damaged_result_is_named_and_never_computed_here(street: Street, serve
     assert len(server.started) == 1
 
 
+@pytest.mark.slow
 def test_answers_go_along_and_come_back_so_that_nobody_pays_twice(
     server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +276,7 @@ def test_answers_go_along_and_come_back_so_that_nobody_pays_twice(
     assert roots(street)["data/candidates/1"] == made
 
 
+@pytest.mark.slow
 def test_what_only_dvc_lock_knows_is_made_again(street: Street, server: ApiServer, tmp_path: Path) -> None:
     assert street.run("executors.kubernetes", "run").returncode == 0
     street.commit()  # dvc.lock, as people do
@@ -286,6 +294,7 @@ def test_what_only_dvc_lock_knows_is_made_again(street: Street, server: ApiServe
     assert clone.run("executors.kubernetes", "run").stdout == "nothing is stale\n"
 
 
+@pytest.mark.slow
 def test_a_dirty_tree_is_refused(street: Street, server: ApiServer) -> None:
     (street.path / "stages/collect.py").open("a").write("# changed\n")
     ran = street.run("executors.kubernetes", "run")
@@ -295,6 +304,7 @@ def test_a_dirty_tree_is_refused(street: Street, server: ApiServer) -> None:
     assert not server.started
 
 
+@pytest.mark.slow
 def test_a_commit_that_the_pod_cannot_reach(street: Street, server: ApiServer, tmp_path: Path) -> None:
     street.git("clone", "--quiet", "--bare", ".", str(tmp_path / "published.git"))
     clone_from(street, tmp_path / "absent.git")
@@ -315,6 +325,7 @@ def test_a_commit_that_the_pod_cannot_reach(street: Street, server: ApiServer, t
     assert workspace["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
 
 
+@pytest.mark.slow
 def test_what_foreign_code_left_in_a_workspace_is_not_run_by_the_pod_that_has_credentials(
     street: Street, server: ApiServer, tmp_path: Path
 ) -> None:
@@ -348,6 +359,7 @@ def clone_from(street: Street, repository: Path) -> None:
     street.commit()
 
 
+@pytest.mark.slow
 def test_remotes_that_cannot_serve(tmp_path: Path, server: ApiServer) -> None:
     street = Street(tmp_path / "host", "")
     assert "none is set: run `make remote URL=" in street.run("executors.kubernetes", "run").stderr
@@ -362,6 +374,7 @@ def test_remotes_that_cannot_serve(tmp_path: Path, server: ApiServer) -> None:
     assert "the folder" in (ran := street.run("executors.kubernetes", "run")).stderr and "pods do not see" in ran.stderr
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_is_only_this_machines_is_said_and_another_goes_to_pods(
     tmp_path: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,6 +394,7 @@ def test_an_endpoint_that_is_only_this_machines_is_said_and_another_goes_to_pods
     assert graph.remote("", "http://minio:9000")["endpointurl"] == "http://minio:9000"
 
 
+@pytest.mark.slow
 def test_status_logs_and_stop(street: Street, server: ApiServer) -> None:
     assert "no Jobs" in street.run("executors.kubernetes", "status").stdout
     assert "there is no Job of collect" in street.run("executors.kubernetes", "stop", "collect").stderr
@@ -399,6 +413,7 @@ def test_status_logs_and_stop(street: Street, server: ApiServer) -> None:
     assert "no Jobs" in street.run("executors.kubernetes", "status").stdout
 
 
+@pytest.mark.slow
 def test_who_may_not_make_a_namespace_sets_up_the_rest(street: Street, server: ApiServer) -> None:
     server.may = {"create serviceaccounts", "create networkpolicies"}
     ran = street.run("executors.kubernetes", "setup")
@@ -407,6 +422,7 @@ def test_who_may_not_make_a_namespace_sets_up_the_rest(street: Street, server: A
     assert {kind for kind, _ in server.objects} == {"serviceaccounts", "networkpolicies"}
 
 
+@pytest.mark.slow
 def test_a_network_policy_that_was_edited_is_the_clusters_after_the_next_setup(
     street: Street, server: ApiServer
 ) -> None:
@@ -427,6 +443,7 @@ def test_a_network_policy_that_was_edited_is_the_clusters_after_the_next_setup(
     assert {"protocol": "TCP", "port": 8333} in kept["spec"]["egress"][1]["ports"]
 
 
+@pytest.mark.slow
 def test_a_result_whose_record_is_taken_away_is_made_again(street: Street, server: ApiServer, tmp_path: Path) -> None:
     assert street.run("executors.kubernetes", "run", "collect").returncode == 0
     (record,) = (tmp_path / "remote/tidemill/results").iterdir()

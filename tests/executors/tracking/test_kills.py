@@ -21,6 +21,7 @@ from workspace import REPOSITORY
 KILLS = os.environ.get("TIDEMILL_DEPLOY_KILLS", "1")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("series", "option", "choice"),
@@ -54,6 +55,7 @@ def empty_run_cache(street: Street) -> None:
     (street.path / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "said"),
     [

@@ -68,6 +68,7 @@ def test_a_fresh_clone_pulls_by_tag_and_verifies(pushed: tuple[Street, Path], tm
     assert (other.path / "elsewhere/artifact.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_in_any_object_of_the_remote_is_named_and_healed(pushed: tuple[Street, Path]) -> None:
     street, store = pushed
     objects = sorted(path for path in store.rglob("*") if path.is_file())
@@ -85,6 +86,7 @@ def test_a_flipped_byte_in_any_object_of_the_remote_is_named_and_healed(pushed: 
         assert healed.returncode == 0, healed.stdout
 
 
+@pytest.mark.slow
 def test_a_missing_object_of_the_remote_is_named_and_healed(pushed: tuple[Street, Path], s3: tuple[str, Path]) -> None:
     street, store = pushed
     gone = min(path for path in store.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
@@ -101,6 +103,7 @@ def test_a_missing_object_of_the_remote_is_named_and_healed(pushed: tuple[Street
     assert verify(street).returncode == 0
 
 
+@pytest.mark.slow
 def test_what_a_killed_push_listed_is_not_taken_for_all_there_is(made: Street, tmp_path: Path) -> None:
     report = tmp_path / "length"
 
@@ -130,6 +133,7 @@ def test_what_a_killed_push_listed_is_not_taken_for_all_there_is(made: Street, t
     assert verify(made).returncode == 0
 
 
+@pytest.mark.slow
 def test_what_dvc_knows_of_finished_runs_is_sent_when_their_objects_are_there(made: Street, tmp_path: Path) -> None:
     store = tmp_path / "store"
     assert made.run("commands", "remote", str(store)).returncode == 0
@@ -144,6 +148,7 @@ def test_what_dvc_knows_of_finished_runs_is_sent_when_their_objects_are_there(ma
     assert known and {path.name for path in (store / "runs").rglob("*") if path.is_file()} == known
 
 
+@pytest.mark.slow
 def test_what_is_neither_here_nor_in_the_remote_is_said(made: Street, tmp_path: Path) -> None:
     assert made.run("commands", "remote", str(tmp_path / "store")).returncode == 0
     cache = made.path / ".dvc/cache/files/md5"
@@ -158,6 +163,7 @@ def test_what_is_neither_here_nor_in_the_remote_is_said(made: Street, tmp_path: 
     assert verify(made).returncode == 0
 
 
+@pytest.mark.slow
 def test_each_output_that_is_nowhere_is_named_also_of_two_that_are_equal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +192,7 @@ def large(tmp_path: Path) -> Street:
     return street
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "how"), [("s3", "killed"), ("ssh", "killed"), ("ssh", "cut")])
 def test_an_upload_that_stops_half_way_leaves_nothing_that_is_believed(
     large: Street, tmp_path: Path, kind: str, how: str, credentials: None, monkeypatch: pytest.MonkeyPatch
@@ -229,6 +236,7 @@ def test_an_upload_that_stops_half_way_leaves_nothing_that_is_believed(
         assert not list(store.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_in_an_upload_and_comes_back_gets_it_whole(
     large: Street, tmp_path: Path, credentials: None
 ) -> None:
@@ -251,6 +259,7 @@ def test_a_server_that_dies_in_an_upload_and_comes_back_gets_it_whole(
             assert verify(large).returncode == 0
 
 
+@pytest.mark.slow
 def test_half_an_object_under_its_own_name_is_sent_again(pushed: tuple[Street, Path], s3: tuple[str, Path]) -> None:
     street, store = pushed
     half = max((path for path in store.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
@@ -265,6 +274,7 @@ def test_half_an_object_under_its_own_name_is_sent_again(pushed: tuple[Street, P
     assert verify(street).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [False, True])
 def test_a_damaged_object_of_the_cache_is_never_sent(made: Street, tmp_path: Path, there: bool) -> None:
     assert made.run("commands", "remote", str(tmp_path / "store")).returncode == 0
@@ -313,6 +323,7 @@ def test_a_flipped_byte_in_the_cache_is_named_and_healed_and_not_spread(pushed: 
     assert healed.returncode == 0, healed.stdout
 
 
+@pytest.mark.slow
 def test_a_damaged_object_is_never_pulled(pushed: tuple[Street, Path], tmp_path: Path) -> None:
     street, store = pushed
     damaged = min(path for path in store.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
@@ -335,6 +346,7 @@ def test_forgetting_leaves_what_is_sound(pushed: tuple[Street, Path]) -> None:
     assert sound.exists()
 
 
+@pytest.mark.slow
 def test_wrong_credentials_keep_the_old_remote(
     pushed: tuple[Street, Path], s3: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,8 @@ def some(benchmark: suites.Benchmark, count: int, always: set[str] = frozenset()
     return every if FULL else sorted({*random.Random(0).sample(every, count), *always})
 
 
+@pytest.mark.toolchain
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_canonical_solutions_pass_and_buggy_ones_do_not(language: str, shared_data: SharedData) -> None:
     benchmark = load(f"humanevalfix-{language}", shared_data)
@@ -63,6 +65,8 @@ def test_canonical_solutions_pass_and_buggy_ones_do_not(language: str, shared_da
     assert "passed" not in wrong.values(), wrong
 
 
+@pytest.mark.toolchain
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_compat_mode_has_the_published_ceilings(language: str, shared_data: SharedData) -> None:
     benchmark = load(f"humanevalfix-{language}", shared_data)
@@ -71,6 +75,7 @@ def test_compat_mode_has_the_published_ceilings(language: str, shared_data: Shar
     assert {task for task, verdict in found.items() if verdict != "passed"} - FLAKY == lost, found
 
 
+@pytest.mark.slow
 def test_mbpp_reference_solutions(shared_data: SharedData) -> None:
     benchmark = load("mbpp", shared_data)
     assert len(benchmark.problems) == 500
@@ -96,6 +101,8 @@ EXITS = {
 }
 
 
+@pytest.mark.toolchain
+@pytest.mark.slow
 @pytest.mark.parametrize("language", EXITS)
 def test_an_early_exit_is_no_pass(language: str, shared_data: SharedData) -> None:
     benchmark = load(f"humanevalfix-{language}", shared_data)
@@ -106,6 +113,8 @@ def test_an_early_exit_is_no_pass(language: str, shared_data: SharedData) -> Non
     assert outcome.verdict == "early exit", outcome
 
 
+@pytest.mark.toolchain
+@pytest.mark.slow
 @pytest.mark.parametrize("language", EXITS)
 def test_what_does_not_compile_is_told_apart(language: str, shared_data: SharedData) -> None:
     benchmark = load(f"humanevalfix-{language}", shared_data)
@@ -115,6 +124,7 @@ def test_what_does_not_compile_is_told_apart(language: str, shared_data: SharedD
     assert outcome.verdict == "compile error", outcome
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize("language", LANGUAGES[1:])
 def test_a_whole_function_in_a_fence_passes(language: str, shared_data: SharedData) -> None:
     benchmark = load(f"humanevalfix-{language}", shared_data)

@@ -201,6 +201,7 @@ def test_right_programs_pass_and_wrong_ones_do_not(folder: Path, name: str, task
     assert "violation" not in found and "timed out" not in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "tasks"), [("humanevalplus", HUMANEVAL), ("mbppplus", MBPP)])
 def test_evalpluss_own_checker_agrees(folder: Path, name: str, tasks: list[Any]) -> None:
     evalplus = pytest.importorskip("evalplus.eval", reason="the package evalplus is not installed")
@@ -356,6 +357,7 @@ RELEASES = {  # problems, and those that a load, a large result or the checker's
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("release", RELEASES)
 def test_canonical_solutions_pass(release: str, shared_data: Callable[[str], Path]) -> None:
     file = shared_data(f"evalplus/{release}.jsonl.gz")
@@ -374,6 +376,7 @@ def test_canonical_solutions_pass(release: str, shared_data: Callable[[str], Pat
 # Expected outputs
 
 
+@pytest.mark.slow
 def test_expected_outputs_are_computed_once(
     folder: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -232,6 +232,7 @@ PICKED = [
 ]
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize("language", ADD)
 def test_solutions_in_every_language_are_run(language: str, knobs: execution.Execution) -> None:
     word = unit_tests.languages()[language]["sandbox"]

@@ -211,6 +211,7 @@ dist.destroy_process_group()  # gloo's threads must be joined before the process
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["mean", "given"])
 def test_shards_choose_the_same_rows(tmp_path: Path, how: str) -> None:
     rows = make("lattice") if how == "given" else make("random")

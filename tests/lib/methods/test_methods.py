@@ -1,17 +1,20 @@
 """Methods of generation: what each makes its rows from, and that all of them end in the same records."""
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import dependencies
 import endpoint
 import pytest
+from asking import settings
 from instances import function, prepare
 from jsonschema import Draft202012Validator
 from workspace import Workspace
 
-from stages.lib import artifacts, records
+from stages.lib import artifacts, records, teacher
 from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
 from stages.lib.evolution import evolutions
@@ -220,6 +223,7 @@ def passing(body: dict[str, Any]) -> str:
     return json.dumps({key: texts[key] for key in value})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ASKED)
 def test_a_methods_instances_are_judged_assembled_and_traced_as_any(workspace: Workspace, name: str) -> None:
     from commands import trace
@@ -277,6 +281,7 @@ def test_commits_become_instances_without_a_teacher(workspace: Workspace, histor
     assert '"license":"MIT"' in dataset and f'"source":"toy@{history.git("rev-parse", "HEAD~6").strip()}"' in dataset
 
 
+@pytest.mark.slow
 def test_the_embedded_teacher_answers_a_methods_prompt(workspace: Workspace) -> None:
     prepare(workspace, "embedded")
     for key, value in {"model": MODEL, "schema_limits": True, "timeout_s": 240.0, "patience_s": 240.0}.items():
@@ -288,3 +293,23 @@ def test_the_embedded_teacher_answers_a_methods_prompt(workspace: Workspace) -> 
     run(workspace, "generate@1")
     metrics = json.loads(Path("metrics/generate-1.json").read_text())
     assert metrics["asked"] == 1 and 0 < metrics["prompt_tokens"] < 2 * 900 and metrics["completion_tokens"] > 20
+
+
+def test_an_id_covers_what_the_teacher_was_asked_and_none_of_the_judges_words(tmp_path: Path) -> None:
+    """A word changed in a task's YAML, or another temperature, makes another row; a word of the judge's does not."""
+    method = load_method("generator-discriminator")
+    one = Assignment.draw(method, function(0), seed_cases(), 1, {"code generation": 1.0}, 2, 1)
+    written = one.examples[0].answer
+
+    def identity(assignment: Assignment, **changed: Any) -> str:
+        knobs = settings("http://localhost:1/v1", **changed)
+        with teacher.connect(knobs, label="generate@1", seed=1, journal=tmp_path) as model:
+            asked = model.request(teacher.Ask(function(0)["id"], assignment.messages(""), assignment.schema)).key
+        return str(assignment.candidate(written, asked, asked, 1)["id"])
+
+    assert identity(one) == identity(one)
+    for field in ("definition", "ask"):
+        task = one.task.model_copy(update={field: f"{getattr(one.task, field)} Be brief."})
+        assert identity(dataclasses.replace(one, task=task)) != identity(one), field
+    assert identity(one, temperature=0.9) != identity(one)
+    assert not [dep for dep in dependencies.deps_of("generate") if dep.startswith("stages/lib/judging")]

@@ -166,6 +166,7 @@ def test_bad_input(served: Workspace, server: endpoint.StandIn, key: str, value:
     assert not server.asked
 
 
+@pytest.mark.torch
 def test_the_embedded_server_goes_on_from_a_prompt_and_answers_a_message(workspace: Workspace) -> None:
     prepare(workspace, base_url="embedded", base=SMOLLM2, concurrency=1, context=1024)
     workspace.set("sample.problems", 2)
@@ -179,6 +180,7 @@ def test_the_embedded_server_goes_on_from_a_prompt_and_answers_a_message(workspa
     assert all(row["completion"].strip() for row in drawn)
 
 
+@pytest.mark.torch
 def test_vllm_is_refused_where_it_is_not_installed(workspace: Workspace, tiny: Path) -> None:
     if find_spec("vllm"):
         pytest.skip("vllm is installed")
@@ -188,11 +190,13 @@ def test_vllm_is_refused_where_it_is_not_installed(workspace: Workspace, tiny: P
     assert done.returncode == 3 and "sample.engine is vllm, but vllm is not installed" in done.stderr
 
 
+@pytest.mark.torch
 def test_vllm_wants_a_whole_tuned_model(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"has only an adapter.*set train.merge: true"):
         causal.whole_tuned(tmp_path)
 
 
+@pytest.mark.torch
 def test_vllm_writes_what_transformers_writes() -> None:
     pytest.importorskip("vllm", reason="vllm is not installed")
     model, tokenizer = causal.load_causal(SMOLLM2)  # vLLM knows no model as narrow as the tiny one

@@ -32,6 +32,8 @@ def secret() -> Iterator[Path]:
         yield file
 
 
+@pytest.mark.slow
+@pytest.mark.toolchain
 @pytest.mark.parametrize("language", sorted(folder.name for folder in HERE.iterdir()))
 def test_no_hostile_program_passes_or_leaves_anything(language: str, secret: Path) -> None:
     mark = str(random.randrange(10**6, 10**7))
@@ -124,6 +126,7 @@ REDEFINED: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize(("language", "tests"), [("rust", RUST_TESTS), ("java", JAVA_TESTS), ("cpp", CPP_TESTS)])
 def test_the_tests_mean_what_they_say(language: str, tests: str) -> None:
     if reason := sandbox.missing(language):
@@ -134,6 +137,7 @@ def test_the_tests_mean_what_they_say(language: str, tests: str) -> None:
     assert {name: o.verdict for name, o in outcomes.items()} == {name: end for name, (_, end) in cases.items()}
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize("language", sorted(languages.NATIVE))
 def test_a_job_needs_no_wall(language: str) -> None:
     """As in a pod that is the wall itself: the toolchain is where it is installed, not where a wall shows it."""

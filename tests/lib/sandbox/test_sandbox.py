@@ -564,6 +564,7 @@ def test_human_evals_own_solutions_pass_and_empty_ones_do_not() -> None:
     assert {n: o for n, o in empty.items() if o.verdict not in ("wrong answer", "exception")} == {}
 
 
+@pytest.mark.slow
 def test_agreement_with_human_evals_scorer() -> None:
     bodies = agreement.mutants(200)
     ours, theirs = agreement.ours(bodies), agreement.theirs(bodies)
@@ -630,6 +631,7 @@ def test_without_privileges_it_holds_too() -> None:
     assert verdicts == [VERDICTS[name] for name in names]
 
 
+@pytest.mark.slow
 def test_buggy_solutions_do_not_pass(shared_data: Callable[[str], Path]) -> None:
     with gzip.open(shared_data("humanevalpack/python.jsonl.gz"), "rt") as lines:
         rows = [json.loads(line) for line in lines]

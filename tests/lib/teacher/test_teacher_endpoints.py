@@ -186,6 +186,7 @@ def test_a_template_without_a_schema_still_gets_its_json(tmp_path: Path) -> None
             assert sent == ({"type": "json_object"} if structured == "json_object" else {})
 
 
+@pytest.mark.slow
 def test_a_plan_costs_nothing_and_names_the_price(workspace: Any) -> None:
     import subprocess
     import sys

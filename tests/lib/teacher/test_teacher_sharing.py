@@ -83,6 +83,7 @@ class Clone:
         self.git("commit", "--quiet", "--message", "more")
 
 
+@pytest.mark.slow
 def test_a_colleague_replays_a_paid_run_for_nothing(tmp_path: Path) -> None:
     with endpoint.serve() as server:
         ours = Clone.make(tmp_path / "ours", server.url, tmp_path / "remote")
@@ -121,6 +122,7 @@ def test_a_colleague_replays_a_paid_run_for_nothing(tmp_path: Path) -> None:
         assert len(server.asked) == asked == 45, "10 and 15 more, 5 of them by both who could not know; none since"
 
 
+@pytest.mark.slow
 def test_pods_exchange_answers_without_a_commit(tmp_path: Path) -> None:
     with endpoint.serve() as server:
         here = Clone.make(tmp_path / "here", server.url, tmp_path / "remote")
@@ -143,6 +145,7 @@ def test_pods_exchange_answers_without_a_commit(tmp_path: Path) -> None:
         assert len(server.asked) == 18
 
 
+@pytest.mark.slow
 def test_pods_exchange_answers_through_s3(tmp_path: Path, s3: tuple[str, Path], credentials: None) -> None:
     pods = [Clone.make(tmp_path / f"pod{number}", "", Path("nowhere")) for number in range(2)]
     for pod in pods:

@@ -16,6 +16,8 @@ from stages.lib.errors import BadInput
 from stages.lib.models import causal
 from stages.lib.training import devices
 
+pytestmark = pytest.mark.torch
+
 __all__ = ["small"]  # a fixture
 
 
@@ -39,6 +41,7 @@ def agree(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> None:
             assert there[name] == pytest.approx(here[name], abs=1e-4), (name, here, there)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_losses_of_one(steady: Workspace) -> None:
     import torch
     from safetensors.torch import load_file
@@ -57,6 +60,7 @@ def test_two_processes_give_the_losses_of_one(steady: Workspace) -> None:
     assert artifacts.read_json(Path("models/tuned/artifact.json"))["params"]["devices"] == 2
 
 
+@pytest.mark.slow
 def test_fsdp_tunes_every_weight_and_goes_on_after_a_stop(steady: Workspace) -> None:
     steady.set("train.method", "full")
     steady.set("train.learning_rate", 1e-3)
@@ -77,6 +81,7 @@ def test_fsdp_tunes_every_weight_and_goes_on_after_a_stop(steady: Workspace) -> 
     )
 
 
+@pytest.mark.slow
 def test_the_pods_of_several_nodes_share_a_workspace_and_give_the_losses_of_one(
     steady: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +110,7 @@ def test_the_pods_of_several_nodes_share_a_workspace_and_give_the_losses_of_one(
     assert not list(Path(".tidemill/checkpoints/train").glob("*/checkpoint-*"))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_all_processes(steady: Workspace) -> None:
     steady.set("train.learning_rate", 1e30)
     steady.set("train.processes", 2)
@@ -114,6 +120,7 @@ def test_a_loss_that_is_no_number_ends_all_processes(steady: Workspace) -> None:
     assert not Path("models/tuned").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "message"),
     [

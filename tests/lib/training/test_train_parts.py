@@ -20,6 +20,8 @@ from stages.lib.models import causal, location
 from stages.lib.training import attention, examples, flops, output, packing, requirements, trainer, watch
 from stages.lib.training.requirements import Run
 
+pytestmark = pytest.mark.torch
+
 __all__ = ["small"]  # a fixture
 
 WAYS = Run(
@@ -137,6 +139,7 @@ def test_packs_hold_every_row_once_in_each_epoch_and_none_is_cut() -> None:
     assert len(order) < 60 and order == packing.in_order(rows, 2, 3, 64) != packing.in_order(rows, 2, 4, 64)
 
 
+@pytest.mark.slow
 def test_packed_training_has_the_losses_of_padded_training(small: Workspace) -> None:
     small.set("train.lora.dropout", 0.0)
     losses = {}
@@ -158,6 +161,7 @@ def test_a_filled_step_has_no_label_more() -> None:
     assert all(set(one.labels) == {examples.IGNORED} for sequence in filled[5:] for one in sequence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize(
     "config", [llama(), bigcode(attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0)], ids=["Llama", "GPTBigCode"]
@@ -228,6 +232,7 @@ def test_flops_of_a_token_by_hand() -> None:
     assert flops.per_token(config, weights, 50, lora=True) == 4 * weights + 6 * attention
 
 
+@pytest.mark.slow
 def test_training_that_cannot_fit_is_refused_before_loading(small: Workspace, tiny: Path) -> None:
     config = json.loads((tiny / "config.json").read_text())
     huge = {**config, "hidden_size": 8192, "intermediate_size": 65536, "num_hidden_layers": 200, "head_dim": 2048}
@@ -253,6 +258,7 @@ def test_a_row_is_shown_token_by_token(workspace: Workspace, tiny: Path, capsys:
     assert "0 rows match '9'; give a number from 1 to 3" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_rows_of_another_dataset_and_as_many_as_are_asked_for(small: Workspace) -> None:
     alpaca = [{name: row(number)[name] for name in ("instruction", "input", "output")} for number in range(30, 40)]
     Path("code_alpaca.json").write_text(json.dumps(alpaca))
@@ -282,6 +288,7 @@ def test_other_rows_that_cannot_be_had(tmp_path: Path) -> None:
         examples.drawn(rows, 10, 0)
 
 
+@pytest.mark.slow
 def test_merged_weights_load_without_peft_and_the_adapter_by_its_own_name(small: Workspace, tiny: Path) -> None:
     import torch
     from peft import AutoPeftModelForCausalLM
@@ -304,6 +311,7 @@ def test_merged_weights_load_without_peft_and_the_adapter_by_its_own_name(small:
     assert list(Path(".tidemill/tensorboard/train").rglob("events.*"))
 
 
+@pytest.mark.slow
 def test_the_licence_of_the_base_stands_in_the_card(small: Workspace, tiny: Path) -> None:
     assert output.licence(f"path:{tiny}") is None
     Path("base").mkdir()
@@ -315,6 +323,7 @@ def test_the_licence_of_the_base_stands_in_the_card(small: Workspace, tiny: Path
     assert output.public_name("hub:bigcode/starcoder@abc") == ("bigcode/starcoder", "abc")
 
 
+@pytest.mark.slow
 def test_the_gguf_file_answers_over_http_as_the_model_that_was_tuned(workspace: Workspace) -> None:
     """SmolLM2 itself with an adapter of random weights: llama.cpp's most likely tokens are transformers' own."""
     import torch
@@ -353,6 +362,7 @@ def test_the_gguf_file_answers_over_http_as_the_model_that_was_tuned(workspace: 
     assert said.strip() == words.decode(answer, skip_special_tokens=True).strip() and said.strip()
 
 
+@pytest.mark.slow
 def test_a_gguf_file_is_unpacked_once_and_again_if_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gguf import GGUFReader
     from gguf.quants import dequantize
@@ -385,6 +395,7 @@ def test_what_gguf_cannot_do_is_said(workspace: Workspace, tiny: Path, monkeypat
     assert gguf.main([]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [bigcode()], ids=["GPTBigCode"])
 def test_starcoder_s_architecture_is_tuned(small: Workspace, config: Any) -> None:
     made(config).save_pretrained("starcoder")
@@ -396,6 +407,7 @@ def test_starcoder_s_architecture_is_tuned(small: Workspace, config: Any) -> Non
     assert metrics["validation_loss_after"] < metrics["validation_loss_before"]
 
 
+@pytest.mark.slow
 def test_the_gpu_benchmark_runs_at_tiny_size() -> None:
     done = subprocess.run(
         [sys.executable, str(REPOSITORY / "bench/train_gpu.py"), "--tiny"], capture_output=True, text=True, timeout=500
