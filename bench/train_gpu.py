@@ -97,7 +97,6 @@ def measure(case: str, tiny: bool) -> dict[str, Any]:
         precision="bfloat16",
         activation_checkpointing=peer or method == "full",
         sharding="none",
-        tensor_parallel=1,
         device=device,
         devices=1,
     )
@@ -159,7 +158,6 @@ def ours(config: Any, method: str, run: Any, saves: Path, device: str, clock: An
         precision="bfloat16",
         activation_checkpointing=run.activation_checkpointing,
         sharding="none",
-        tensor_parallel=1,
         seed=SEED,
         save_steps=10**9,
         device=device,

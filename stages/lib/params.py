@@ -40,10 +40,30 @@ def load(section: str, model: type[SectionType], file: Path = FILE) -> SectionTy
     if section not in values:
         raise BadInput(f"{file}: section {section!r} is missing{_suggest(section, list(values))}")
     try:
-        return model.model_validate(values[section])
+        return model.model_validate(completed(values, section))
     except ValidationError as error:
         problems = "\n  ".join(_explain(section, model, detail) for detail in error.errors())
+        own = values[section].get("teacher") if isinstance(values[section], dict) else None
+        for key in values.get("teacher", {}).keys() - (own or {}).keys():  # said where it stands
+            problems = problems.replace(f"{section}.teacher.{key}: ", f"teacher.{key}: ")
         raise BadInput(f"{file}:\n  {problems}") from None
+
+
+def parse(values: Any, model: type[SectionType], file: Path) -> SectionType:
+    """`values` of the data file `file` as `model`. Raises `BadInput`, naming file and key."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+
+
+def completed(values: dict[str, Any], section: str) -> Any:
+    """`section` of `values`; its `teacher`, if it has one, has the keys of the section `teacher` that it leaves out."""
+    found, shared = values[section], values.get("teacher")
+    if isinstance(found, dict) and isinstance(found.get("teacher"), dict) and isinstance(shared, dict):
+        return {**found, "teacher": {**shared, **found["teacher"]}}
+    return found
 
 
 def read(file: Path = FILE) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from stages.lib.artifacts import canonical
 from stages.lib.errors import BadInput
 
-LANGUAGES = ("Python", "PHP", "Go", "Java", "JavaScript", "Ruby", "C++", "C#", "Rust")
+Row = dict[str, Any]  # one record, as a plain dict
 
 # One function of raw code. `id` is sha256(language, NUL, code): equal code has one id everywhere.
 FUNCTION = pa.schema(
@@ -25,6 +25,7 @@ FUNCTION = pa.schema(
         ("path", pa.string()),  # inside the source
         ("line", pa.int32()),  # 1-based
         ("license", pa.string()),  # SPDX identifier, "" where unknown
+        ("imports", pa.string()),  # the import statements that the code uses, a line each
     ]
 )
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.lib import engines
 from stages.lib.benchmarks import prompting
 from stages.lib.benchmarks.suites import Benchmark, Problem
 from stages.lib.errors import BadInput
-from stages.lib.models import decoding, engines
+from stages.lib.models import decoding
 
 
 @dataclass(frozen=True)

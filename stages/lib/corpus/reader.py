@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import packages
-from stages.lib.corpus import archives, codesearchnet
+from stages.lib.corpus import archives, codesearchnet, functions, names
 from stages.lib.corpus.codesearchnet import SetAside
-from stages.lib.corpus.functions import Function, extract, function_id, language_of
+from stages.lib.corpus.functions import Function, Unreadable, function_id, language_of
 from stages.lib.corpus.sources import CodeSearchNet, FileSample, Package, Sample, Shape, Tree
 from stages.lib.errors import BadInput
 
@@ -21,9 +21,12 @@ MOST_BYTES = 1_000_000  # a larger file is data, or a program wrote it
 LONGEST_MEAN_LINE = 200  # characters; a file with a greater mean line is minified
 _HEAD = 2000  # bytes of a file in which the marks of a generator, or a licence, stand
 _GENERATED = re.compile(rb"(?i)@generated|auto(?:matically|-)? ?generated|generated (?:by|from)|do not (?:edit|modify)")
-_SPDX = re.compile(rb"SPDX-License-Identifier:\s*([^\s*/<>]+(?: (?:OR|AND|WITH) [^\s*/<>]+)*)")
+_EXPRESSION = rb"[^\s*/<>\",]+(?: (?:OR|AND|WITH) [^\s*/<>\",]+)*"
+_SPDX = re.compile(rb"SPDX-License-Identifier:\s*(" + _EXPRESSION + rb")")
 _METADATA = re.compile(r"dist-info/METADATA$|(?:^|/)PKG-INFO$|^package/package\.json$")
-_METADATA_LICENSE = re.compile(rb'^(?:License(?:-Expression)?: |  "license": ")([A-Za-z0-9.+-]+)"?,?\r?$', re.MULTILINE)
+_METADATA_LICENSE = re.compile(
+    rb'^(?:License(?:-Expression)?: |  "license": ")(' + _EXPRESSION + rb')"?,?\r?$', re.MULTILINE
+)
 
 
 class Reader:
@@ -48,7 +51,7 @@ class Reader:
         Which of them are taken depends on the source's bytes, its `take`, `per_file` and `only`, and the shape.
         """
         name, entries = self._open(source)
-        limits = source.limits
+        limits = source.take
         counts: Counter[str] = Counter()
         rows = []
         for entry in entries:
@@ -75,7 +78,7 @@ class Reader:
     def _from_files(
         self, files: Iterable[tuple[str, bytes]], sample: FileSample, name: str, license: str
     ) -> Iterator[Entry]:
-        limits = sample.limits
+        limits = sample.take
         wanted = []
         for path, data in files:
             language = language_of(path)
@@ -105,8 +108,15 @@ class Reader:
             line = data.count(b"\n", 0, error.start) + 1
             yield SetAside(path, line, f"not UTF-8: {error.reason} at byte {error.start}")
             return
-        rows = [_row(function, path, language) for function in extract(text, language) if self._takes(function)]
-        yield from sorted(rows, key=lambda row: str(row["id"]))[:most]
+        found = list(functions.read(text, language))
+        yield from (SetAside(path, one.line, one.reason) for one in found if isinstance(one, Unreadable))
+        rows = [_row(one, path, language) for one in found if isinstance(one, Function) and self._takes(one)]
+        imports = names.find_imports(text, language)
+        for row in sorted(rows, key=lambda row: str(row["id"]))[:most]:
+            try:
+                yield row | {"imports": names.used_imports(imports, row["code"], language)}
+            except (RecursionError, ValueError) as error:  # code that no parser of ours gets through
+                yield SetAside(path, row["line"], f"function cannot be read: {error!r}")
 
     def _takes(self, function: Function) -> bool:
         if sum(bool(line.strip()) for line in function.code.splitlines()) < self._least_lines:

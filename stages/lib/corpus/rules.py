@@ -4,17 +4,19 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from stages.lib import params
+from stages.lib.corpus import licenses
 from stages.lib.corpus.decontamination import Decontaminator
 from stages.lib.corpus.duplicates import near_duplicates
 from stages.lib.corpus.functions import parses
+from stages.lib.corpus.names import lacks
 from stages.lib.errors import BadInput
+from stages.lib.records import Row
 
-Row = dict[str, Any]
 Positive = Annotated[int, Field(gt=0)]
 Rule = Callable[[Sequence[Row]], list[str | None]]
 Text = Callable[[Row], str]
@@ -75,26 +77,31 @@ def syntax() -> Rule:
     return _each(lambda row: None if parses(row["code"], row["language"]) else f"no valid {row['language']}")
 
 
+def self_contained() -> Rule:
+    """Drops code that does not stand by itself: that belongs to an object, or has a name that is neither its own nor a
+    builtin, nor one that the row's imports bring from the standard library."""
+    return _each(lambda row: lacks(row["code"], row["imports"], row["language"]))
+
+
 def license(allowed: Sequence[str], unknown: bool) -> Rule:
     """Drops rows under a licence that is not in `allowed`; a row of unknown licence stays if `unknown`.
 
-    Of "A OR B" one must be allowed, of "A AND B" both; "A WITH B" is allowed where A is, for an exception
-    only ever permits more, and may be allowed alone.
+    A licence is an SPDX expression: one of its choices must be allowed. One that is empty or cannot be parsed is
+    unknown. Raises `BadInput` for a name in `allowed` that is no licence.
     """
-
-    def permits(expression: str) -> bool:
-        choices = re.split(r"\s+OR\s+", expression.replace("(", "").replace(")", ""))
-        return any(all(map(is_allowed, re.split(r"\s+AND\s+", choice))) for choice in choices)
-
-    def is_allowed(part: str) -> bool:
-        return part in allowed or part.split(" WITH ")[0] in allowed
+    wanted = licenses.Allowed(allowed)
 
     def rule(row: Row) -> str | None:
-        if not row["license"]:
+        if has_unknown_license(row):
             return None if unknown else "unknown licence"
-        return None if permits(row["license"]) else row["license"]
+        return None if wanted.permits(licenses.parse(row["license"])) else row["license"]
 
     return _each(rule)
+
+
+def has_unknown_license(row: Row) -> bool:
+    """Whether the row has no licence, or one that cannot be parsed."""
+    return licenses.parse(row["license"]) is None
 
 
 def exact_duplicates(rows: Sequence[Row]) -> list[str | None]:

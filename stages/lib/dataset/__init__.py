@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import artifacts, records, templates
-
-Row = dict[str, Any]
+from stages.lib.records import Row
 
 SOURCES = "sources.parquet"  # of data/candidates/ROUND, where the method does not begin with functions
 CARD = Path(__file__).with_name("card.md.j2")

@@ -1,15 +1,14 @@
 """Which candidates may become rows of the dataset: what the comparisons of docs/ablations.md turn on and off."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow.parquet as pq
 
 from stages.lib.artifacts import Artifact, digest
 from stages.lib.errors import BadInput
 from stages.lib.params import Section
-
-Row = dict[str, Any]
+from stages.lib.records import Row
 
 
 class Money(Section):

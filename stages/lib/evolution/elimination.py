@@ -9,16 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from stages.lib import params, records
+from stages.lib import params
 from stages.lib.corpus import functions
-from stages.lib.errors import BadInput
 from stages.lib.judging.rules import Rule
 
 FILE = Path(__file__).with_name("rules.yaml")
 _FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
-_TAGS = {"py": "Python", "js": "JavaScript", "cpp": "C++", "csharp": "C#", "cs": "C#", "golang": "Go"}
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ class DoesNotParse(params.Section):
     """Code that its grammar cannot parse."""
 
     def fault(self, one: Evolution) -> str:
-        fenced = [(_named(tag) or one.language, code) for tag, code in _FENCED.findall(one.answer)]
+        fenced = [(functions.tagged(tag) or one.language, code) for tag, code in _FENCED.findall(one.answer)]
         parts = fenced or [(one.language, one.answer)]
         bad = next((language for language, code in parts if language and not functions.parses(code, language)), "")
         return f"no valid {bad}" if bad else ""
@@ -194,11 +192,7 @@ class Rules(params.Section):
 @cache
 def load(file: Path = FILE) -> Rules:
     """The rules. Raises `BadInput`, naming file and key."""
-    try:
-        return Rules.model_validate(params.read(file))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    return params.parse(params.read(file), Rules, file)
 
 
 def names(rules: Rules) -> list[str]:
@@ -210,11 +204,6 @@ def find_fault(rules: OfInstruction | OfAnswer, one: Evolution) -> tuple[str, st
     """The first rule that `one` breaks and why, or None."""
     found: Iterable[tuple[str, Any]] = rules
     return next(((name, fault) for name, rule in found if (fault := rule.fault(one))), None)
-
-
-def _named(tag: str) -> str:
-    known = {language.lower(): language for language in records.LANGUAGES} | _TAGS
-    return known.get(tag.lower(), "")
 
 
 def _words(text: str) -> list[str]:

@@ -3,13 +3,15 @@
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from stages.lib import params
-from stages.lib.errors import BadInput
+from stages.lib.artifacts import digest
 from stages.lib.tasks.draws import draw_share
+from stages.lib.tasks.pool import Case
 
 EVOLUTIONS = Path(__file__).with_name("evolutions.yaml")
+EXAMPLES = Path(__file__).with_name("examples.yaml")
 
 
 class Evolution(params.Section):
@@ -19,14 +21,39 @@ class Evolution(params.Section):
     ask: str
 
 
+class Example(params.Section):
+    """An example of our own; `code` is what it was made from, where the prompt shows that."""
+
+    language: str
+    code: str = ""
+    answer: dict[str, str]
+
+    def case(self, method: str, task: str) -> Case:
+        """The example as a good case of the pool of `method`."""
+        return Case(
+            id=digest({"method": method, **self.model_dump()}),
+            task=task,
+            good=True,
+            language=self.language,
+            target_language=self.language,
+            code=self.code,
+            docstring="",
+            answer=self.answer,
+            reason="",
+            origin="seed",
+        )
+
+
+@cache
+def load_examples(file: Path = EXAMPLES) -> list[Example]:
+    """Tasks that were made harder. Raises `BadInput`, naming file and key."""
+    return [params.parse(value, Example, file) for value in params.read(file)["examples"]]
+
+
 @cache
 def load_evolutions(file: Path = EVOLUTIONS) -> dict[str, Evolution]:
     """Every evolution by name. Raises `BadInput`, naming file and key."""
-    try:
-        return {name: Evolution.model_validate(value) for name, value in params.read(file).items()}
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    return {name: params.parse(value, Evolution, file) for name, value in params.read(file).items()}
 
 
 def draw_evolution(row: str, seed: int) -> str:

@@ -8,11 +8,10 @@ from typing import Any
 from stages.lib import artifacts, teacher, templates
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
-from stages.lib.evolution.evolutions import load_evolutions
+from stages.lib.evolution.evolutions import load_evolutions, load_examples
 from stages.lib.evolution.rows import Row, question
 from stages.lib.judging.questions import ruling_messages, ruling_schema
 from stages.lib.judging.rules import Rule
-from stages.lib.methods.method import load_method
 from stages.lib.tasks.pool import Case
 
 FOLDER = Path(__file__).parent
@@ -27,9 +26,9 @@ def examples(count: int) -> list[Case]:
 
     Raises `BadInput` if there are fewer.
     """
-    found = load_method("evol-instruct").shown()
+    found = [one.case("evol-instruct", "code generation") for one in load_examples()]
     if count > len(found):
-        raise BadInput(f"evolve.examples: {count}, but stages/lib/methods/evol-instruct has {len(found)}")
+        raise BadInput(f"evolve.examples: {count}, but stages/lib/evolution/examples.yaml has {len(found)}")
     return found[:count]
 
 

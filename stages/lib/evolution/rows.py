@@ -9,9 +9,8 @@ import pyarrow as pa
 
 from stages.lib import artifacts, dataset, records
 from stages.lib.errors import BadInput
+from stages.lib.records import Row
 from stages.lib.tasks.checks import named_language
-
-Row = dict[str, Any]
 
 SPLITS = ("train", "validation")
 KEYS = ("instruction", "input", "output")

@@ -2,12 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from stages.lib.judging.panel import stands
+from stages.lib.records import Row
 from stages.lib.statistics import interval
 
-Row = dict[str, Any]
 GOOD = "good"  # the kind of a plant that should pass
 WHOLE = "any rule"  # the gate: a row that fails one rule is out
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -19,11 +19,11 @@ from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
 from stages.lib.evolution.evolutions import load_evolutions
 from stages.lib.methods.method import FOLDER, Method
+from stages.lib.records import Row
 from stages.lib.tasks.draws import draw_share, rendezvous
 from stages.lib.tasks.pool import Case, frozen, seed_cases
 from stages.lib.tasks.slices import estimate_tokens, take_slice
 
-Row = dict[str, Any]
 FILTERS = FOLDER / "commit/filters.yaml"
 
 
@@ -132,7 +132,8 @@ def commit_rows(settings: Commits, most_tokens: int) -> tuple[list[Row], list[Ro
         identity = digest({"before": change.before, "after": change.after, "message": change.message})
         row = _row(identity, change.language, change.after, source, change.path, change.line, change.name)
         given = {"before": change.before, "message": change.message.rstrip(".")}
-        rows.append({**row, "docstring": change.message, "license": settings.license, "given": given})
+        row |= {"docstring": change.message, "license": settings.license, "imports": change.imports}
+        rows.append({**row, "given": given})
     return list({row["id"]: row for row in rows}.values()), set_aside
 
 
@@ -168,4 +169,5 @@ def _row(identity: str, language: str, code: str, source: str, path: str, line: 
         "path": path,
         "line": line,
         "license": "",
+        "imports": "",
     }

@@ -5,24 +5,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from stages.lib import params
-from stages.lib.artifacts import digest
 from stages.lib.errors import BadInput
+from stages.lib.evolution.evolutions import Example, load_examples
 from stages.lib.tasks.definitions import Task, load_task
 from stages.lib.tasks.draws import draw_number
 from stages.lib.tasks.pool import Case
 
 FOLDER = Path(__file__).parent
-
-
-class Example(params.Section):
-    """An example of our own; `code` is what it was made from, where the method shows that."""
-
-    language: str
-    code: str = ""
-    answer: dict[str, str]
 
 
 class Method(params.Section):
@@ -73,21 +65,7 @@ class Method(params.Section):
 
     def shown(self) -> list[Case]:
         """The seeds as cases of an example pool."""
-        return [
-            Case(
-                id=digest({"method": self.name, **seed.model_dump()}),
-                task=self.task or "",
-                good=True,
-                language=seed.language,
-                target_language=seed.language,
-                code=seed.code,
-                docstring="",
-                answer=seed.answer,
-                reason="",
-                origin="seed",
-            )
-            for seed in self.seeds
-        ]
+        return [seed.case(self.name, self.task or "") for seed in self.seeds]
 
 
 @cache
@@ -97,11 +75,9 @@ def load_method(name: str, folder: Path = FOLDER) -> Method:
     if name not in known:
         raise BadInput(f"generate.method: no method {name!r}; the methods are {', '.join(known)}")
     file = folder / name / "method.yaml"
-    try:
-        method = Method.model_validate(params.read(file))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    method = params.parse(params.read(file), Method, file)
+    if method.made_from == "cases":  # as `make evolve` shows them
+        method = method.model_copy(update={"seeds": load_examples()})
     if method.task is not None:
         load_task(method.task)
     for seed in method.seeds:

@@ -12,11 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from stages.lib import records
 from stages.lib.corpus import functions
 
-# Letters and signs after which a language's name is another word: "Java" is not in "JavaScript".
-_NAMES = {"Go": r"(?:Go|Golang)", "C++": r"C\+\+", "C#": r"(?:C#|C sharp)"}
 _CODE_SIGNS = re.compile(r"[{}]|[=!]=|:=|->|=>|&&|\|\||;\s*$", re.M)
 _FENCE = re.compile(r"```")
 _PROSE_LINE = re.compile(
@@ -60,19 +57,14 @@ def fields_present(row: Instance) -> str:
 def instruction_names_language(row: Instance) -> str:
     """The instruction names the language of the code, and for a translation the target too."""
     for language in dict.fromkeys((row.language, row.target_language)):
-        if not _names(row.instruction, language):
+        if not functions.names(row.instruction, language):
             return f"the instruction does not name {language}"
     return ""
 
 
 def named_language(text: str) -> str:
-    """The first of `records.LANGUAGES` that `text` names, or ""."""
-    return next((language for language in records.LANGUAGES if _names(text, language)), "")
-
-
-def _names(text: str, language: str) -> bool:
-    name = _NAMES.get(language, re.escape(language))
-    return bool(re.search(rf"(?<![\w+#]){name}(?![\w+#])", text, re.I if language != "Go" else 0))
+    """The first language of the corpus that `text` names, or ""."""
+    return next((language for language in functions.languages() if functions.names(text, language)), "")
 
 
 def instruction_is_prose(row: Instance) -> str:

@@ -4,8 +4,10 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from stages.lib import records
 from stages.lib.artifacts import digest
 from stages.lib.tasks.definitions import Seed, load_tasks
 from stages.lib.tasks.draws import rendezvous
@@ -78,6 +80,11 @@ def frozen(cases: Iterable[Case], each: int, most_characters: int) -> tuple[list
             top_up = [case for id, case in spare.items() if id not in groups[task, good]]
             pool += chosen + top_up[: each - len(chosen)]
     return pool, digest([asdict(case) for case in pool])
+
+
+def read_pool(file: Path) -> dict[str, Case]:
+    """The pool that generate froze in `file`, by id."""
+    return {row["id"]: Case(**row) for row in records.read_lines(file)}
 
 
 def draw_examples(

@@ -17,7 +17,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from stages.lib import checkpoint
 from stages.lib.errors import BadInput
@@ -88,29 +88,12 @@ def accumulation(batch_rows: int, micro_batch_rows: int, replicas: int) -> int:
     return batch_rows // together
 
 
-def check_ways(
-    config: Any, name: str, method: str, sharding: str, tensor_parallel: int, device: str, devices: int
-) -> None:
-    """Raise `BadInput` for ways of sharing a model that do not go together, or not here.
-
-    Tensor parallelism is what transformers offers: a plan of the architecture, weights from safetensors, GPUs.
-    """
+def check_sharding(sharding: str, devices: int) -> None:
+    """Raise `BadInput` for FSDP on one device."""
     if sharding == "fsdp" and devices == 1:
         raise BadInput(
             "params.yaml: train.sharding: fsdp shares a model among devices and there is one; set it to none"
         )
-    if tensor_parallel == 1:
-        return
-    problems = {
-        f"{devices} devices: it must span them all": tensor_parallel != devices,
-        "device cpu: accelerate has it on GPUs alone": device == "cpu",
-        "sharding: fsdp: set one of the two": sharding == "fsdp",
-        "method: lora: peft's adapters are not split": method == "lora",
-        f"{config.model_type}: transformers has no plan for it; set sharding: fsdp": not config.base_model_tp_plan,
-        "a GGUF file: only safetensors are read in shares": name.endswith(".gguf"),
-    }
-    if found := [words for words, wrong in problems.items() if wrong]:
-        raise BadInput(f"params.yaml: train.tensor_parallel: {tensor_parallel} does not go with {found[0]}")
 
 
 def launch(stage: str, processes: int) -> None:

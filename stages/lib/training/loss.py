@@ -30,5 +30,5 @@ class OnCpu(SFTTrainer):
         count = kept.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
         loss = loss / count.clamp(min=1)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:  # the labels of all devices
-            loss = loss * (self.accelerator.num_processes // self.get_tp_size())
+            loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss

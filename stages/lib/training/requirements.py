@@ -31,7 +31,6 @@ class Run:
     precision: Literal["float32", "bfloat16"]
     activation_checkpointing: bool
     sharding: Literal["none", "fsdp"]
-    tensor_parallel: int
     device: str
     devices: int
 
@@ -61,11 +60,11 @@ def estimate(config: Any, run: Run) -> Estimate:
     parameters = sum(weights.numel() for name, weights in model.named_parameters() if "lora_" not in name)
     trainable = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
     frozen = sum(weights.numel() for weights in model.parameters()) - trainable
-    shares = run.devices if run.sharding == "fsdp" else run.tensor_parallel
+    shares = run.devices if run.sharding == "fsdp" else 1
     half = run.precision == "bfloat16"
     layers, kept, casts = config.num_hidden_layers, _kept(config, run), 0.0
     if half and run.method == "full":  # autocast's copies, or FSDP's gathered layers
-        casts = 2.0 * parameters / run.tensor_parallel if run.sharding == "none" else 4.0 * parameters / layers
+        casts = 2.0 * parameters if run.sharding == "none" else 4.0 * parameters / layers
     if run.activation_checkpointing:
         activations = kept.outside + layers * kept.between + kept.inside + casts
     else:
@@ -79,7 +78,7 @@ def estimate(config: Any, run: Run) -> Estimate:
         "weights": (4.0 * trainable + (2.0 if half else 4.0) * frozen) / shares,
         "gradients": 4.0 * trainable / shares,
         "optimizer": 8.0 * trainable / shares,  # AdamW: two moments in float32
-        "activations": activations / run.tensor_parallel + logits,
+        "activations": activations + logits,
     }
     overhead = CONTEXT_BYTES[run.device] + (ALLOCATOR - 1) * sum(total.values())
     per_token = flops.per_token(config, parameters, run.tokens, lora=run.method == "lora")
@@ -250,7 +249,6 @@ def run_of(section: dict[str, Any], devices: int, device: str) -> Run:
         precision=section["precision"],
         activation_checkpointing=section["activation_checkpointing"],
         sharding=section["sharding"],
-        tensor_parallel=section["tensor_parallel"],
         device=device,
         devices=devices,
     )

@@ -50,16 +50,10 @@ class Settings:
     precision: Literal["float32", "bfloat16"]
     activation_checkpointing: bool
     sharding: Literal["none", "fsdp"]
-    tensor_parallel: int
     seed: int
     save_steps: int
     device: str
     board: Path | None
-
-    @property
-    def replicas(self) -> int:
-        """The copies of the model that share a batch."""
-        return devices.here().size // self.tensor_parallel
 
 
 SETTINGS = {field.name for field in fields(Settings)} - {"lora"}
@@ -108,16 +102,9 @@ class Tuned:
     entries: list[dict[str, Any]]
 
 
-def load(name: str, method: str, precision: str, tensor_parallel: int) -> Any:
+def load(name: str, method: str, precision: str) -> Any:
     """The base model. Its weights are float32 where they are trained; frozen ones are of `precision`."""
-    if tensor_parallel == 1:
-        return causal.load_causal(name, precision if method == "lora" else "float32")[0]
-    from transformers import AutoModelForCausalLM
-    from transformers.distributed import DistributedConfig
-
-    return AutoModelForCausalLM.from_pretrained(
-        causal.folder(name), dtype="float32", distributed_config=DistributedConfig(tp_size=tensor_parallel)
-    )
+    return causal.load_causal(name, precision if method == "lora" else "float32")[0]
 
 
 def fit(
@@ -225,7 +212,7 @@ def make(
 
 def shares(order: list[Sequence], settings: Settings, tokenizer: Any) -> list[Sequence]:
     """`order`, filled up where several replicas must each have the same number of micro-batches."""
-    if settings.replicas == 1:
+    if devices.here().size == 1:
         return order
     return packing.filled(order, settings.batch_rows, tokenizer.eos_token_id)
 
@@ -245,7 +232,7 @@ def adapter(lora: Lora) -> Any:
 
 def accumulation(settings: Settings) -> int:
     """Micro-batches a step on each replica. Raises `BadInput` if the batch is no whole number of them."""
-    return devices.accumulation(settings.batch_rows, settings.micro_batch_rows, settings.replicas)
+    return devices.accumulation(settings.batch_rows, settings.micro_batch_rows, devices.here().size)
 
 
 def count_steps(order: list[Sequence], settings: Settings) -> int:

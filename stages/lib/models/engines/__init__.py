@@ -1,9 +1,0 @@
-"""Who answers a benchmark's prompts: a model in this process (`batched`, by transformers or vLLM), or an
-OpenAI-compatible endpoint (`served`). Both have `tokenizer` and `write`."""
-
-from stages.lib.models.engines.batched import Batched
-from stages.lib.models.engines.served import Endpoint, Served
-
-Engine = Batched | Served
-
-__all__ = ["Batched", "Endpoint", "Engine", "Served"]

@@ -1,0 +1,60 @@
+"""Real functions for tests that need a corpus: those of the standard library, the same on every run."""
+
+import ast
+import hashlib
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from stages.lib import artifacts, records
+
+MODULES = ("textwrap", "heapq", "bisect", "statistics", "random", "shlex", "csv", "ast", "inspect", "pathlib")
+
+
+def functions(count: int, shortest: int = 50, longest: int = 1600) -> list[dict[str, Any]]:
+    """`count` rows of records.FUNCTION, from the standard library's modules in a fixed order."""
+    library = Path(sysconfig.get_paths()["stdlib"])
+    files = [library / f"{module}.py" for module in MODULES]
+    files += [file for file in sorted(library.rglob("*.py")) if "site-packages" not in file.parts and file not in files]
+    rows: dict[str, dict[str, Any]] = {}
+    for file in files:
+        for row in _functions_of(file, library):
+            if shortest <= len(row["code"]) <= longest:
+                rows.setdefault(row["id"], row)
+        if len(rows) >= count:
+            return list(rows.values())[:count]
+    raise AssertionError(f"the standard library holds only {len(rows)} functions of that length")
+
+
+def write_corpus(rows: list[dict[str, Any]]) -> artifacts.Artifact:
+    """data/corpus of the current folder, sealed, holding `rows`."""
+    with artifacts.create("data/corpus", stage="filter") as out:
+        records.write(out / "corpus.parquet", rows, records.FUNCTION)
+    return artifacts.open("data/corpus")
+
+
+def _functions_of(file: Path, library: Path) -> list[dict[str, Any]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return []
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            code = ast.get_source_segment(text, node) or ""
+            found.append(
+                {
+                    "id": hashlib.sha256(b"Python\0" + code.encode()).hexdigest(),
+                    "language": "Python",
+                    "name": node.name,
+                    "code": code,
+                    "docstring": ast.get_docstring(node) or "",
+                    "source": "the Python standard library",
+                    "path": file.relative_to(library).as_posix(),
+                    "line": node.lineno,
+                    "license": "PSF-2.0",
+                    "imports": "",
+                }
+            )
+    return found
