@@ -26,7 +26,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Settings:
-    """How samples are run and counted: pass@k for each of `k`, bootstrap with `resamples` draws of `seed`."""
+    """How samples are run and counted: pass@k for each of `k`, bootstrap with `resamples` draws of `seed`; `control`:
+    with the control run (docs/sandbox.md)."""
 
     limits: sandbox.Limits
     k: tuple[int, ...]
@@ -35,12 +36,13 @@ class Settings:
     workers: int
     allow_weak: bool = False
     mode: answers.Mode = "repaired"
+    control: bool = True
 
 
 def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> Generator[sandbox.Outcome]:
     """The outcome of each sample, in order. Raises `BadInput` where there is no isolation and weak is not allowed."""
     programs = (_program(benchmark, sample, settings.mode) for sample in samples)
-    yield from sandbox.run_all(programs, settings.limits, settings.workers, settings.allow_weak)
+    yield from sandbox.run_all(programs, settings.limits, settings.workers, settings.allow_weak, settings.control)
 
 
 def _program(benchmark: Benchmark, sample: Sample, mode: answers.Mode) -> sandbox.Program:
@@ -72,6 +74,7 @@ def summarize(benchmark: Benchmark, verdicts: Sequence[tuple[str, str]], setting
         "problems": len(tasks),
         "samples_per_problem": {"least": min(totals.values()), "most": max(totals.values())},
         "problems_solved": len(passed),
+        "forged": sum(verdict == "forged" for _, verdict in verdicts),
         "verdicts": dict(sorted(Counter(verdict for _, verdict in verdicts).items())),
         "slice": benchmark.describe(set(tasks)),
     }

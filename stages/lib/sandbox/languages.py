@@ -140,7 +140,6 @@ def _javascript() -> Parts:
     return ((node, "/node"),), {"NODE": "/node", "NODE_PATH": "/kit/node_modules"}
 
 
-CHECK = "tidemill_check"  # the assertion of JavaScript's tests, by a name that no candidate writes by chance
 NATIVE: dict[str, Callable[[], Parts]] = {
     "cpp": _cpp,
     "go": _go,

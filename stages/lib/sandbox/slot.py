@@ -17,8 +17,8 @@ GRACE_S = 1.0  # for the last words of a process whose other side is gone
 class Slot:
     """What a worker keeps from one run to the next: its referee, fork server, Java compiler and cgroup."""
 
-    def __init__(self, found: Isolation, limits: Limits, spare_processes: int) -> None:
-        self.isolation, self.limits = found, limits
+    def __init__(self, found: Isolation, limits: Limits, spare_processes: int, control: bool = True) -> None:
+        self.isolation, self.limits, self.control = found, limits, control
         self.referee = Referee(found, limits)
         self.server = ForkServer(found, languages.PYTHON, limits)
         self.javac = Javac(found)

@@ -4,6 +4,7 @@ One referee serves many programs, each in a fork of its own, so that the modules
 once. It never runs the candidate's code, and hands out a run's token only after `check` has returned.
 """
 
+import ast
 import builtins
 import copy  # noqa: F401  (these three: what HumanEval's tests import, loaded before the fork)
 import gc
@@ -16,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from . import cell, wire
+from . import cell, control, wire
 
 UNPARSED = ("SyntaxError:", "IndentationError:", "TabError:")
 
@@ -123,7 +124,7 @@ def main(cpu_s: int, memory_mb: int, processes: int, file_mb: int, *packages: st
         wire.send(control.fileno(), verdict)
 
 
-def _report(writer: int, channel: int, *job: str) -> None:
+def _report(writer: int, channel: int, *job: Any) -> None:
     """Write (verdict, detail, token) and end this fork, whatever the tests did."""
     try:
         wire.send(writer, judge(channel, *job))
@@ -131,8 +132,11 @@ def _report(writer: int, channel: int, *job: str) -> None:
         os._exit(0)
 
 
-def judge(channel: int, token: str, program: str, helpers: str, tests: str, entry_point: str) -> tuple[str, str, str]:
-    """Run the tests: (verdict, detail, token), the token empty unless they all passed."""
+def judge(
+    channel: int, token: str, program: str, helpers: str, tests: str, entry_point: str, controlled: bool
+) -> tuple[str, str, str]:
+    """Run the tests, and if they pass one that must fail: (verdict, detail, token), the token empty unless the tests
+    all passed."""
     calls = Wire(channel)
     try:
         calls.ask("load", program, entry_point)
@@ -150,7 +154,25 @@ def judge(channel: int, token: str, program: str, helpers: str, tests: str, entr
         return (verdict if parsed else "compile error"), detail, ""
     if calls.gone is not None:
         return calls.gone.verdict, calls.gone.detail, ""
+    if controlled and (forged := _forged(tests, space, entry_point)):
+        return "forged", f"what contradicts it holds too: {forged}", ""
     return "passed", "", token
+
+
+def _forged(tests: str, space: dict[str, Any], entry_point: str) -> str:
+    """The assertion of the control run if the candidate passes it, else ""."""
+    tree = control.write(tests)
+    if tree is None:
+        return ""
+    reached: list[bool] = []
+    own = {**space, control.REACHED: lambda: reached.append(True)}
+    try:
+        exec(compile(tree, "control.py", "exec"), own)
+        own["check"](own[entry_point])
+    except BaseException:
+        return ""
+    asserts = (node for node in ast.walk(tree) if isinstance(node, ast.Assert))
+    return ast.unparse(next(asserts))[:200] if reached else ""
 
 
 def _names(code: Any) -> set[str]:
