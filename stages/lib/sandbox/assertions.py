@@ -141,7 +141,7 @@ def _go(tests: str, pieces: list[Token]) -> Iterator[Assertion]:
 
 
 def _java(tests: str, pieces: list[Token]) -> Iterator[Assertion]:
-    """The elements of a list of booleans that is then looked through for a false one, and what is thrown under an if."""
+    """The elements of a list of booleans that is then looked through for a false one; what is thrown under an if."""
     for index, piece in enumerate(pieces[:-1]):
         if piece.text == "if":
             end = closing(pieces, index + 1)
@@ -209,7 +209,8 @@ def change(
 ) -> tuple[str, bool]:
     """A condition that is false where `condition` holds, and whether an expected value was changed for it.
 
-    texts: variables that hold a string; known: what else the tests expect, from which the other value is drawn if it can.
+    texts: variables that hold a string; known: what else the tests expect, from which the other value is drawn if it
+    can.
     """
     condition = _bare(condition, language)
     operands = list(_operands(condition, language))

@@ -9,13 +9,13 @@ import re
 import secrets
 import selectors
 import signal
-import subprocess
 import time
 from math import ceil
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stages.lib.sandbox import control, harness, languages, processes
+from stages.lib.sandbox import control, harness, processes
+from stages.lib.sandbox.forkserver import Cell, Ended, ForkServer, Lost
 from stages.lib.sandbox.javac import COMPILE_S
 from stages.lib.sandbox.program import Outcome, Program
 from stages.lib.sandbox.slot import GRACE_S, OUT_OF_CPU, TICK_S, Slot
@@ -53,31 +53,40 @@ def _judge(slot: Slot, program: Program) -> Outcome:
 
 
 def _execute(slot: Slot, language: str, job: harness.Job, files: dict[str, bytes], started: float) -> Outcome:
-    tools = languages.toolchain(language)
     built, secret = secrets.token_hex(16), secrets.token_hex(16)
     kills = slot.group.kills() if slot.group else 0
     header = f"{built} {len(job.copies)} {job.entry}"
-    with TemporaryDirectory(prefix="tidemill-") as folder, _input(header, files, secret * len(job.copies)) as stdin:
-        command = slot.isolation.command(tools, max(slot.limits.file_mb, 64), languages.job_arguments(slot.limits))
-        process = subprocess.Popen(
-            [*(slot.group.prefix() if slot.group else []), *command],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=slot.isolation.environment(tools),
-            cwd=folder if slot.isolation.kind == "none" else None,
-            start_new_session=True,
-        )
-        running = _Job(slot, process, built.encode(), secret.encode(), control.Sheet(job.copies))
+    server = slot.job_server(language)
+    with TemporaryDirectory(prefix="tidemill-") as folder, _input(header, files, secret * len(job.copies)) as source:
+        cell, output = _begin(slot, server, source.fileno(), folder)
+        running = _Job(slot, cell, output, built.encode(), secret.encode(), control.Sheet(job.copies))
         try:
-            verdict, detail = running.watch(kills)
+            verdict, detail = running.watch()
+            if verdict == "gone":
+                server.wait(GRACE_S * 10)
         finally:
-            processes.end(process)
-            process.wait()
-            process.stdout.close()  # type: ignore[union-attr]
+            ended = server.end(cell)
+            os.close(output)
             if slot.group is not None:
                 slot.group.clear()
+        if verdict == "gone":
+            verdict, detail = running.how_it_ended(ended, kills)
     return Outcome(verdict, detail, time.monotonic() - started)  # type: ignore[arg-type]
+
+
+def _begin(slot: Slot, server: ForkServer, source: int, folder: str) -> tuple[Cell, int]:
+    """A cell, and what it prints. A lost server is started again once."""
+    for attempt in (1, 2):
+        reader, writer = os.pipe()
+        try:
+            return server.begin(source, writer, slot.group, folder), reader
+        except Lost:
+            os.close(reader)
+            if attempt == 2:
+                raise
+        finally:
+            os.close(writer)
+    raise AssertionError("unreachable")
 
 
 def _input(header: str, files: dict[str, bytes], secret: str) -> Any:
@@ -95,10 +104,8 @@ def _input(header: str, files: dict[str, bytes], secret: str) -> Any:
 class _Job:
     """One job as it goes: built or not, what it has said, what its tests have reported."""
 
-    def __init__(
-        self, slot: Slot, process: subprocess.Popen[bytes], built: bytes, secret: bytes, sheet: control.Sheet
-    ) -> None:
-        self.slot, self.process, self.sheet = slot, process, sheet
+    def __init__(self, slot: Slot, cell: Cell, output: int, built: bytes, secret: bytes, sheet: control.Sheet) -> None:
+        self.slot, self.cell, self.output, self.sheet = slot, cell, output, sheet
         self.word, self.report = built, re.compile(secret + rb"(?:done(\d)|([0-9a-f]{4})([01]))")
         self.longest = len(secret) + 4  # bytes of a report that is not whole yet
         self.built = False
@@ -109,16 +116,16 @@ class _Job:
         self.deadline = self.begun + COMPILE_S
         self.stopped: tuple[str, str] | None = None
 
-    def watch(self, kills: int) -> tuple[str, str]:
-        """Wait for the verdict or the end, hold the job to its limits meanwhile."""
+    def watch(self) -> tuple[str, str]:
+        """Wait for the verdict or the end ("gone"), hold the job to its limits meanwhile."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
+            selector.register(self.output, selectors.EVENT_READ)
             while self.stopped is None:
                 left = max(0.0, self.deadline - time.monotonic())
                 if selector.select(left if self.slot.group else min(left, TICK_S)):
-                    part = os.read(self.process.stdout.fileno(), 1 << 16)  # type: ignore[union-attr]
+                    part = os.read(self.output, 1 << 16)
                     if not part:
-                        return self._how_it_ended(kills)
+                        return "gone", ""
                     if verdict := self._hear(part):
                         return verdict
                 self._limit()
@@ -148,7 +155,7 @@ class _Job:
             return "forged", "reported the end of tests that it does not run"
         verdict = self.sheet.finish()
         if verdict is None:
-            processes.allow_cpu(self.process.pid, ceil(self.slot.limits.cpu_s) * (self.sheet.current + 1))
+            processes.allow_cpu(self.cell.pid, ceil(self.slot.limits.cpu_s) * (self.sheet.current + 1))
             self._begin()
         return verdict
 
@@ -169,12 +176,13 @@ class _Job:
             self.stopped = "timed out", f"after {what}"
         elif self.said > limits.output_kb << 10:
             self.stopped = "output limit", f"more than {limits.output_kb} KiB printed"
-        elif self.slot.group is None and processes.resident(self.process.pid) > limits.memory_mb << 20:
+        elif self.slot.group is None and processes.resident(self.cell.pid) > limits.memory_mb << 20:
             self.stopped = "out of memory", f"more than {limits.memory_mb} MiB"
 
-    def _how_it_ended(self, kills: int) -> tuple[str, str]:
+    def how_it_ended(self, ended: Ended, kills: int) -> tuple[str, str]:
+        """What the end of a job without a verdict was."""
         self._keep(len(self.heard))
-        status = self.process.wait(GRACE_S * 10)
+        status = os.waitstatus_to_exitcode(signal.SIGKILL if ended.status is None else ended.status)
         number = -status if status < 0 else status - 128
         text = self.tail.decode("utf-8", "replace")
         if self.slot.group and self.slot.group.kills() > kills:

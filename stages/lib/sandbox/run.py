@@ -194,7 +194,7 @@ def _begin(slot: Slot, server: ForkServer, program: Program, patient: bool) -> t
         try:
             with ours:
                 control = slot.referee.judge(program, ours, slot.control)
-            cell = server.begin(theirs, writer, slot.group)
+            cell = server.begin(theirs.fileno(), writer, slot.group)
         except Lost:
             slot.referee.stop()  # it judges a candidate that never was
             os.close(reader)

@@ -1,4 +1,4 @@
-// expect: exception|compile error
+// expect: wrong answer
 import java.util.*;
 import java.io.*;
 class Harness {

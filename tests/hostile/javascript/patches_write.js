@@ -1,4 +1,4 @@
-// expect: wrong answer|early exit
+// expect: forged
 require("fs").writeSync = () => 0
 process.binding = () => ({})
 Array.prototype.every = () => true

@@ -1,4 +1,4 @@
-// expect: wrong answer
+// expect: compile error
 #![crate_type = "cdylib"]
 #[no_mangle]
 pub extern "C" fn main() -> i32 { 0 }

@@ -1,7 +1,9 @@
 """The control run of Python's tests: one of their assertions, made to fail, put to a candidate that has passed.
 
 The tests run in a process of their own and get plain values back, so that nothing is known by which a candidate could
-pass this. It costs the calls of one assertion, and would show that the wire between the two does not hold.
+pass this. It costs the calls of one assertion, and would show that the wire between the two does not hold. A candidate
+whose results change from call to call may pass it once by chance: forged is what passes again and again, and passes the
+same assertion as it is each time.
 """
 
 import ast
@@ -10,12 +12,13 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+ROUNDS = 5
 REACHED = "tidemill_reached"  # called before the assertion
 
 
-def write(tests: str) -> ast.Module | None:
-    """The tests with one assertion of `check`, drawn at random, false for a right program, and no other. None where
-    `check` holds no assertion itself."""
+def write(tests: str) -> tuple[ast.Module, ast.Module] | None:
+    """The tests with one assertion of `check`, drawn at random, and no other: false for a right program, and as it
+    is. None where `check` holds no assertion itself."""
     tree = ast.parse(tests)
     check = next((node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"), None)
     found = [node for node in ast.walk(check) if isinstance(node, ast.Assert)] if check else []
@@ -24,24 +27,24 @@ def write(tests: str) -> ast.Module | None:
     draw = random.SystemRandom()
     chosen = draw.choice(found)
     known = [value for node in found for _, value in _expected(node)]
-    expected = _expected(chosen)
-    others = [other for other in known if expected and _differs(expected[0][1], other)]
-    if expected:
-        value = draw.choice(others) if others else _other(expected[0][1], draw)
-        expected[0][0](ast.Constant(value) if isinstance(value, (int, float, str)) else _literal(value))
-    else:
-        chosen.test = ast.UnaryOp(ast.Not(), chosen.test)
     for node in ast.walk(tree):
         for name in ("body", "orelse", "finalbody"):
             statements = getattr(node, name, None)
             if isinstance(statements, list):
                 setattr(node, name, [new for one in statements for new in _kept(one, chosen)])
-    return ast.fix_missing_locations(tree)
+    as_it_is = ast.parse(ast.unparse(tree))
+    if expected := _expected(chosen):
+        replace, value = expected[0]
+        others = [other for other in known if _differs(value, other)]
+        replace(ast.Constant(draw.choice(others) if others else _other(value, draw)))
+    else:
+        chosen.test = ast.UnaryOp(ast.Not(), chosen.test)
+    return ast.parse(ast.unparse(tree)), as_it_is
 
 
 def _kept(statement: ast.stmt, chosen: ast.Assert) -> list[ast.stmt]:
     if statement is chosen:
-        return [ast.parse(f"{REACHED}()").body[0], statement]
+        return [ast.parse(f"{REACHED}(True)").body[0], statement]
     return [ast.Pass()] if isinstance(statement, ast.Assert) else [statement]
 
 
@@ -63,10 +66,6 @@ def _expected(node: ast.Assert) -> list[tuple[Callable[[ast.expr], None], Any]]:
         except (ValueError, TypeError, MemoryError, RecursionError):
             continue
     return []
-
-
-def _literal(value: Any) -> ast.expr:
-    return ast.parse(repr(value), mode="eval").body
 
 
 def _differs(one: Any, other: Any) -> bool:

@@ -160,19 +160,24 @@ def judge(
 
 
 def _forged(tests: str, space: dict[str, Any], entry_point: str) -> str:
-    """The assertion of the control run if the candidate passes it, else ""."""
-    tree = control.write(tests)
-    if tree is None:
-        return ""
-    reached: list[bool] = []
-    own = {**space, control.REACHED: lambda: reached.append(True)}
-    try:
-        exec(compile(tree, "control.py", "exec"), own)
-        own["check"](own[entry_point])
-    except BaseException:
-        return ""
-    asserts = (node for node in ast.walk(tree) if isinstance(node, ast.Assert))
-    return ast.unparse(next(asserts))[:200] if reached else ""
+    """An assertion that the candidate passes as it is and made to fail, `control.ROUNDS` times, else ""."""
+    chosen = ""
+    for _ in range(control.ROUNDS):
+        pair = control.write(tests)
+        if pair is None:
+            return ""
+        for tree in pair:
+            reached: list[bool] = []
+            own = {**space, control.REACHED: reached.append}
+            try:
+                exec(compile(tree, "control.py", "exec"), own)
+                own["check"](own[entry_point])
+            except BaseException:
+                return ""
+            if not reached:
+                return ""
+        chosen = next(ast.unparse(node)[:200] for node in ast.walk(pair[0]) if isinstance(node, ast.Assert))
+    return chosen
 
 
 def _names(code: Any) -> set[str]:
