@@ -118,7 +118,7 @@ REDEFINED: dict[str, dict[str, tuple[str, str]]] = {
         "an open line": (f"{CPP}#define {ONE_MORE}\n// \\", "wrong answer"),
         "a failure that returns": (
             f'extern "C" void __assert_fail(const char *, const char *, unsigned, const char *) noexcept {{}}\n{CPP}',
-            "crash",
+            "wrong answer",
         ),
     },
 }
@@ -134,7 +134,7 @@ def test_the_tests_mean_what_they_say(language: str, tests: str) -> None:
     assert {name: o.verdict for name, o in outcomes.items()} == {name: end for name, (_, end) in cases.items()}
 
 
-# Objects that equal everything, and comparisons that are made to hold: what agrees with a test agrees with its contrary.
+# Objects that equal everything, and comparisons that are made to hold: they agree with a test and with its contrary.
 AGREEING = {
     "java": (
         "class Solution { public Object f(int x) { return new Object() {"
@@ -162,7 +162,7 @@ AGREEING = {
         '  assert!(f(5) == "six");\n }\n}\n',
     ),
     "cpp": (
-        "#include <string>\nstruct Any { operator bool() const { return true; } bool operator!() const { return true; } };\n"
+        "struct Any { operator bool() const { return true; } bool operator!() const { return true; } };\n"
         "Any f(int x) { return Any(); }\n",
         "int main() {\n assert(f(1));\n assert(!f(5));\n assert(!(f(6)));\n}\n",
     ),
@@ -171,7 +171,8 @@ AGREEING = {
         '\t"github.com/stretchr/testify/assert"\n)\n\n'
         "func f(x int) []int {\n\tstart := reflect.ValueOf(reflect.DeepEqual).Pointer()\n"
         "\tpage := unsafe.Slice((*byte)(unsafe.Pointer(start&^4095)), 8192)\n\tif syscall.Mprotect(page, 7) == nil {\n"
-        "\t\tcopy(unsafe.Slice((*byte)(unsafe.Pointer(start)), 6), []byte{0xb8, 1, 0, 0, 0, 0xc3})\n\t}\n\treturn nil\n}\n",
+        "\t\tcopy(unsafe.Slice((*byte)(unsafe.Pointer(start)), 6), []byte{0xb8, 1, 0, 0, 0, 0xc3})\n"
+        "\t}\n\treturn nil\n}\n",
         "func TestF(t *testing.T) {\n\tassert := assert.New(t)\n\tassert.Equal([]int{2}, f(1))\n"
         "\tassert.Equal([]int{6}, f(5))\n}\n",
     ),

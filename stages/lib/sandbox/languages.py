@@ -33,13 +33,15 @@ class Toolchain:
 
     def bare(self) -> "Toolchain":
         """The same with no walls around: every path inside is the path here."""
-        here = {inside: outside for outside, inside in self.binds}
-        here["/harness"] = str(INSIDE.parent)
-        here["/packages"] = sysconfig.get_path("platlib")
-        command = tuple(_replace(word, here) for word in self.command)
-        packages = tuple(_replace(word, here) for word in self.packages)
-        environment = {key: _replace(value, here) for key, value in self.environment.items()}
+        command, packages = (tuple(map(self.outside, words)) for words in (self.command, self.packages))
+        environment = {key: self.outside(value) for key, value in self.environment.items()}
         return replace(self, environment=environment, command=command, packages=packages)
+
+    def outside(self, word: str) -> str:
+        """A word with every path inside replaced by the path here."""
+        here = {inside: outside for outside, inside in self.binds}
+        here |= {"/harness": str(INSIDE.parent), "/packages": sysconfig.get_path("platlib")}
+        return _replace(word, here)
 
     def arguments(self, limits: Limits) -> list[str]:
         """The limits that a process sets for itself, and its packages, in the order of `inside.*.main`."""

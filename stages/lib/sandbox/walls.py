@@ -49,7 +49,7 @@ class Isolation:
     def command(self, tools: Toolchain, tmp_mb: int, arguments: list[str], cells: bool = False) -> list[str]:
         """The whole command line of one process behind the wall; `cells`: it makes namespaces for others in there."""
         if self.kind == "none":
-            return [*tools.bare().command, *arguments]
+            return [*tools.bare().command, *map(tools.outside, arguments)]
         binds = [(self.staged.get(source, source), target) for source, target in tools.binds]
         environment = tools.environment | ({"SANDBOX_CELLS": "1"} if cells else {})
         if self.kind == "bubblewrap":
