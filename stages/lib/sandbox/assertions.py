@@ -314,6 +314,8 @@ def _changeable(pieces: list[Token], index: int) -> bool:
         return True
     around = {before.text if before else "", after.text if after else ""}
     glued = before is not None and before.kind == "word" and before.end == one.at
+    if after and after.text == ":":  # a key of Go's maps, which may not be there twice
+        return False
     if after and after.text == "," and _grouped(pieces, index):  # JavaScript's (1, 2) is 2
         return False
     if glued or around & set("*/%^&|") or (before and before.text == "."):

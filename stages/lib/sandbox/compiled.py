@@ -37,12 +37,14 @@ def judge(slot: Slot, program: Program) -> Outcome:
     outcome = _judge(slot, program)
     if outcome.verdict == "forged" and outcome.detail.startswith(control.CONTRADICTION):
         outcome = _judge(slot, program)
+    elif outcome.verdict == "compile error" and slot.control:  # perhaps another value is one that does not compile
+        outcome = _judge(slot, program, values=False)
     return outcome
 
 
-def _judge(slot: Slot, program: Program) -> Outcome:
+def _judge(slot: Slot, program: Program, values: bool = True) -> Outcome:
     started = time.monotonic()
-    job = harness.job(program, secrets.token_hex(8), slot.control)
+    job = harness.job(program, secrets.token_hex(8), slot.control, values)
     files = {name: text.encode("utf-8", "replace") for name, text in job.files.items()}
     if program.language == "java":
         built, answer = slot.javac.compile(files["Main.java"])

@@ -38,8 +38,9 @@ class Copy:
     sites: dict[int, Site]
 
 
-def copies(tests: str, language: str, wrap: Wrap, control: bool) -> list[Copy]:
-    """Two copies of the tests; without control one, in which every assertion is as it was.
+def copies(tests: str, language: str, wrap: Wrap, control: bool, values: bool = True) -> list[Copy]:
+    """Two copies of the tests; without control one, in which every assertion is as it was. Without `values`
+    conditions are negated and nothing else is changed.
 
     Raises ValueError for tests in which no assertion is found.
     """
@@ -52,7 +53,12 @@ def copies(tests: str, language: str, wrap: Wrap, control: bool) -> list[Copy]:
         return [_copy(tests, found, [one.condition for one in found], [True] * len(found), numbers, wrap, None)]
     texts = assertions.strings(tests)
     known = [literal for one in found for literal in assertions.literals(one.condition, language)]
-    changed = [assertions.change(one.condition, language, texts, known, draw)[0] for one in found]
+    changed = [
+        assertions.change(one.condition, language, texts, known, draw)[0]
+        if values
+        else assertions.negate(one.condition, language)
+        for one in found
+    ]
     first = [draw.random() < 0.5 for _ in found]
     made = []
     for kept in (first, [not keep for keep in first]):

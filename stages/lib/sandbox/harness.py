@@ -21,12 +21,14 @@ class Job:
     entry: str
 
 
-def job(program: Program, word: str, controlled: bool) -> Job:
-    """The job of a program; `word` is drawn for the run. Raises ValueError for tests that the language's harness does
-    not understand."""
+def job(program: Program, word: str, controlled: bool, values: bool) -> Job:
+    """The job of a program; `word` is drawn for the run; `controlled` and `values` as in `control.copies`.
+
+    Raises ValueError for tests that the language's harness does not understand.
+    """
     write, wrap = _LANGUAGES[program.language]
     drawn = control.copies(
-        program.tests, program.language, lambda number, condition: wrap(word, number, condition), controlled
+        program.tests, program.language, lambda number, condition: wrap(word, number, condition), controlled, values
     )
     files = write(program, word, [copy.text for copy in drawn])
     return Job(files, [copy.sites for copy in drawn], f"tests_{word}_")
