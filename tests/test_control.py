@@ -133,6 +133,11 @@ def test_what_cannot_be_changed_is_negated(language: str, condition: str, negate
             assert (other, changed) == (negated, False)
 
 
+def test_a_condition_of_go_may_hold_braces() -> None:
+    tests = "func TestF(t *testing.T) {\n\tif x > 1 { y() }\n\tif !(same(f([]int{1}), []int{2})) { t.Fail() }\n}\n"
+    assert [one.condition for one in assertions.find(tests, "go")] == ["same(f([]int{1}), []int{2})"]
+
+
 def test_another_value_is_another_and_fits_the_type() -> None:
     for seed in range(200):
         draw = random.Random(seed)

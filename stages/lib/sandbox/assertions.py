@@ -134,10 +134,17 @@ def _go(tests: str, pieces: list[Token]) -> Iterator[Assertion]:
             condition = f"testify.ObjectsAreEqual({given[0]}, {given[1]})"
             yield Assertion(piece.at, pieces[closing(pieces, index + 3)].end, condition, "_ = SITE")
         elif piece.text == "if":
-            body = next(n for n in range(index, len(pieces)) if pieces[n].text == "{")
+            body = _body(pieces, index + 1)
             if re.match(r"\{\s*t\.(?:Fail|FailNow|Fatalf?|Errorf?)\(", tests[pieces[body].at :]):
                 failing = tests[piece.end : pieces[body].at].strip()
                 yield Assertion(piece.at, pieces[closing(pieces, body)].end, negate(failing, "go"), "_ = SITE")
+
+
+def _body(pieces: list[Token], index: int) -> int:
+    """The index of the first bracket `{` from `index` on that stands in no other: in Go a condition has none."""
+    while index < len(pieces) - 1 and pieces[index].text != "{":
+        index = closing(pieces, index) + 1 if pieces[index].text in OPEN else index + 1
+    return index
 
 
 def _java(tests: str, pieces: list[Token]) -> Iterator[Assertion]:
