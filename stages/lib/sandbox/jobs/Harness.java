@@ -1,3 +1,4 @@
+import java.io.File;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -8,7 +9,6 @@ import java.lang.reflect.Method;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 
 /** Runs the main of each copy of the tests: takes the run's secret first, reports each assertion. */
 public class Harness {
@@ -19,7 +19,7 @@ public class Harness {
     public static void main(String[] arguments) throws Throwable {
         secret = new String(System.in.readNBytes(32), StandardCharsets.US_ASCII);
         System.in.close();
-        URL[] program = {Path.of("p.jar").toUri().toURL()};
+        URL[] program = {new File("p.jar").toURI().toURL()};
         for (int copy = 0; copy < Integer.parseInt(arguments[1]); copy++) {
             ClassLoader loader = new URLClassLoader(program, Harness.class.getClassLoader());
             try {
