@@ -1,4 +1,5 @@
-// expect: wrong answer|forged  // by chance, as a coin falls
+// expect: wrong answer|forged
+// Which, the draw decides; both copies cannot agree with it.
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>
