@@ -228,7 +228,10 @@ def _crate(name: str) -> Path:
 
 
 def _java(folder: Path) -> None:
-    _run(["javac", "-XDstringConcat=inline", "-d", str(folder), str(JOBS / "Harness.java"), str(JOBS / "Compiler.java")], folder)
+    _run(
+        ["javac", "-XDstringConcat=inline", "-d", str(folder), str(JOBS / "Harness.java"), str(JOBS / "Compiler.java")],
+        folder,
+    )
 
 
 def _javascript(folder: Path) -> None:
