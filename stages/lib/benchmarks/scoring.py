@@ -26,7 +26,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Settings:
-    """How samples are run and counted: pass@k for each of `k`, bootstrap with `resamples` draws of `seed`."""
+    """How samples are run and counted: pass@k for each of `k`, bootstrap with `resamples` draws of `seed`; `control`:
+    with the control run (docs/sandbox.md)."""
 
     limits: sandbox.Limits
     k: tuple[int, ...]
@@ -35,6 +36,7 @@ class Settings:
     workers: int
     allow_weak: bool = False
     mode: extraction.Mode = "repaired"
+    control: bool = True
 
 
 def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> Generator[sandbox.Outcome]:
@@ -49,7 +51,7 @@ def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> 
     }
     limits = {task_id: found.limits(settings.limits) for task_id, found in known.items()}
     programs = [_program(benchmark, sample, tests[sample.task_id], limits.get(sample.task_id)) for sample in samples]
-    yield from sandbox.run_all(programs, settings.limits, settings.workers, settings.allow_weak)
+    yield from sandbox.run_all(programs, settings.limits, settings.workers, settings.allow_weak, settings.control)
 
 
 def _program(benchmark: Benchmark, sample: Sample, tests: str, limits: sandbox.Limits | None) -> sandbox.Program:
@@ -82,6 +84,7 @@ def summarize(benchmark: Benchmark, verdicts: Sequence[tuple[str, str]], setting
         "problems": len(tasks),
         "samples_per_problem": {"least": min(totals.values()), "most": max(totals.values())},
         "problems_solved": len(passed),
+        "forged": sum(verdict == "forged" for _, verdict in verdicts),
         "verdicts": dict(sorted(Counter(verdict for _, verdict in verdicts).items())),
         "slice": benchmark.describe(set(tasks)),
     }
