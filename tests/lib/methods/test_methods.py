@@ -184,8 +184,8 @@ def test_of_a_history_only_single_functions_repaired_under_a_good_message_are_ke
     [
         ({"revision": "HEAD"}, "'HEAD' is not pinned"),
         ({"revision": "f" * 40}, "git rev-parse in .*: no such commit"),
-        ({"license": "GPL-3.0-only"}, "generate.commits.license: 'GPL-3.0-only' is none of 0BSD"),
-        ({"license": ""}, "licence is not known"),
+        ({"license": "GPL-3.0-only"}, "generate.commits.license: 'GPL-3.0-only' is not one of 0BSD"),
+        ({"license": ""}, "only code under a known permissive licence is used"),
         ({"repository": "/nowhere"}, "repository: /nowhere is no folder"),
         ({"repository": None}, "the method commit needs a git repository"),
     ],
@@ -201,7 +201,7 @@ def test_a_history_of_which_nothing_is_left_says_what_dropped_it(tmp_path: Path)
     empty = History(tmp_path / "empty")
     head = empty.commit("Start the project with two functions", a__py=ONE)
     settings = commit_settings(empty.path, revision=head)
-    with pytest.raises(BadInput, match="of the commits 0 are left; dropped: message does not begin with a verb"):
+    with pytest.raises(BadInput, match="only 0 commits are left; dropped: message does not begin with a verb"):
         material.gather(load_method("commit"), [], [], 1, rows(method="commit", commits=settings))
 
 
