@@ -1,7 +1,7 @@
-"""Weights by name, ahead of the run that wants them: `make weights [NAME=…]`.
+"""Downloads model weights before a run needs them: `make weights [NAME=…]`.
 
-python -m commands weights            what there is, and what is in the cache
-python -m commands weights NAME …     fetch these
+python -m commands weights            list them, and which are in the cache
+python -m commands weights NAME …     download these
 """
 
 import logging
@@ -11,7 +11,7 @@ from stages.lib.models.weights.progress import size
 
 
 def main(arguments: list[str]) -> None:
-    """Fetch the weights that `arguments` name, or list all. Raises `BadInput` if one cannot be had."""
+    """Download the weights that `arguments` names, or list all. Raises `BadInput` if one is not available."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     for name in arguments:

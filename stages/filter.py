@@ -1,15 +1,16 @@
-"""filter: the functions that are worth asking a teacher about, each drop counted by its rule.
+"""filter: keeps the functions worth asking a teacher about, and counts each drop by rule.
 
 Reads     data/functions
 Writes    data/corpus/corpus.parquet    the rows that passed every rule, in the order of data/functions
-          data/corpus/dropped.parquet   the others, with the rule that dropped each and what it found
-          metrics/filter.json           the funnel, the language mix beside the paper's, benchmarks checked
+          data/corpus/dropped.parquet   the others, with the rule and what it found
+          metrics/filter.json           the funnel, the language mix next to the paper's, benchmarks checked
 
-The rules in order: length, blacklist, syntax, licence, exact duplicates, near duplicates, and n-grams
-shared with a benchmark, as far as the benchmarks are here (docs/corpus.md). The metrics say which were not checked.
+The rules in order: length, blacklist, syntax, self-contained, licence, exact duplicates, near duplicates, and n-grams
+shared with a benchmark (docs/corpus.md). Benchmarks whose files are missing are not checked; the metrics name them.
 """
 
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +47,7 @@ class Params(params.Section):
 
     length: Length
     blacklist: str | None
+    self_contained: bool
     licenses: Licenses
     near_duplicates: rules.NearDuplicates
     contamination: rules.Contamination
@@ -59,7 +61,7 @@ def main() -> None:
     benchmarks, unchecked = load_benchmarks(Path(folder) if folder else None)
     kept, dropped = rules.apply(plan(knobs, benchmarks), rows)
     if not kept:
-        raise BadInput(f"no row of {len(rows)} passed the filter ({_funnel(dropped)}); loosen a rule in params.yaml")
+        raise BadInput(f"none of {len(rows)} rows passed the filter ({_funnel(dropped)}); loosen a rule in params.yaml")
     recorded = knobs.result | {
         "benchmarks": {benchmark.name: artifacts.digest(benchmark.texts) for benchmark in benchmarks}
     }
@@ -70,17 +72,19 @@ def main() -> None:
 
 
 def plan(knobs: Params, benchmarks: list[Benchmark]) -> dict[str, rules.Rule]:
-    """The rules by name, in the order in which they are applied."""
+    """The rules by name, in the order they apply."""
     words = rules.read_blacklist(Path(knobs.blacklist)) if knobs.blacklist else rules.read_blacklist()
-    return {
+    steps = {
         "length": rules.length(knobs.length.least, knobs.length.most, knobs.length.unit),
         "blacklist": rules.blacklist(words),
         "syntax": rules.syntax(),
+        "self_contained": rules.self_contained(),
         "license": rules.license(knobs.licenses.allowed, knobs.licenses.unknown),
         "exact_duplicate": rules.exact_duplicates,
         "near_duplicate": rules.near_duplicates_of(_code, knobs.near_duplicates),
         "contamination": rules.contamination(_everything, Decontaminator(benchmarks, knobs.contamination.ngram)),
     }
+    return {name: rule for name, rule in steps.items() if name != "self_contained" or knobs.self_contained}
 
 
 def count(
@@ -95,6 +99,7 @@ def count(
     return {
         "rows_in": len(rows),
         "dropped": {name: by_rule[name] for name in names},
+        "dropped_examples": {name: examples(name, dropped) for name in names},
         "rows_out": len(kept),
         "rows_of_unknown_license": sum(map(rules.has_unknown_license, kept)),
         "rows_by_language": dict(sorted(Counter(row["language"] for row in kept).items())),
@@ -104,8 +109,14 @@ def count(
     }
 
 
+def examples(rule: str, dropped: list[rules.Row]) -> list[str]:
+    """The first of those that `rule` dropped, each with its place and what the rule found."""
+    found = (row for row in dropped if row["rule"] == rule)
+    return [f"{row['source']} {row['path']}:{row['line']} {row['name']}: {row['reason']}" for row in islice(found, 3)]
+
+
 def mix(kept: list[rules.Row]) -> dict[str, dict[str, float]]:
-    """The share of each language, in percent, beside the paper's table 1; the paper's Others are all the rest."""
+    """Each language's share in percent, next to the paper's Table 1, whose "Others" takes all the rest."""
     paper = params.read(PAPER)["language_percent"]
     groups = Counter(row["language"] if row["language"] in paper else "Others" for row in kept)
     return {

@@ -66,6 +66,12 @@ def test_params_and_stages_have_the_same_words() -> None:
     assert sorted(params.read(REPOSITORY / "params.yaml").keys() - {"teacher"}) == STAGES
 
 
+def test_every_stage_says_where_it_runs() -> None:
+    from stages.lib import params
+
+    assert sorted(params.read(REPOSITORY / "containers/stages.yaml")) == STAGES
+
+
 def test_import_rules_hold() -> None:
     lint = Path(sys.executable).with_name("lint-imports")
     ran = subprocess.run([lint], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)

@@ -105,7 +105,7 @@ def test_a_changed_value_runs_what_depends_on_it_and_nothing_else(undisturbed: C
     assert ran_by_repro(undisturbed) == {"train", "sample@tuned", "score@tuned", "report"}
     assert undisturbed.roots()["models/tuned"] != roots["models/tuned"]
     (undisturbed.path / "params.yaml").write_text(params)
-    assert ran_by_repro(undisturbed) == set()  # taken from the cache of runs
+    assert ran_by_repro(undisturbed) == set()  # taken from the run cache
     assert undisturbed.roots() == roots
 
 

@@ -25,6 +25,7 @@ FUNCTION = pa.schema(
         ("path", pa.string()),  # inside the source
         ("line", pa.int32()),  # 1-based
         ("license", pa.string()),  # SPDX identifier, "" where unknown
+        ("imports", pa.string()),  # the import statements that the code uses, a line each
     ]
 )
 

@@ -74,7 +74,7 @@ def test_overrides_leave_comments_and_the_rest_alone(profiles: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "keys", "message"),
     [
-        ("../smoke", None, r"matrix '\.\./smoke': a name holds small letters"),
+        ("../smoke", None, r"matrix '\.\./smoke': use only lowercase letters"),
         ("smok", None, r"no matrix 'smok'; did you mean 'smoke'\?; there are .*smoke"),
         ("ours", {"titel": "x"}, r"matrix\.titel: unknown key; did you mean 'title'\?"),
         ("ours", {"figures": ["vendi"]}, r"ours\.yaml: figures: unknown metric 'vendi'; .*known: rows\.kept"),
@@ -86,12 +86,12 @@ def test_overrides_leave_comments_and_the_rest_alone(profiles: Path) -> None:
         ),
         ("ours", {"runs": {"a": {}, "b": {"corest.k": 2}}}, r"params\.yaml has no key 'corest' .*mean 'coreset'\?"),
         ("ours", {"runs": {"a": {}, "b": {"coreset.k.x": 2}}}, r"coreset\.k has no key 'x'"),
-        ("ours", {"runs": {"a": {}, "b": {"coreset.k": 160}}}, r"a and b have equal params"),
-        ("ours", {"runs": {"a": {"coreset.k": 9}, "b": {"coreset.k": 9}}}, r"a and b have equal params"),
-        ("ours", {"runs": {"a": {}, "b/c": {"coreset.k": 9}}}, r"run 'b/c': a name holds small letters"),
+        ("ours", {"runs": {"a": {}, "b": {"coreset.k": 160}}}, r"a and b have the same params"),
+        ("ours", {"runs": {"a": {"coreset.k": 9}, "b": {"coreset.k": 9}}}, r"a and b have the same params"),
+        ("ours", {"runs": {"a": {}, "b/c": {"coreset.k": 9}}}, r"run 'b/c': use only lowercase letters"),
         ("ours", {"runs": {"a": {}}}, r"matrix\.runs: .* at least 2 items"),
-        ("ours", {"reference": "z"}, r"reference 'z' is no run of it; there are a, b"),
-        ("ours", {"targets": ["filtre"]}, r"targets: no stage 'filtre'; the stages are collect, filter"),
+        ("ours", {"reference": "z"}, r"reference 'z' is not a run; choose one of a, b"),
+        ("ours", {"targets": ["filtre"]}, r"targets: no stage 'filtre'; choose from collect, filter"),
         ("ours", {"base": ["laptop"]}, r"no profile 'laptop'; there are"),
         ("ours", {"budget_usd": -1.0}, r"matrix\.budget_usd: .*greater than or equal to 0"),
     ],
@@ -345,7 +345,7 @@ def test_changes_that_are_not_committed_are_refused(street: Street, tmp_path: Pa
     finally:
         note.unlink()
     assert ran.returncode == 3
-    assert "stages/note.py" in ran.stderr and "the working tree is not a commit" in ran.stderr
+    assert "stages/note.py" in ran.stderr and "the working tree has uncommitted changes" in ran.stderr
 
 
 def test_a_second_one_beside_it_is_refused(street: Street, tmp_path: Path) -> None:
@@ -359,12 +359,12 @@ def test_a_second_one_beside_it_is_refused(street: Street, tmp_path: Path) -> No
         lock.write(str(os.getpid()))
         lock.flush()
         ran = street.run(*ABLATE, "tiny", TIDEMILL_GATE=str(tmp_path / "gate"))
-    assert ran.returncode == 3 and f"is being run by process {os.getpid()}" in ran.stderr
+    assert ran.returncode == 3 and f"process {os.getpid()} is running matrix tiny" in ran.stderr
 
 
 def test_another_executor_is_refused(street: Street) -> None:
     ran = street.run(*ABLATE, "tiny", EXECUTOR="container")
-    assert ran.returncode == 3 and "EXECUTOR=container: comparisons run here" in ran.stderr
+    assert ran.returncode == 3 and "EXECUTOR=container: comparisons run locally" in ran.stderr
 
 
 def test_the_clone_has_the_journal_and_what_git_does_not_track(

@@ -13,7 +13,7 @@ from workspace import REPOSITORY, Workspace
 def test_unknown_stage_is_bad_input(workspace: Workspace) -> None:
     ran = workspace.run("fliter")
     assert ran.returncode == 3
-    assert "no stage 'fliter'; the stages are assemble, collect" in ran.stderr
+    assert "no stage 'fliter'; choose one of assemble, collect" in ran.stderr
 
 
 def test_misspelt_key_is_bad_input_and_loses_nothing(workspace: Workspace) -> None:

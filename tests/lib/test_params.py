@@ -71,7 +71,7 @@ def test_a_profile_is_merged_and_keeps_comments(tmp_path: Path, monkeypatch: pyt
     assert profile.apply("big") == ["coreset.k: 3 -> 20000", "coreset.pacing.workers: null -> 4"]
     assert "k: 20000 # centres" in Path("params.yaml").read_text()
     assert profile.apply("big") == []
-    with pytest.raises(BadInput, match="there are big"):
+    with pytest.raises(BadInput, match="choose one of big"):
         profile.apply("bigger")
     Path("profiles/odd.yaml").write_text("corset: {k: 1}\n")
     with pytest.raises(BadInput, match="no section 'corset'"):
@@ -89,7 +89,7 @@ def test_every_profile_of_the_repository_is_valid(
     shutil.copytree(REPOSITORY / "profiles", "profiles")
     shutil.copy(REPOSITORY / "params.yaml", ".")
     assert profile.apply(overlay.stem), "a profile that changes nothing"
-    for section in params.read():
+    for section in params.read().keys() - {"teacher"}:
         params.load(section, importlib.import_module(f"stages.{section}").Params)
 
 

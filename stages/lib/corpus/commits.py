@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from stages.lib import params
-from stages.lib.corpus import functions
+from stages.lib.corpus import functions, names
 from stages.lib.errors import BadInput
 
 Positive = Annotated[int, Field(gt=0)]
@@ -43,7 +43,7 @@ class Filters(params.Section):
 
 @dataclass(frozen=True)
 class Change:
-    """One function of one file, `before` and `after` a commit; `line` is 1-based, of the code after."""
+    """One function of one file, `before` and `after` a commit; `line` and `imports` are those of the code after."""
 
     commit: str
     message: str
@@ -53,6 +53,7 @@ class Change:
     line: int
     before: str
     after: str
+    imports: str
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,15 @@ def read(
     blobs = _contents(repository, [blob for commit, _ in wanted for blob in commit.files[0][:2]])
     for commit, message in wanted:
         old, new, _, path = commit.files[0]
-        found = find_change(blobs[old], blobs[new], functions.language_of(path) or "", filters.functions)
+        language = functions.language_of(path) or ""
+        found = find_change(blobs[old], blobs[new], language, filters.functions)
         if isinstance(found, str):
             aside.append((commit.id, found))
         else:
             before, after = found
-            language = functions.language_of(path) or ""
-            kept.append(Change(commit.id, message, path, language, after.name, after.line, before.code, after.code))
+            imports = names.used_imports(names.find_imports(blobs[new].decode(), language), after.code, language)
+            texts = before.code, after.code, imports
+            kept.append(Change(commit.id, message, path, language, after.name, after.line, *texts))
     return kept, aside
 
 

@@ -78,7 +78,7 @@ def read(text: str, language: str) -> Iterator[Function | Unreadable]:
     """
     source = text.encode()
     definition = _definitions()[language]
-    root = _parser(definition["grammar"]).parse(source).root_node
+    root = parse_file(text, language)
     taken_to = -1
     for node, name in _matches(language, root):
         if node.start_byte < taken_to:
@@ -104,10 +104,24 @@ def without_docstring(code: str, language: str) -> str:
 
 def parses(code: str, language: str) -> bool:
     """Whether `code`, one function, parses without an error, by itself or as the member of a class."""
+    return parse(code, language) is not None
+
+
+def parse(code: str, language: str) -> "Node | None":
+    """The tree of `code`, one function, by itself or as the member of a class; None if it parses neither way."""
+    found = _parse(code, language)
+    return found and found[0]
+
+
+def parse_file(text: str, language: str) -> "Node":
+    """The tree of a whole file, whatever it holds."""
+    return _parser(_definitions()[language]["grammar"]).parse(text.encode()).root_node
+
+
+def grammar_of(language: str) -> Any:
+    """The tree-sitter Language of the trees that `parse` makes."""
     definition = _definitions()[language]
-    parser = _parser(definition.get("snippet_grammar", definition["grammar"]))
-    shells = (shell.replace("CODE", code) for shell in definition["shells"])
-    return any(not parser.parse(shell.encode()).root_node.has_error for shell in shells)
+    return _grammar(definition.get("snippet_grammar", definition["grammar"]))
 
 
 def signs(code: str, language: str) -> Iterator[tuple[int, int, str]]:
@@ -115,18 +129,25 @@ def signs(code: str, language: str) -> Iterator[tuple[int, int, str]]:
 
     Names, numbers, strings and comments are none. Nothing comes of code that does not parse.
     """
+    if (found := _parse(code, language)) is None:
+        return
+    root, offset = found
+    length = len(code.encode())
+    for node in _leaves(root):
+        start, end = node.start_byte - offset, node.end_byte - offset
+        if start >= 0 and end <= length and (not node.is_named or node.type in ("true", "false")):
+            yield start, end, _text(node)
+
+
+def _parse(code: str, language: str) -> tuple["Node", int] | None:
+    """The tree of the first of the language's shells in which `code` parses, and the byte where it begins there."""
     definition = _definitions()[language]
     parser = _parser(definition.get("snippet_grammar", definition["grammar"]))
     for shell in definition["shells"]:
         root = parser.parse(shell.replace("CODE", code).encode()).root_node
-        if root.has_error:
-            continue
-        offset, length = len(shell.partition("CODE")[0].encode()), len(code.encode())
-        for node in _leaves(root):
-            start, end = node.start_byte - offset, node.end_byte - offset
-            if start >= 0 and end <= length and (not node.is_named or node.type in ("true", "false")):
-                yield start, end, _text(node)
-        return
+        if not root.has_error:
+            return root, len(shell.partition("CODE")[0].encode())
+    return None
 
 
 @cache

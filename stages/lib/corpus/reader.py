@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import packages
-from stages.lib.corpus import archives, codesearchnet, functions
+from stages.lib.corpus import archives, codesearchnet, functions, names
 from stages.lib.corpus.codesearchnet import SetAside
 from stages.lib.corpus.functions import Function, Unreadable, function_id, language_of
 from stages.lib.corpus.sources import CodeSearchNet, FileSample, Package, Sample, Shape, Tree
@@ -111,7 +111,12 @@ class Reader:
         found = list(functions.read(text, language))
         yield from (SetAside(path, one.line, one.reason) for one in found if isinstance(one, Unreadable))
         rows = [_row(one, path, language) for one in found if isinstance(one, Function) and self._takes(one)]
-        yield from sorted(rows, key=lambda row: str(row["id"]))[:most]
+        imports = names.find_imports(text, language)
+        for row in sorted(rows, key=lambda row: str(row["id"]))[:most]:
+            try:
+                yield row | {"imports": names.used_imports(imports, row["code"], language)}
+            except (RecursionError, ValueError) as error:  # code that no parser of ours gets through
+                yield SetAside(path, row["line"], f"function cannot be read: {error!r}")
 
     def _takes(self, function: Function) -> bool:
         if sum(bool(line.strip()) for line in function.code.splitlines()) < self._least_lines:

@@ -13,6 +13,7 @@ from stages.lib.corpus import licenses
 from stages.lib.corpus.decontamination import Decontaminator
 from stages.lib.corpus.duplicates import near_duplicates
 from stages.lib.corpus.functions import parses
+from stages.lib.corpus.names import lacks
 from stages.lib.errors import BadInput
 from stages.lib.records import Row
 
@@ -74,6 +75,12 @@ def blacklist(words: Sequence[str]) -> Rule:
 def syntax() -> Rule:
     """Drops code that its language's grammar cannot parse, neither by itself nor as a class's member."""
     return _each(lambda row: None if parses(row["code"], row["language"]) else f"no valid {row['language']}")
+
+
+def self_contained() -> Rule:
+    """Drops code that does not stand by itself: that belongs to an object, or has a name that is neither its own nor a
+    builtin, nor one that the row's imports bring from the standard library."""
+    return _each(lambda row: lacks(row["code"], row["imports"], row["language"]))
 
 
 def license(allowed: Sequence[str], unknown: bool) -> Rule:

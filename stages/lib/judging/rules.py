@@ -1,4 +1,4 @@
-"""What is checked and judged of a task's instances: one YAML file a task, beside those of stages/lib/tasks."""
+"""What is checked and judged of a task's instances: one YAML file a task, as in stages/lib/tasks/definitions."""
 
 from functools import cache
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Literal
 from stages.lib import params
 from stages.lib.errors import BadInput
 from stages.lib.tasks.checks import CHECKS
+from stages.lib.tasks.definitions import FOLDER as TASKS
 from stages.lib.tasks.definitions import load_tasks
 
 FOLDER = Path(__file__).parent / "rules"
@@ -57,7 +58,7 @@ def load_all(folder: Path = FOLDER) -> dict[str, Rules]:
     """The rules of every task, by its name. Raises `BadInput`, naming file and key."""
     found = {rules.task: rules for rules in map(_read, sorted(folder.glob("*.yaml")))}
     if strange := sorted(found.keys() ^ load_tasks().keys()):
-        raise BadInput(f"task {strange[0]!r}: it takes a file in stages/lib/tasks and one in {folder}; one is missing")
+        raise BadInput(f"task {strange[0]!r}: it takes a file in {TASKS} and one in {folder}; one is missing")
     return found
 
 

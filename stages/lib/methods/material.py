@@ -132,7 +132,8 @@ def commit_rows(settings: Commits, most_tokens: int) -> tuple[list[Row], list[Ro
         identity = digest({"before": change.before, "after": change.after, "message": change.message})
         row = _row(identity, change.language, change.after, source, change.path, change.line, change.name)
         given = {"before": change.before, "message": change.message.rstrip(".")}
-        rows.append({**row, "docstring": change.message, "license": settings.license, "given": given})
+        row |= {"docstring": change.message, "license": settings.license, "imports": change.imports}
+        rows.append({**row, "given": given})
     return list({row["id"]: row for row in rows}.values()), set_aside
 
 
@@ -168,4 +169,5 @@ def _row(identity: str, language: str, code: str, source: str, path: str, line: 
         "path": path,
         "line": line,
         "license": "",
+        "imports": "",
     }

@@ -1,4 +1,4 @@
-"""Task definitions: one YAML file each in this folder, read into a typed model (docs/extending.md)."""
+"""Task definitions: one YAML file each in definitions/, read into a typed model (docs/extending.md)."""
 
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,7 @@ from stages.lib import params
 from stages.lib.errors import BadInput
 from stages.lib.tasks.checks import CHECKS
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "definitions"
 
 
 class Seed(params.Section):
@@ -35,7 +35,9 @@ class Task(params.Section):
     """A task. `writes` is the JSON schema of each key that the teacher writes, in its order; `fills` is a
     Jinja template for each further key of the instance, from the raw code and what the teacher wrote.
     `reask_on` are the checks whose fault is named to the teacher at once. What is checked and judged of the answer
-    is in stages/lib/judging/rules."""
+    is in stages/lib/judging/rules.
+
+    Tests are written for a solution that is code, and must fail an information that is that code with a bug."""
 
     name: str
     definition: str
@@ -45,6 +47,8 @@ class Task(params.Section):
     writes: dict[str, dict[str, Any]]
     reask_on: list[str] = Field(default_factory=list)
     fills: dict[str, str]
+    solution_is_code: bool = True
+    information_is_broken: bool = False
     seeds: Seeds
 
     @property
@@ -64,7 +68,7 @@ def load_task(name: str) -> Task:
     """The task `name`. Raises `BadInput` if there is none."""
     tasks = load_tasks()
     if name not in tasks:
-        raise BadInput(f"no task {name!r}; the tasks are {', '.join(tasks)} (stages/lib/tasks/*.yaml)")
+        raise BadInput(f"no task {name!r}; the tasks are {', '.join(tasks)} ({FOLDER}/*.yaml)")
     return tasks[name]
 
 

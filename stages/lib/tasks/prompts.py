@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import templates
-from stages.lib.tasks.definitions import FOLDER, Task
+from stages.lib.tasks.definitions import Task
 from stages.lib.tasks.pool import Case
 
+FOLDER = Path(__file__).parent
 SUMMARY = 200  # characters of documentation in a prompt
 COMMENTS = ("#", "//", "/*", "*", "--")
 

@@ -168,7 +168,7 @@ def test_a_shard_is_asked_for_inside_the_container(clone: Path) -> None:
     environment = {**os.environ, "EXECUTOR": "container"}
     ran = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=400)
     assert ran.returncode == 3
-    assert "wait does not shard; embed, sample and score do" in ran.stderr
+    assert "wait cannot be sharded; embed, sample and score can" in ran.stderr
 
 
 @needs_cpu
@@ -265,7 +265,7 @@ def test_executors_have_three_names(clone: Path) -> None:
 def test_a_stage_that_belongs_on_a_cluster_is_not_computed_here(clone: Path) -> None:
     ran = run("wait@once", "kubernetes")
     assert ran.returncode == 3
-    assert "`EXECUTOR=kubernetes make` submits what is stale" in ran.stderr
+    assert "`EXECUTOR=kubernetes make`, which submits stale stages" in ran.stderr
     assert not Path("made.txt").exists()
 
 
@@ -282,7 +282,7 @@ def test_no_such_image(clone: Path) -> None:
         pytest.skip("this machine has the gpu image")
     ran = run("wait@once")
     assert ran.returncode == 3
-    assert "there is no image tidemill-gpu on this machine: `make images IMAGES=gpu` builds it" in ran.stderr
+    assert "this machine has no image tidemill-gpu; `make images IMAGES=gpu` builds it" in ran.stderr
 
 
 @pytest.mark.skipif(not ENGINE, reason="no podman or docker here: `apt-get install podman`")
@@ -292,14 +292,14 @@ def test_a_gpu_stage_without_a_gpu_says_what_submits_it(clone: Path) -> None:
     ran = run("train")
     assert ran.returncode == 3
     assert "train.device is cuda" in ran.stderr
-    assert "`EXECUTOR=kubernetes make` runs it on a cluster" in ran.stderr
+    assert "`EXECUTOR=kubernetes make` runs the stage on a cluster" in ran.stderr
 
 
 def test_a_lock_that_is_no_image_id(clone: Path) -> None:
     lock_to("latest")
     ran = run("wait@once", "local", TIDEMILL_IMAGE_KIND="cpu")
     assert ran.returncode == 3
-    assert "cpu is 'latest'; it takes `unlocked` or an image id, sha256:…" in ran.stderr
+    assert "cpu is 'latest'; use `unlocked` or an image id, sha256:…" in ran.stderr
 
 
 def test_a_stage_without_an_image(clone: Path) -> None:
@@ -345,8 +345,8 @@ def test_locking_keeps_comments_and_forgets_the_old_reference(clone: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["build", "gppu"], "no image 'gppu'; the images are cpu, gpu, score, teacher"),
-        (["push"], "say where to: make images-push REGISTRY=host/path"),
+        (["build", "gppu"], "no image 'gppu'; choose from cpu, gpu, score, teacher"),
+        (["push"], "name a registry: make images-push REGISTRY=host/path"),
     ],
 )
 def test_bad_words(arguments: list[str], message: str) -> None:
@@ -388,7 +388,7 @@ def test_each_engine_is_asked_to_build_in_its_own_words(
     ran, lines = build_with(tmp_path, engines, named, store, buildx="0")
     assert ran.returncode == 0, ran.stderr
     assert any(line.startswith(asked) for line in lines), lines
-    assert ("will have another id" in ran.stderr) == (store == "overlay2")
+    assert ("will get another id" in ran.stderr) == (store == "overlay2")
     if "containerd" in store:
         assert any("rewrite-timestamp=true --file" in line and "SOURCE_DATE_EPOCH=" in line for line in lines), lines
 
@@ -396,14 +396,14 @@ def test_each_engine_is_asked_to_build_in_its_own_words(
 def test_docker_without_buildx_builds_and_says_what_is_lost(tmp_path: Path) -> None:
     ran, lines = build_with(tmp_path, "docker", "", "io.containerd.snapshotter.v1", buildx="1")
     assert ran.returncode == 0, ran.stderr
-    assert "this docker cannot set the times of files" in ran.stderr
+    assert "this docker cannot set file times" in ran.stderr
     assert any(line.startswith("docker build --file containers/score.Containerfile") for line in lines), lines
 
 
 def test_buildah_runs_no_image(tmp_path: Path) -> None:
     ran, _ = build_with(tmp_path, "buildah", "buildah", "", buildx="0")
     assert ran.returncode == 3
-    assert "ENGINE=buildah builds images and runs none" in ran.stderr
+    assert "ENGINE=buildah can build images but not run them" in ran.stderr
 
 
 def build_with(

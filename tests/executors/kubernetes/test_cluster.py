@@ -71,7 +71,7 @@ def test_a_volume_that_does_not_go_is_not_waited_for_for_ever(server: ApiServer)
     cluster.delete_needs("work", service=False)
     with pytest.raises(
         BadInput,
-        match=r"the volume work was deleted 1 s ago and is still there; `kubectl .* persistentvolumeclaim work` names",
+        match=r"the volume work was deleted 1 s ago but still exists; `kubectl .* persistentvolumeclaim work` names",
     ):
         cluster.create(claim("work"))
 
@@ -111,9 +111,7 @@ def test_a_job_that_does_not_go_is_not_waited_for_for_ever(server: ApiServer) ->
     brief["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1
     cluster.create(brief)
     server.collector.clear()  # as where a pod is on a node that is lost
-    with pytest.raises(
-        BadInput, match=r"the Job job was deleted 2 s ago and is still there; `kubectl .* job job` names"
-    ):
+    with pytest.raises(BadInput, match=r"the Job job was deleted 2 s ago but still exists; `kubectl .* job job` names"):
         cluster.delete_job("job")
 
 
@@ -280,7 +278,7 @@ def test_a_log_that_nobody_may_read_does_not_keep_the_job(server: ApiServer, clu
     cluster.create(job("echo"))
     status, _, said = follow(cluster)
     assert status == 0 and any(
-        'log does not arrive (pods is forbidden: User "test" cannot get' in line for line in said
+        'cannot read its log (pods is forbidden: User "test" cannot get' in line for line in said
     )
 
 
@@ -337,9 +335,13 @@ def test_no_permission_names_verb_and_resource(server: ApiServer, cluster: Clust
         (
             400,
             'Job in version "v1" cannot be handled as a Job: quantities must match',
-            "Job job is not taken: .*quantit",
+            "the cluster rejects Job job: .*quantit",
         ),
-        (422, "spec.backoffLimit: Invalid value: -1", "Job job is not taken: spec.backoffLimit: Invalid value: -1"),
+        (
+            422,
+            "spec.backoffLimit: Invalid value: -1",
+            "the cluster rejects Job job: spec.backoffLimit: Invalid value: -1",
+        ),
     ],
 )
 def test_a_job_that_is_refused_says_why(
@@ -460,7 +462,7 @@ def test_a_job_that_a_queue_holds_back_says_so(server: ApiServer, cluster: Clust
     held["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "research"
     cluster.create(held)
     _, _, said = follow(cluster)
-    assert said.count("job: suspended until Kueue's queue research lets it start") == 1
+    assert said.count("job: suspended until Kueue's queue research admits it") == 1
 
 
 @pytest.mark.parametrize(
@@ -526,7 +528,7 @@ def test_what_the_kubelet_says_of_a_pod(reason: str, message: str, ended: dict |
             "to deallocate, preemption: 0/4 nodes are available: 1 Preemption is not helpful for scheduling, 3 No "
             "preemption victims found for incoming pod.",
             "0 of 4 nodes have a free nvidia.com/gpu; "
-            "1 of 4 nodes are kept by taints (cluster.tolerations in k8s/params.yaml)",
+            "1 of 4 nodes are reserved by taints (cluster.tolerations in k8s/params.yaml)",
         ),
         (
             "0/3 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity, 2 Insufficient cpu.",
@@ -535,8 +537,8 @@ def test_what_the_kubelet_says_of_a_pod(reason: str, message: str, ended: dict |
         (
             "0/3 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }, 2 node(s) "
             "didn't match Pod's node affinity/selector. preemption: 0/3 nodes are available: 3 No victims.",
-            "1 of 3 nodes are kept for node.kubernetes.io/not-ready (cluster.tolerations in k8s/params.yaml); "
-            "2 of 3 nodes have not the labels that cluster.node_selector asks for",
+            "1 of 3 nodes are reserved for node.kubernetes.io/not-ready (cluster.tolerations in k8s/params.yaml); "
+            "2 of 3 nodes lack the labels in cluster.node_selector",
         ),
         ("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", "0 of 3 nodes have a free nvidia.com/gpu"),
         (
@@ -545,11 +547,11 @@ def test_what_the_kubelet_says_of_a_pod(reason: str, message: str, ended: dict |
         ),
         (
             "0/5 nodes are available: 5 node(s) had untolerated taint {dedicated: ml}.",
-            "5 of 5 nodes are kept for dedicated (cluster.tolerations in k8s/params.yaml)",
+            "5 of 5 nodes are reserved for dedicated (cluster.tolerations in k8s/params.yaml)",
         ),
         (
             "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
-            "no volume is offered for its workspace (storage_class, or shared_storage_class, in k8s/params.yaml)",
+            "no volume for its workspace (check storage_class or shared_storage_class in k8s/params.yaml)",
         ),
         ("something that nobody foresaw", "something that nobody foresaw"),
     ],

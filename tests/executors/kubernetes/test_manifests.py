@@ -282,7 +282,7 @@ def test_what_is_written_lies_where_a_read_only_root_allows_it(everything: list[
         (container,) = pod["containers"]
         writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
         told = {one["name"]: one.get("value", "") for one in container["env"]}
-        for name in "HOME", "HF_HOME", "WORKSPACE":
+        for name in "HOME", "HF_HOME", "TIDEMILL_CACHE", "WORKSPACE":
             assert any(told[name] == path or told[name].startswith(f"{path}/") for path in writable), name
         assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
         assert "/dev/shm" in writable and "/tmp" in writable

@@ -75,4 +75,4 @@ def test_a_volume_that_the_pod_may_not_write_to() -> None:
             command, env=told, user=65534, group=65534, cwd="/", capture_output=True, text=True, timeout=240
         )
     assert ran.returncode == 3, ran.stderr
-    assert f"may not write to the volume at {folder}: its storage class does not heed fsGroup" in ran.stderr
+    assert f"may not write to the volume at {folder}: its storage class ignores fsGroup" in ran.stderr

@@ -158,5 +158,5 @@ def test_stopped_and_forgotten(tmp_path: Path) -> None:
     name = next(line.split(":")[0] for line in said.splitlines() if ": submitted" in line)
     stopped = street.run("executors.kubernetes", "stop", "collect")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
-    assert process.wait(60) == 1 and "was deleted while it was watched" in process.stdout.read()
+    assert process.wait(60) == 1 and "was deleted while we watched it" in process.stdout.read()
     until(lambda: name not in kubectl(street, "get", "jobs,pods,pvc,configmaps", "--output=name"))

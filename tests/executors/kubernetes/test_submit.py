@@ -149,7 +149,7 @@ def test_a_killed_submitter_attaches_to_its_job(street: Street, server: ApiServe
     first.wait(240)
     second = street.start("executors.kubernetes", "run", "collect")
     assert second.stdout
-    assert any("runs already; attached to it" in line for line in second.stdout)
+    assert any("already running; attached to it" in line for line in second.stdout)
     server.unschedulable = ""
     rest = second.stdout.read()
     assert second.wait(120) == 0, rest
@@ -282,7 +282,7 @@ def test_what_only_dvc_lock_knows_is_made_again(street: Street, server: ApiServe
     street.commit()  # dvc.lock, as people do
     clone = street.clone(tmp_path / "clone")
     ran = clone.run("executors.kubernetes", "run")
-    assert ran.returncode == 0 and "nothing is stale; `make pull` brings what is not here" in ran.stdout
+    assert ran.returncode == 0 and "nothing is stale; `make pull` downloads what is not here" in ran.stdout
 
     shutil.rmtree(tmp_path / "remote")  # as with another remote: the data is nowhere
     ran = clone.run("executors.kubernetes", "run")
@@ -299,7 +299,7 @@ def test_a_dirty_tree_is_refused(street: Street, server: ApiServer) -> None:
     (street.path / "stages/collect.py").open("a").write("# changed\n")
     ran = street.run("executors.kubernetes", "run")
     assert ran.returncode == 3
-    assert "the working tree is not a commit" in ran.stderr
+    assert "the working tree has uncommitted changes" in ran.stderr
     assert " M stages/collect.py" in ran.stderr and "git commit --all" in ran.stderr
     assert not server.started
 
@@ -362,13 +362,13 @@ def clone_from(street: Street, repository: Path) -> None:
 @pytest.mark.slow
 def test_remotes_that_cannot_serve(tmp_path: Path, server: ApiServer) -> None:
     street = Street(tmp_path / "host", "")
-    assert "there is none: `make remote URL=" in street.run("executors.kubernetes", "run").stderr
+    assert "none is set: run `make remote URL=" in street.run("executors.kubernetes", "run").stderr
     street.dvc("remote", "add", "one", str(tmp_path / "one"))
     street.dvc("remote", "add", "two", str(tmp_path / "two"))
     street.commit()
     ran = street.run("executors.kubernetes", "run")
     assert ran.returncode == 3
-    assert "2 remotes (one, two) and none is the default: `dvc remote default NAME`" in ran.stderr
+    assert "none of the 2 remotes (one, two) is the default: run `dvc remote default NAME`" in ran.stderr
     street.dvc("remote", "default", "one")
     street.commit()
     assert "the folder" in (ran := street.run("executors.kubernetes", "run")).stderr and "pods do not see" in ran.stderr
@@ -389,7 +389,7 @@ def test_an_endpoint_that_is_only_this_machines_is_said_and_another_goes_to_pods
         AWS_MAX_ATTEMPTS="1",
     )
     assert ran.returncode == 3 and "the remote s3://bucket/store cannot be used" in ran.stderr
-    assert "http://127.0.0.1:9 is this machine; in a pod it is the pod itself: say cluster.endpoint" in ran.stdout
+    assert "http://127.0.0.1:9 is this machine, but in a pod it is the pod itself; set cluster.endpoint" in ran.stdout
     monkeypatch.chdir(street.path)
     assert graph.remote("", "http://minio:9000")["endpointurl"] == "http://minio:9000"
 
@@ -418,7 +418,7 @@ def test_who_may_not_make_a_namespace_sets_up_the_rest(street: Street, server: A
     server.may = {"create serviceaccounts", "create networkpolicies"}
     ran = street.run("executors.kubernetes", "setup")
     assert ran.returncode == 0, ran.stderr
-    assert "you may not create namespaces" in ran.stdout and "taken to be there" in ran.stdout
+    assert "you may not create namespaces" in ran.stdout and "assuming that it exists" in ran.stdout
     assert {kind for kind, _ in server.objects} == {"serviceaccounts", "networkpolicies"}
 
 
@@ -451,7 +451,7 @@ def test_a_result_whose_record_is_taken_away_is_made_again(street: Street, serve
     other = street.clone(tmp_path / "other")
     ran = other.run("executors.kubernetes", "run", "collect")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "its record is not on the remote any more; making it again" in ran.stdout
+    assert "its record is no longer on the remote; running it again" in ran.stdout
     assert record.is_file() and len(server.started) == 2
 
 

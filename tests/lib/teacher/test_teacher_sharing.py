@@ -163,7 +163,9 @@ def test_pods_exchange_answers_through_s3(tmp_path: Path, s3: tuple[str, Path], 
     assert again.returncode == 0, "what a pod has is not fetched again"
     shutil.rmtree(pods[1].path / "journal")
     refused = pods[1].run(sys.executable, "-m", "commands", "journal-share", "bring")
-    assert refused.returncode == 3 and f"{stored.name} at the remote is not what its name says" in refused.stderr
+    assert (
+        refused.returncode == 3 and f"{stored.name} on the remote does not match the hash in its name" in refused.stderr
+    )
 
 
 def test_a_journal_is_a_union_by_the_requests_hash(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def test_a_row_is_shown_token_by_token(workspace: Workspace, tiny: Path, capsys:
     assert "".join(eval(line[16:]) for line in stars) == row(1)["output"] + tokenizer().eos_token
     assert stars == lines[-1 - len(stars) : -1]
     assert show_example.main(["9"]) == 3
-    assert "0 rows are called '9'; give 1 to 3" in capsys.readouterr().err
+    assert "0 rows match '9'; give a number from 1 to 3" in capsys.readouterr().err
 
 
 @pytest.mark.slow

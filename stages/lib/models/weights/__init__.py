@@ -3,6 +3,6 @@
 path = weights.fetch("qwen2.5-coder-0.5b-instruct")
 """
 
-from stages.lib.models.weights.store import CACHE, SCHEME, Weights, cache, fetch, load, named_in, names
+from stages.lib.models.weights.store import CACHE, FOLDER, SCHEME, Weights, cache, fetch, load, named_in, names
 
-__all__ = ["CACHE", "SCHEME", "Weights", "cache", "fetch", "load", "named_in", "names"]
+__all__ = ["CACHE", "FOLDER", "SCHEME", "Weights", "cache", "fetch", "load", "named_in", "names"]

@@ -27,6 +27,7 @@ FILE = Path(__file__).with_name("weights.yaml")
 SCHEME = "weights:"
 CACHE = "TIDEMILL_CACHE"  # the variable that puts the cache elsewhere
 OWN = "TIDEMILL_WEIGHTS_FROM"  # the variable that names a folder or URL of one's own, which is asked first
+FOLDER = "weights"  # in the cache
 TRIES = 2  # for bytes that are not the pinned ones
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Weights(params.Section):
     @property
     def path(self) -> Path:
         """Where the cache has it, or would."""
-        return cache() / "weights" / self.sha256[:16] / self.file
+        return cache() / FOLDER / self.sha256[:16] / self.file
 
 
 def names() -> list[str]:

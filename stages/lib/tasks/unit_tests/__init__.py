@@ -13,6 +13,7 @@ from typing import Any
 from stages.lib import templates
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
+from stages.lib.tasks.definitions import load_task
 from stages.lib.tasks.unit_tests import programs
 from stages.lib.tasks.unit_tests.languages import languages
 
@@ -54,9 +55,9 @@ def entry_point(code: str, language: str) -> str:
 
 
 def wanted(row: Row, names: list[str]) -> bool:
-    """Whether a candidate gets tests: its solution is a function, in one of the languages `names`."""
+    """Whether a candidate gets tests: its solution is code, a function, in one of the languages `names`."""
     return (
-        row["task"] != "code summarization"
+        load_task(row["task"]).solution_is_code
         and row["target_language"] in names
         and bool(entry_point(row["solution"], row["target_language"]))
     )
@@ -71,7 +72,7 @@ def messages(row: Row, count: int) -> list[dict[str, str]]:
         FOLDER / "user.j2",
         language=language,
         code=code,
-        broken=row["information"] if row["task"] == "code repair" else "",
+        broken=row["information"] if load_task(row["task"]).information_is_broken else "",
         count=count,
         name=entry_point(code, language) or "the function",
     )
