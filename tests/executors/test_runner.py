@@ -29,7 +29,7 @@ def test_misspelt_key_is_bad_input_and_loses_nothing(workspace: Workspace) -> No
 def test_missing_input_names_the_repair(workspace: Workspace) -> None:
     ran = workspace.run("filter")
     assert ran.returncode == 3
-    assert "data/functions is missing; `dvc pull data/functions` fetches it" in ran.stderr
+    assert "data/functions is missing; get it with `dvc pull data/functions`" in ran.stderr
 
 
 def test_a_second_run_is_refused_naming_the_first(workspace: Workspace) -> None:

@@ -72,7 +72,7 @@ def test_missing_extra_and_unsealed_are_found(workspace: Workspace) -> None:
     make("data/functions")
     shutil.copytree("data/functions", "data/copy")
     Path("data/copy/extra.txt").write_text("?")
-    with pytest.raises(artifacts.Damaged, match=r"data/copy/extra.txt is no part"):
+    with pytest.raises(artifacts.Damaged, match=r"data/copy/extra.txt is not part"):
         artifacts.open("data/copy")
     Path("data/functions/rows.jsonl").unlink()
     with pytest.raises(artifacts.Damaged, match=r"data/functions/rows.jsonl is missing"):
@@ -119,7 +119,7 @@ def test_a_failing_stage_seals_nothing_and_its_leavings_go(workspace: Workspace)
 
 
 def test_a_file_that_the_seal_does_not_list_is_refused_by_name(workspace: Workspace) -> None:
-    with pytest.raises(BadInput, match=r"holds no file other.txt \(it holds inner/note.txt, rows.jsonl\)"):
+    with pytest.raises(BadInput, match=r"has no file other.txt \(it has inner/note.txt, rows.jsonl\)"):
         make("data/functions").file("other.txt")
 
 
@@ -128,7 +128,7 @@ def test_schema_mismatch_names_file_and_column(workspace: Workspace) -> None:
     with pytest.raises(BadInput, match=r"half.parquet has no column 'sample'"):
         records.read(Path("half.parquet"), records.SCORE)
     Path("no.parquet").write_text("not parquet")
-    with pytest.raises(BadInput, match=r"no.parquet is not a parquet file"):
+    with pytest.raises(BadInput, match=r"no.parquet is not a readable parquet file"):
         records.read(Path("no.parquet"), records.SCORE)
 
 

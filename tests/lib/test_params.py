@@ -50,7 +50,7 @@ def test_what_only_changes_speed_is_no_part_of_the_result(tmp_path: Path) -> Non
         ("coreset: {k: 3}", r"coreset\.pacing: missing"),
         ("corset: {k: 3}", r"section 'coreset' is missing; did you mean 'corset'\?"),
         ("coreset: {k: 3", r"params\.yaml is not valid YAML"),
-        ("- coreset", r"one section a stage"),
+        ("- coreset", r"one section per stage"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:

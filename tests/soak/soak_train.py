@@ -71,7 +71,7 @@ def finish(workspace: Workspace) -> tuple[str, str]:
     """Run to the end: the hash of the weights' bytes, and from which save it went on."""
     done = workspace.run("train")
     assert done.returncode == 0, done.stderr
-    line = next((line for line in done.stderr.splitlines() if "going on from" in line), "from its beginning")
+    line = next((line for line in done.stderr.splitlines() if "resuming from" in line), "from its beginning")
     weights = Path("models/tuned/adapter/adapter_model.safetensors").read_bytes()
     return hashlib.sha256(weights).hexdigest(), line.rpartition("/")[2]
 

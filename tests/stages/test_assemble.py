@@ -210,7 +210,7 @@ def test_money_buys_candidates_in_the_order_of_their_ids(workspace: Workspace) -
         ("validation_share", 1.0, "less than 1"),
         ("tasks", ["code golf"], "assemble.tasks: no row has the task 'code golf'"),
         ("rows", 0, "assemble.rows"),
-        ("money", {"usd": 0.001, "prompt": 2.0, "completion": 10.0}, "pay for no candidate, which costs 0.006"),
+        ("money", {"usd": 0.001, "prompt": 2.0, "completion": 10.0}, "buy no candidate; one costs 0.006"),
     ],
 )
 def test_senseless_parameters_are_named(workspace: Workspace, key: str, value: Any, word: str) -> None:

@@ -94,7 +94,7 @@ def test_killed_stopped_or_damaged_it_ends_with_the_same_bytes(small: Workspace)
     [
         ("encoder", "package:no_such_package/model", "package no_such_package is not installed"),
         ("encoder", "path:params.yaml", "cannot be loaded as an encoder"),
-        ("max_tokens", 1024, "takes 512 tokens; set max_tokens"),
+        ("max_tokens", 1024, "takes 512 tokens; lower max_tokens"),
         ("poling", "cls", "embed.poling: unknown key; did you mean 'pooling'?"),
         ("max_tokens", "128", "embed.max_tokens: Input should be a valid integer"),
     ],

@@ -105,7 +105,7 @@ def test_a_bad_rules_file_is_named(tmp_path: Path) -> None:
         ([{"instruction": "a", "input": "", "output": "b"}, {"instruction": "a", "output": "b"}], "row 2: .* 'input'"),
         ([{"instruction": "a", "input": "", "output": 3}], "row 1: no text under the key 'output'"),
         ([{"instruction": " ", "input": "", "output": "b"}], "row 1: instruction is blank"),
-        (["a"], "row 1: no object but 'a'"),
+        (["a"], "row 1: not an object but 'a'"),
         ({}, "must hold one JSON list"),
         ([], "must hold one JSON list"),
     ],
@@ -115,7 +115,7 @@ def test_an_alpaca_file_that_is_none_is_named_by_row_and_key(tmp_path: Path, con
     file.write_text(json.dumps(content))
     with pytest.raises(BadInput, match=message):
         rows.read_alpaca(file)
-    with pytest.raises(BadInput, match="no readable JSON"):
+    with pytest.raises(BadInput, match="not readable JSON"):
         rows.read_alpaca(tmp_path / "absent.json")
 
 
@@ -154,7 +154,7 @@ def test_problems_that_are_reported_choose_no_round(
 @pytest.mark.parametrize("stage", ["train@evolved", "train@1", "sample@evolved-x", "score@evolved-", "evolve@first"])
 def test_a_key_that_there_is_not_is_named(workspace: Workspace, stage: str) -> None:
     ran = workspace.run(stage)
-    assert ran.returncode == 3 and ("there are" in ran.stderr or "evolve takes a round" in ran.stderr), ran.stderr
+    assert ran.returncode == 3 and ("there are" in ran.stderr or "evolve needs a round" in ran.stderr), ran.stderr
 
 
 def seed(number: int, language: str = "Python") -> dict[str, Any]:
@@ -299,7 +299,7 @@ def test_bad_seeds_rounds_and_dead_letters_are_named(workspace: Workspace) -> No
         assert ran.returncode == 3 and "6 of 6 rows are dead letters, more than max_dead_share = 0.2" in ran.stderr
         assert len(Path("data/evolved/1/dead_letters.jsonl").read_text().splitlines()) == 6
     ran = workspace.run("evolve@3")
-    assert ran.returncode == 3 and "params.yaml says evolve.rounds: 2; raise it to 3" in ran.stderr
+    assert ran.returncode == 3 and "evolve.rounds in params.yaml is 2; raise it to 3" in ran.stderr
     workspace.set("evolve.examples", 9)
     ran = workspace.run("evolve@1")
     assert ran.returncode == 3 and "evolve.examples: 9, but" in ran.stderr

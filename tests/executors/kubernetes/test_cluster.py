@@ -323,7 +323,7 @@ def test_no_permission_names_verb_and_resource(server: ApiServer, cluster: Clust
 @pytest.mark.parametrize(
     ("status", "said", "words"),
     [
-        (404, 'namespaces "tidemill" not found', "there is no namespace tidemill: `make k8s-setup` makes it"),
+        (404, 'namespaces "tidemill" not found', "there is no namespace tidemill; `make k8s-setup` creates it"),
         (403, "jobs is forbidden: exceeded quota: small, requested: pods=1", "the cluster refuses: .*exceeded quota"),
         (403, 'pods "x" is forbidden: violates PodSecurity "restricted', "the cluster refuses: .*violates PodSecurity"),
         (

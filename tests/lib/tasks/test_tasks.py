@@ -203,7 +203,7 @@ def test_a_bad_task_file_is_named(old: str, new: str, message: str, tmp_path: Pa
         ("  - rule: has_a_bug", "  - rule: has_bug", "the rulings are"),
         ("judge:\n", "judge: [\n", "is not valid YAML"),
         ("[code_only, overall]", "[code_alone, overall]", "plants.prose in code: no rule 'code_alone'; known: fields"),
-        ("task: code repair", "task: code repairs", "task 'code repair': it takes a file in .*tasks/definitions and"),
+        ("task: code repair", "task: code repairs", "task 'code repair' needs a file in .*tasks/definitions and"),
     ],
 )
 def test_a_bad_file_of_rules_is_named(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -228,13 +228,13 @@ def test_an_unknown_variable_in_a_template_is_named() -> None:
 
 
 def test_an_unknown_task_is_named() -> None:
-    with pytest.raises(BadInput, match="no task 'code review'; the tasks are code generation"):
+    with pytest.raises(BadInput, match="no task 'code review'; choose one of code generation"):
         load_task("code review")
 
 
 @pytest.mark.parametrize("key", ["", "0", "two", "-1"])
 def test_a_round_is_a_number(key: str) -> None:
-    with pytest.raises(BadInput, match="generate takes a round"):
+    with pytest.raises(BadInput, match="generate needs a round number"):
         read_round("generate", key)
 
 

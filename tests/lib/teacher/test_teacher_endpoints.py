@@ -47,7 +47,7 @@ def test_a_row_that_dies_says_what_came_back(fault: str, message: str, tmp_path:
     ("fault", "message"),
     [
         ("401", r"refuses the key \(from teacher.api_key_env, unset\): HTTP 401"),
-        ("404", "no such model or address: HTTP 404.*see teacher.base_url and teacher.model"),
+        ("404", "no such model or address: HTTP 404.*check teacher.base_url and teacher.model"),
         ("302", "no such model or address: HTTP 302"),
         ("quota", "refuses to go on: HTTP 429: You exceeded your current quota"),
         ("schema", "refuses the answer's schema: .*'minLength' is not permitted.*schema_limits: false.*structured"),

@@ -206,6 +206,6 @@ def test_a_damaged_segment_is_named_before_anything_is_asked(tmp_path: Path) -> 
     segment = sharing.segments(tmp_path)[0]
     segment.write_bytes(segment.read_bytes()[:-1])
     with endpoint.serve() as server:
-        with pytest.raises(BadInput, match=rf"{segment.name} is not what its name says; remove it"):
+        with pytest.raises(BadInput, match=rf"{segment.name} does not match the hash in its name; remove it"):
             ask_all(settings(server.url), asks(1), tmp_path)
         assert not server.asked

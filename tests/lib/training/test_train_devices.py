@@ -72,7 +72,7 @@ def test_fsdp_tunes_every_weight_and_goes_on_after_a_stop(steady: Workspace) -> 
     assert not Path("models/tuned").exists() or artifacts.open("models/tuned").root
     done = steady.run("train")
     assert done.returncode == 0, done.stderr
-    assert "going on from" in done.stderr
+    assert "resuming from" in done.stderr
     agree(alone, log())
     model, _ = causal.load_tuned(Path("models/tuned"))
     assert (
@@ -116,7 +116,7 @@ def test_a_loss_that_is_no_number_ends_all_processes(steady: Workspace) -> None:
     steady.set("train.processes", 2)
     done = steady.run("train")
     assert done.returncode == 3, done.stderr
-    assert "at step" in done.stderr and "process 0 of 2 says what is wrong" in done.stderr
+    assert "at step" in done.stderr and "process 0 of 2 reported what is wrong" in done.stderr
     assert not Path("models/tuned").exists()
 
 
@@ -124,8 +124,8 @@ def test_a_loss_that_is_no_number_ends_all_processes(steady: Workspace) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"batch_rows": 5, "processes": 2}, "5 rows cannot be made of micro-batches of 1 on 2 devices"),
-        ({"sharding": "fsdp"}, "fsdp shares a model among devices and there is one"),
+        ({"batch_rows": 5, "processes": 2}, "5 rows cannot be split into micro-batches of 1 on 2 devices"),
+        ({"sharding": "fsdp"}, "fsdp shares a model among devices, but there is only one"),
     ],
 )
 def test_what_cannot_be_shared_so_is_refused(steady: Workspace, values: dict[str, Any], message: str) -> None:
@@ -138,10 +138,10 @@ def test_what_cannot_be_shared_so_is_refused(steady: Workspace, values: dict[str
 def test_the_global_batch_is_kept_whatever_the_devices() -> None:
     assert [devices.accumulation(256, 2, replicas) for replicas in (1, 4, 8, 128)] == [128, 32, 16, 1]
     with pytest.raises(
-        BadInput, match=r"128 rows cannot be made of micro-batches of 3 on 8 devices; .*\[1, 2, 4, 8, 16\]"
+        BadInput, match=r"128 rows cannot be split into micro-batches of 3 on 8 devices; .*\[1, 2, 4, 8, 16\]"
     ):
         devices.accumulation(128, 3, 8)
-    with pytest.raises(BadInput, match="take another number of devices"):
+    with pytest.raises(BadInput, match="use another number of devices"):
         devices.accumulation(128, 1, 6)
 
 
