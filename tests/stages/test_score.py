@@ -414,7 +414,7 @@ def test_bad_line(tmp_path: Path, rows: list[dict | bytes], message: str) -> Non
     [
         (["absent.jsonl"], "cannot read absent.jsonl: No such file"),
         ([], "no FILE; make score FILE="),
-        (["c.jsonl", "--benchmark", "humanevil"], "no benchmark 'humanevil'; there are humaneval"),
+        (["c.jsonl", "--benchmark", "humanevil"], "no benchmark 'humanevil'; choose one of humaneval"),
         (["bad.jsonl"], "bad.jsonl, line 1: not JSON"),
     ],
 )

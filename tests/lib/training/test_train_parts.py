@@ -284,7 +284,7 @@ def test_other_rows_that_cannot_be_had(tmp_path: Path) -> None:
     rows = [row(number) for number in range(9)]
     assert examples.drawn(rows, None, 0) == rows
     assert examples.drawn(rows, 4, 1) == examples.drawn(rows, 4, 1) != examples.drawn(rows, 4, 2)
-    with pytest.raises(BadInput, match="train.rows: 10, but the dataset has only 9 rows"):
+    with pytest.raises(BadInput, match=r"train\.rows: 10, but the dataset has only 9 rows"):
         examples.drawn(rows, 10, 0)
 
 
