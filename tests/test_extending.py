@@ -181,6 +181,7 @@ REVIEWED = """
 """
 
 
+@pytest.mark.slow
 def test_a_task(scratch: Scratch) -> None:
     scratch.write("stages/lib/tasks/definitions/review.yaml", REVIEW)
     with endpoint.serve() as server:
@@ -213,6 +214,7 @@ def test_a_task(scratch: Scratch) -> None:
 # A judge's rule
 
 
+@pytest.mark.slow
 def test_a_rule_of_the_judge(scratch: Scratch) -> None:
     file = "stages/lib/judging/rules/repair.yaml"
     question = "Could a programmer make this mistake by accident?"
@@ -234,6 +236,8 @@ def test_a_rule_of_the_judge(scratch: Scratch) -> None:
     rulings = [[one["rule"] for one in row["rulings"] if one["kind"] == "judge"] for row in verdicts()]
     assert rulings == [["has_a_bug", "is_realistic", "is_clear", "overall"]] * 4
     assert "is_realistic" in Path("plots/judge-1.csv").read_text()
+    scratch.bring("tests/lib/judging")
+    assert " passed" in scratch.pytest("tests/lib/judging", "-k", "plant")
     assert_named("A judge's rule", scratch)
 
 
@@ -262,9 +266,17 @@ METHOD = r"""
           solution: |
             def count_vowels(text):
                 return sum(letter in "aeiou" for letter in text.lower())
+      - language: Python
+        code: "def last_word(sentence):"
+        answer:
+          instruction: Write a Python function that returns the last word of a sentence.
+          solution: |
+            def last_word(sentence):
+                return sentence.split()[-1]
 """
 
 
+@pytest.mark.slow
 def test_a_generation_method(scratch: Scratch) -> None:
     folder = "stages/lib/methods/headline"
     scratch.write(f"{folder}/method.yaml", METHOD)
@@ -276,13 +288,16 @@ def test_a_generation_method(scratch: Scratch) -> None:
         scratch.passes("judge@1")
     lines = {line for number in range(4) for line in function(number)["code"].splitlines()}
     for body in asked("data/candidates/1"):
-        system, example, answered, user = body["messages"]
+        system, *examples, user = body["messages"]
         assert system["content"] == "You invent tasks. Answer with the keys instruction, solution."
-        assert example["content"].startswith("Headline: def count_vowels(text):")
-        assert "counts the vowels" in answered["content"]
+        assert {"def count_vowels(text):", "def last_word(sentence):"} == {
+            one["content"].split("\n")[0].removeprefix("Headline: ") for one in examples if one["role"] == "user"
+        }
         head, _, ask = user["content"].partition("\n")
         assert head.removeprefix("Headline: ") in lines and ask == "Write a Python function for this headline."
     rows = candidates()
+    scratch.bring("tests/lib/methods")
+    assert " passed" in scratch.pytest("tests/lib/methods", "-k", "headline and not judged")
     assert len(rows) == 4 == len(verdicts()) and {row["task"] for row in rows} == {"code generation"}
     assert_named("A generation method", scratch)
 
@@ -338,7 +353,7 @@ def test_a_benchmark(scratch: Scratch) -> None:
     sha256 = artifacts.hash_file(data)
     scratch.append("stages/lib/published/files.yaml", textwrap.dedent(PUBLISHED).format(sha256=sha256))
     scratch.write("stages/lib/benchmarks/suites/quiz.yaml", QUIZ)
-    assert "\nComplete this Python function." in scratch.python("-c", ASKED, QUESTION)
+    assert "Complete this Python function." in scratch.python("-c", ASKED, QUESTION)
 
     answers = (problem["canonical_solution"], "    return islands\n")
     rows = [
@@ -466,6 +481,7 @@ HOLDS = (
 )
 
 
+@pytest.mark.slow
 def test_a_stage(scratch: Scratch) -> None:
     scratch.bring("tests/test_independence.py")
     scratch.write("stages/census.py", CENSUS)
@@ -525,7 +541,7 @@ def test_an_executor(scratch: Scratch) -> None:
     assert not (scratch.path / "data").exists()
     refused = scratch.run("collect", EXECUTOR="eco")
     assert refused.returncode == 3
-    assert "there is no such executor; choose one of container, echo, kubernetes, local" in refused.stderr
+    assert "choose one of container, echo, kubernetes, local" in refused.stderr
     assert scratch.touched == ["executors/echo.py"]
     assert_named("An executor", scratch)
 

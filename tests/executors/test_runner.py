@@ -58,7 +58,8 @@ def test_a_full_disk_is_said_plainly(workspace: Workspace) -> None:
     small.mkdir()
     (small / "params.yaml").write_text((workspace.path / "params.yaml").read_text())
     program = (
-        "from stages.lib import artifacts, runner\n"
+        "from executors import runner\n"
+        "from stages.lib import artifacts\n"
         "import sys, types\n"
         "def main():\n"
         "    with artifacts.create('data/functions', stage='collect') as out:\n"

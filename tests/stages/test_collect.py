@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from workspace import REPOSITORY, Workspace
 
-from stages.lib import artifacts, records
-from stages.lib.corpus import packages
+from stages.lib import artifacts, packages, records
 from stages.lib.corpus.archives import read_archive
 from stages.lib.corpus.functions import extract, function_id, language_of, languages, parses, without_docstring
 from stages.lib.corpus.reader import Reader

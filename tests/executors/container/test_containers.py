@@ -72,7 +72,7 @@ needs_cpu, needs_score = needs("cpu"), needs("score")
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This working tree's code in a folder of its own, with one stage more, and no artifact."""
     tmp_path.chmod(0o755)  # score's walls are built by nobody
-    for name in ("stages", "containers"):
+    for name in ("commands", "executors", "stages", "containers"):
         shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
@@ -259,7 +259,7 @@ def test_no_bytecode_and_no_root_in_the_image() -> None:
 def test_executors_have_three_names(clone: Path) -> None:
     ran = run("wait@once", "docker")
     assert ran.returncode == 3
-    assert "EXECUTOR=docker: it takes local, container or kubernetes" in ran.stderr
+    assert "EXECUTOR=docker: there is no such executor; choose one of container, kubernetes, local" in ran.stderr
 
 
 def test_a_stage_that_belongs_on_a_cluster_is_not_computed_here(clone: Path) -> None:
@@ -445,7 +445,7 @@ kill) [ -e {tmp_path}/started ] && echo "$*" >{tmp_path}/told ;;
 esac
 """)
     engine.chmod(0o755)
-    program = f"from stages.lib import container as c; print(c._stay('{engine}', ['{engine}', 'run'], 'named'))"
+    program = f"from executors import container as c; print(c._stay('{engine}', ['{engine}', 'run'], 'named'))"
     process = subprocess.Popen(
         [sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True
     )

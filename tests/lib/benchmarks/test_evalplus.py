@@ -350,10 +350,10 @@ def test_make_score_takes_a_release(folder: Path, tmp_path: Path) -> None:
 # The releases themselves
 
 RELEASES = {  # problems, and those that a load, a large result or the checker's own names have failed before
-    "HumanEvalPlus-v0.1.9": (164, (15, 130, 139, 152)),
-    "HumanEvalPlus-v0.1.10": (164, (15, 130, 139, 152)),
-    "MbppPlus-v0.1.0": (399, (255, 271, 392, 599)),
-    "MbppPlus-v0.2.0": (378, (255, 271, 392, 599)),
+    "HumanEvalPlus-v0.1.9": (164, (15, 152)),
+    "HumanEvalPlus-v0.1.10": (164, (130, 139, 152)),
+    "MbppPlus-v0.1.0": (399, (271, 392)),
+    "MbppPlus-v0.2.0": (378, (255, 599)),
 }
 
 

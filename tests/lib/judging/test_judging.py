@@ -10,9 +10,11 @@ from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
 from stages.lib.judging import audit, execution, panel, rates
 from stages.lib.judging.panel import Ballot, rule
+from stages.lib.judging.rules import load_rules
 from stages.lib.tasks import unit_tests
 from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task, load_tasks
+from stages.lib.tasks.pool import seed_cases
 
 RIGHT = ["assert candidate(1, 2) == 3", "assert candidate(0, 0) == 0"]
 
@@ -70,19 +72,20 @@ def test_recall_and_false_alarms_by_hand() -> None:
 
 
 def failed_checks(row: dict[str, Any]) -> set[str]:
-    task = load_task(row["task"])
-    return {name for name, fault in run_checks(task.checks, Instance.of(task, row)) if fault}
+    checks, subject = load_rules(row["task"]).checks, Instance.of(row, load_task(row["task"]).takes_input)
+    return {name for name, fault in run_checks(checks, subject) if fault}
 
 
 def test_the_seeds_plants_are_what_they_say() -> None:
     rows = audit.plants([], audit.Audit(seeds=True, candidates=0.0))
     by_id = {row["of"]: row for row in rows if row["kind"] == "good"}
-    assert len(by_id) == 17 and len({row["id"] for row in rows}) == len(rows)
-    for task in load_tasks().values():
-        assert set(task.plants) == {row["kind"] for row in rows if row["task"] == task.name} - {"good"}
-        assert all("overall" in broken for broken in task.plants.values()), "a bad instance is bad as a whole"
+    assert len(by_id) == sum(case.good for case in seed_cases()) and len({row["id"] for row in rows}) == len(rows)
+    for task in load_tasks():
+        planted = load_rules(task).plants
+        assert set(planted) == {row["kind"] for row in rows if row["task"] == task} - {"good"}
+        assert all("overall" in broken for broken in planted.values()), "a bad instance is bad as a whole"
     for row in rows:
-        expected = {name for name in row["breaks"] if name in load_task(row["task"]).checks}
+        expected = {name for name in row["breaks"] if name in load_rules(row["task"]).checks}
         assert expected <= failed_checks(row), row
         assert row["kind"] != "good" or not failed_checks(row), row
         good = by_id[row["of"]]
@@ -285,6 +288,6 @@ def test_a_language_that_the_sandbox_does_not_run_is_named(
 
 
 def test_a_kind_of_plant_that_nobody_can_make_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(load_task("code repair").plants, "haunted code", ["overall"])
+    monkeypatch.setitem(load_rules("code repair").plants, "haunted code", ["overall"])
     with pytest.raises(BadInput, match="task code repair: plants: no kind 'haunted code'; known: mutated code"):
         audit.plants([], audit.Audit(seeds=True, candidates=0.0))

