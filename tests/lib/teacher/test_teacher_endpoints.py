@@ -70,7 +70,7 @@ def test_another_models_answer_stops_the_run_unless_it_is_expected(tmp_path: Pat
         server.model = "stand-in-2026-01-01"  # a dated version of the name
         assert ask_all(settings(server.url), asks(1), tmp_path / "dated")[0].value
         server.model = "cheap-model"
-        with pytest.raises(BadInput, match="asked for 'stand-in' but answered as 'cheap-model'; set teacher.model"):
+        with pytest.raises(BadInput, match=r"asked for 'stand-in' but answered as 'cheap-model'; set teacher\.model"):
             ask_all(settings(server.url), asks(20), tmp_path)
         assert len(Journal(tmp_path)) == 0
         assert ask_all(settings(server.url, answers_as="cheap-model"), asks(1), tmp_path)[0].value
