@@ -95,7 +95,7 @@ class Packages(params.Section):
         ends = list(accumulate(one.bytes for one in self.parts))
         if ends[-1] != weights.bytes:
             raise BadInput(
-                f"weights.yaml: {weights.file}: its parts add up to {ends[-1]:,} bytes, not {weights.bytes:,}"
+                f"weights.yaml: {weights.file}: its parts have {ends[-1]:,} bytes, not {weights.bytes:,}"
             )
         have = _length(part)
         done = sum(end <= have for end in ends)
