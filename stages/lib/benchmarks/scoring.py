@@ -1,4 +1,4 @@
-"""Runs samples against a benchmark's tests and counts: what `score` and `make score` have in common."""
+"""Runs samples against a benchmark's tests and counts them, for `score` and `make score`."""
 
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -40,7 +40,7 @@ class Settings:
 
 
 def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> Generator[sandbox.Outcome]:
-    """The outcome of each sample, in order. Raises `BadInput` where there is no isolation and weak is not allowed."""
+    """The outcome of each sample, in order. Raises `BadInput` without isolation unless weak isolation is allowed."""
     problems = [benchmark.problems[task_id] for task_id in dict.fromkeys(sample.task_id for sample in samples)]
     known = expected.find(benchmark, problems, settings.workers, settings.allow_weak)
     tests = {
@@ -56,7 +56,7 @@ def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> 
 
 def _program(benchmark: Benchmark, sample: Sample, tests: str, limits: sandbox.Limits | None) -> sandbox.Program:
     problem = benchmark.problems[sample.task_id]
-    # Some tests call helpers that the prompt defines: they get the prompt's own, not the candidate's.
+    # Some tests call helpers from the prompt; give them the prompt's own, not the candidate's.
     helpers = "" if benchmark.family == "mbpp" else f"{problem.prompt}\n    pass\n"
     return sandbox.Program(
         language=benchmark.language,
@@ -97,8 +97,8 @@ def pass_at_k(passed: Sequence[int], totals: Sequence[int], k: Sequence[int]) ->
 
 @cache
 def _metric() -> Any:
-    """The metric. `evaluate` runs a copy of it, which it keeps under the hash of the original and never compares
-    again; a folder of our own makes sure that the copy is of this file."""
+    """The metric. `evaluate` runs a cached copy that it never compares with the original again; our own cache folder
+    makes sure that it is a copy of this file."""
     import evaluate
 
     with TemporaryDirectory() as folder:
