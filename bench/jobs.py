@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests/support")]
 RESULT = REPOSITORY / "bench/results/jobs.json"
 # Each part ends with the first line of the submitter that holds its mark.
 MARKS = {

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests/support")]
 RESULT = REPOSITORY / "bench/results/overhead.json"
 BARE = [sys.executable, "-c", "import sys; sys.path.insert(0, '.'); from stages.filter import main; main()"]
 

@@ -2,8 +2,8 @@
 
     make bench BENCH=teacher
 
-The endpoint is tests/endpoint.py in a process of its own, with a latency of 50 ms; each client runs in a process
-of its own too, and its CPU seconds and peak memory are what the kernel counted for it (getrusage). The teacher
+The endpoint is tests/support/endpoint.py in a process of its own, with a latency of 50 ms; each client runs in a
+process of its own too, and its CPU seconds and peak memory are what the kernel counted for it (getrusage). The teacher
 asks for JSON under a schema, checks it, hashes, journals and syncs; the peers ask the same prompts for text.
 curator lives in .tidemill/bench/curator, made here. Writes bench/results/teacher.json.
 """
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
 from executors.runner import LIBRARIES  # noqa: E402
 
@@ -134,7 +134,7 @@ def token_bucket(seconds: float = 20.0, per_minute: int = 6000) -> dict[str, flo
 @contextmanager
 def endpoint(*options: str) -> Iterator[str]:
     """The stand-in endpoint in a process of its own; its URL."""
-    command = [sys.executable, str(ROOT / "tests" / "endpoint.py"), "--latency-ms", str(LATENCY_MS), *options]
+    command = [sys.executable, str(ROOT / "tests/support/endpoint.py"), "--latency-ms", str(LATENCY_MS), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout

@@ -1,1 +1,1 @@
-"""What a person does beside the pipeline: one module a make target, `python -m commands NAME …` (`__main__.py`)."""
+"""What a person does besides running the pipeline: one module per make target, run by `python -m commands NAME …`."""

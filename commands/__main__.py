@@ -1,7 +1,7 @@
 """Runs one command: `python -m commands NAME [ARGUMENT …]`, as the make target NAME does.
 
-A command is a module with `main(arguments)`, which may return an exit status. Errors that a person can act on are
-printed here, without a traceback, and end with status 3.
+A command is a module with `main(arguments)`, which may return an exit status. `BadInput` is printed here without a
+traceback and ends with status 3.
 """
 
 import importlib
@@ -14,11 +14,11 @@ from stages.lib.errors import BAD_INPUT, INTERRUPTED, BadInput
 
 
 def main(words: list[str]) -> int:
-    """Run the command that the first of `words` names with the others, and return its exit status."""
+    """Run the command `words[0]` with the remaining words as arguments, and return its exit status."""
     name = words[0] if words else ""
     known = {module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__)} - {"--main--"}
     if name not in known:
-        print(f"no command {name!r}; there are {', '.join(sorted(known))}", file=sys.stderr)
+        print(f"no command {name!r}; choose one of {', '.join(sorted(known))}", file=sys.stderr)
         return BAD_INPUT
     module = importlib.import_module(f"commands.{name.replace('-', '_')}")
     try:

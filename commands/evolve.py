@@ -1,8 +1,8 @@
 """Runs the rounds of Code Evol-Instruct until pass@1 on the validation benchmark falls: `make evolve`.
 
-Each round is a part of the graph of pipelines/evolve/dvc.yaml (evolve, train, sample, score), brought up to date by
-`dvc repro`; this program only says how many of them there are, in rounds.yaml beside it. So a run that was stopped or
-killed goes on where it was, and a second run does nothing.
+Each round is part of the graph in pipelines/evolve/dvc.yaml (evolve, train, sample, score), and `dvc repro` brings it
+up to date. This command only sets how many rounds there are, in rounds.yaml next to it. So a stopped or killed run
+resumes where it was, and a second run does nothing.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from stages.lib.evolution import best, configuration, rounds
 
 FOLDER = Path("pipelines/evolve")
 PIPELINE = FOLDER / "dvc.yaml"
-# Dependencies that each round has anyway, for what a round does not read: DVC takes none twice.
+# Stand-ins for inputs a round does not have. DVC rejects duplicate dependencies, so each is one that every round has.
 NO_FILE, NO_DATASET = "stages/lib/evolution/rows.py", "stages/lib/evolution/configuration.py"
 
 
@@ -45,7 +45,7 @@ def main(_arguments: list[str]) -> int:
 
 
 def write_rounds(knobs: configuration.Rounds, last: int, over: bool) -> None:
-    """Say in rounds.yaml that there are rounds 0 to `last`; and, if it is `over`, that the best is chosen."""
+    """Write to rounds.yaml that there are rounds 0 to `last` and, if `over`, that the best is to be chosen."""
     from ruamel.yaml import YAML
 
     file = FOLDER / "rounds.yaml"
@@ -64,7 +64,7 @@ def write_rounds(knobs: configuration.Rounds, last: int, over: bool) -> None:
 
 
 def remove_later(last: int) -> None:
-    """Remove what a longer run has left of rounds after `last`; DVC's cache keeps it."""
+    """Remove what a longer run left of the rounds after `last`; DVC's cache keeps it."""
     number = last + 1
     while left := [Path(path) for path in best.parts(number) if Path(path).exists()]:
         for path in left:

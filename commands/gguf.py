@@ -1,10 +1,8 @@
-"""The tuned model as one GGUF file, for llama.cpp and what is built on it: `make gguf OUT=tuned.gguf`.
+"""Writes the tuned model as one GGUF file, for llama.cpp and tools built on it: `make gguf OUT=tuned.gguf`.
 
-    python -m commands.gguf OUT
-
-Llama models whose base is a GGUF file are written here: the base's vocabulary and settings, and the merged weights
-in float16 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). Any other is given to llama.cpp's own
-converter, convert_hf_to_gguf.py, which must be on PATH.
+Llama models whose base is a GGUF file are written here: the base's vocabulary and settings plus the merged weights in
+float16 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). All others go through llama.cpp's own converter,
+convert_hf_to_gguf.py, which must be on PATH.
 """
 
 import shutil
@@ -24,16 +22,16 @@ TUNED = Path("models/tuned")
 
 
 def main(arguments: list[str]) -> None:
-    """Write models/tuned to the one file that `arguments` name. Raises `BadInput` if that cannot be done."""
+    """Write models/tuned to the file that `arguments` name. Raises `BadInput` if that is impossible."""
     if len(arguments) != 1:
-        raise BadInput("name one file: make gguf OUT=tuned.gguf")
+        raise BadInput("name one output file: make gguf OUT=tuned.gguf")
     artifacts.open(TUNED)
     export(TUNED, Path(arguments[0]))
     print(f"{arguments[0]}: {Path(arguments[0]).stat().st_size / 2**20:.0f} MiB")
 
 
 def export(tuned: Path, file: Path) -> None:
-    """Write the model that `train` left in `tuned` to `file`. Raises `BadInput` where the converter is missing."""
+    """Write the model in `tuned` to `file`. Raises `BadInput` if it needs a converter that is missing."""
     base = location.locate(artifacts.read_json(tuned / "base.json")["model"])
     model, tokenizer = causal.load_tuned(tuned)
     if base.suffix == ".gguf" and model.config.model_type == "llama":
@@ -42,7 +40,7 @@ def export(tuned: Path, file: Path) -> None:
     converter = shutil.which(CONVERTER)
     if converter is None:
         raise BadInput(
-            f"a {model.config.model_type} model that came as {base.name} needs llama.cpp's {CONVERTER} on PATH: clone "
+            f"a {model.config.model_type} model whose base is {base.name} needs llama.cpp's {CONVERTER} on PATH: clone "
             "https://github.com/ggml-org/llama.cpp, install its requirements, and put the clone on PATH"
         )
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
@@ -56,7 +54,7 @@ def export(tuned: Path, file: Path) -> None:
 
 
 def _write(model: Any, base: Path, file: Path) -> None:
-    """A Llama's weights under the metadata of its base, with the chat template of the training."""
+    """A Llama's weights with its base's metadata and the training's chat template."""
     import gguf
     import numpy as np
 
@@ -79,7 +77,7 @@ def _write(model: Any, base: Path, file: Path) -> None:
         array = _in_gguf_order(name, weights.float().numpy(), model.config)
         known = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if known is None:
-            raise BadInput(f"{name}: llama.cpp's format has no such weights; export with its converter")
+            raise BadInput(f"{name}: GGUF has no name for these weights; export with llama.cpp's {CONVERTER}")
         writer.add_tensor(known, array.astype(np.float16 if array.ndim > 1 else np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -88,8 +86,8 @@ def _write(model: Any, base: Path, file: Path) -> None:
 
 
 def _in_gguf_order(name: str, weights: Any, config: Any) -> Any:
-    """llama.cpp rotates neighbouring pairs of a head's values, transformers its two halves: the rows of the query
-    and key projections are laid out anew, as convert_hf_to_gguf.py does."""
+    """Reorder the rows of a query or key projection as convert_hf_to_gguf.py does: llama.cpp rotates neighbouring pairs
+    of a head's values, transformers its two halves."""
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
     count = next((number for part, number in heads.items() if f".{part}." in name), None)
     if count is None:

@@ -1,7 +1,4 @@
-"""What the journal holds and what it cost: `make journal`; COMPACT=1 rewrites it without what nobody reads.
-
-python -m commands.journal [--compact]
-"""
+"""Shows what the journal holds and cost: `make journal`; COMPACT=1 drops records that nothing reads."""
 
 import argparse
 import os
@@ -15,7 +12,7 @@ COLUMNS = ("responses", "prompt tokens", "answer tokens", "US dollars")
 
 
 def main(arguments: list[str]) -> None:
-    """Print the inventory, or compact the journal. Raises `BadInput` where there is none."""
+    """Print the inventory, or compact the journal. Raises `BadInput` if there is none."""
     parser = argparse.ArgumentParser(prog="make journal", description=__doc__)
     parser.add_argument("--compact", action="store_true")
     if parser.parse_args(arguments).compact:
@@ -59,8 +56,8 @@ def describe(folder: Path = journal.FOLDER) -> list[str]:
 def compact(folder: Path = journal.FOLDER) -> tuple[int, int]:
     """Rewrite the journal without damaged and superseded records; its bytes before and after.
 
-    What a superseded record cost stays counted, with the one that replaced it. The new file is on disk before it
-    takes the old one's place. Raises `BadInput` where a process has the journal open, or there is none.
+    A superseded record's cost is added to its replacement. The new file is on disk before it replaces the old one.
+    Raises `BadInput` if a process has the journal open, or there is none.
     """
     path = _existing(folder)
     with journal.alone(folder):
@@ -86,7 +83,7 @@ def compact(folder: Path = journal.FOLDER) -> tuple[int, int]:
 def _existing(folder: Path) -> Path:
     path = folder / "exchanges.log"
     if not path.exists():
-        raise BadInput(f"{path} does not exist; the first run that asks a teacher makes it")
+        raise BadInput(f"{path} does not exist; the first run that asks a teacher creates it")
     return path
 
 

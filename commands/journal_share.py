@@ -1,8 +1,8 @@
-"""Shares what the teachers answered: `make journal-share`.
+"""Shares the teachers' answers: `make journal-share`.
 
-python -m commands journal-share           seal what is new, track it with DVC and push it
-python -m commands journal-share bring     take in what journal/shared.dvc records, and what pods left at the remote
-python -m commands journal-share publish   seal what is new and put it at the remote, with nobody there to commit it
+python -m commands journal-share           seal new answers, track them with DVC and push them
+python -m commands journal-share bring     import what journal/shared.dvc records, and what pods left on the remote
+python -m commands journal-share publish   seal new answers and upload them without a commit, as pods do
 """
 
 from executors.tracking import journal
@@ -12,8 +12,8 @@ ACTS = {"share": journal.share, "bring": journal.bring, "publish": journal.publi
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the one argument says, and print what was done."""
+    """Run the act named by the argument and print what was done."""
     act = arguments[0] if arguments else "share"
     if act not in ACTS or len(arguments) > 1:
-        raise BadInput(f"it takes one of {', '.join(ACTS)}; found {' '.join(arguments)!r}")
+        raise BadInput(f"journal-share takes one of {', '.join(ACTS)}; found {' '.join(arguments)!r}")
     print(ACTS[act]())

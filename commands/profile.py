@@ -1,7 +1,7 @@
-"""Lays an overlay of profiles/ over params.yaml, keeping its comments: `make profile NAME=openai`.
+"""Merges an overlay of profiles/ into params.yaml, keeping its comments: `make profile NAME=openai`.
 
-params.yaml stays the one place that says what runs, so `git diff` shows what a profile changed and
-`git checkout params.yaml` takes it back.
+params.yaml stays the only place that decides what runs, so `git diff` shows what a profile changed and
+`git checkout params.yaml` undoes it.
 """
 
 from pathlib import Path
@@ -17,17 +17,17 @@ FOLDER = Path("profiles")
 
 
 def main(arguments: list[str]) -> None:
-    """Apply the one profile that `arguments` name. Raises `BadInput` if there is no such one."""
+    """Apply the profile that `arguments` names. Raises `BadInput` if there is no such profile."""
     if len(arguments) != 1:
-        raise BadInput(f"name one profile: make profile NAME=…; there are {_known()}")
+        raise BadInput(f"name one profile: make profile NAME=…; choose one of {_known()}")
     print("\n".join(apply(arguments[0])) or "params.yaml already holds this profile")
 
 
 def apply(name: str, file: Path = params.FILE) -> list[str]:
-    """Merge profiles/NAME.yaml into `file` and return a line for each value that changed.
+    """Merge profiles/NAME.yaml into `file` and return a line for each changed value.
 
-    Mappings are merged key by key, anything else is replaced whole. Raises `BadInput` for an unknown
-    profile and for a section that `file` does not have.
+    Mappings are merged key by key, anything else is replaced. Raises `BadInput` for an unknown profile, or a section
+    that `file` does not have.
     """
     yaml = round_trip()
     try:
@@ -41,9 +41,9 @@ def apply(name: str, file: Path = params.FILE) -> list[str]:
 
 
 def round_trip() -> YAML:
-    """What reads and writes a YAML file and keeps its comments, quotes and long lines.
+    """A YAML reader and writer that keeps comments, quotes and long lines.
 
-    Unquoted, a regular expression that begins with `(?` would be YAML 1.2, which DVC's parser (libyaml) cannot read.
+    Unquoted, a regular expression starting with `(?` would be YAML 1.2, which DVC's parser (libyaml) cannot read.
     """
     yaml = YAML(pure=True)
     yaml.preserve_quotes = True
@@ -52,10 +52,10 @@ def round_trip() -> YAML:
 
 
 def merge(values: Any, name: str, file: Path = params.FILE) -> list[str]:
-    """Merge profiles/NAME.yaml into `values`, those of `file`; `apply` says the rest."""
+    """Merge profiles/NAME.yaml into `values`, the content of `file`; see `apply`."""
     overlay_file = FOLDER / f"{name}.yaml"
     if not overlay_file.is_file():
-        raise BadInput(f"no profile {name!r}; there are {_known()}")
+        raise BadInput(f"no profile {name!r}; choose one of {_known()}")
     overlay = params.read(overlay_file)
     if unknown := sorted(overlay.keys() - values.keys()):
         raise BadInput(f"{overlay_file}: {file} has no section {unknown[0]!r}")

@@ -1,8 +1,8 @@
-"""Brings what dvc.lock names from the remote: `make pull [STAGE=…]`."""
+"""Downloads what dvc.lock names from the remote: `make pull [STAGE=…]`."""
 
 from executors.tracking import transfer
 
 
 def main(arguments: list[str]) -> int:
-    """Let `transfer` do it, and return its exit status."""
+    """Run `transfer` and return its exit status."""
     return transfer.main(["pull", *arguments])

@@ -1,9 +1,9 @@
-"""The tuned model behind an OpenAI-compatible endpoint, on a CPU too: `make serve [PORT=8080]`.
+"""Serves the tuned model through an OpenAI-compatible API, on a CPU too: `make serve [PORT=8080]`.
 
-    python -m commands.serve [--port 8080] [--host 127.0.0.1] [--threads 2]
+    python -m commands serve [--port 8080] [--host 127.0.0.1] [--threads 2]
 
-models/tuned is exported once to a GGUF file (.tidemill/serve/), and llama.cpp's server answers on it. The chat
-template is the prompt of the training, so /v1/chat/completions asks the model as it was taught.
+models/tuned is exported once to a GGUF file (.tidemill/serve/), which llama.cpp's server loads. Its chat template is
+the training prompt, so /v1/chat/completions asks the model as it was trained.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
         prog="make serve", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 answers other machines; there is no password")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves other machines, without a password")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args(arguments)
     stop = threading.Event()
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
 
 
 def export() -> Path:
-    """The GGUF file of models/tuned as it is now, made if it is not there."""
+    """The GGUF file of the current models/tuned, exported if missing."""
     tuned = artifacts.open(gguf.TUNED)
     file = KEPT / f"{tuned.root[:16]}.gguf"
     if not file.is_file():
@@ -50,7 +50,7 @@ def export() -> Path:
 
 
 def start(file: Path, host: str, port: int, threads: int) -> Any:
-    """llama.cpp's server on `file`, in threads of this process; the server, to be kept. Raises `BadInput` if it
+    """Start llama.cpp's server on `file` in threads of this process; keep a reference to it. Raises `BadInput` if it
     cannot start."""
     import xllamacpp
 

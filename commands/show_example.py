@@ -1,8 +1,7 @@
-"""Shows a row of the dataset as the model is taught it, token by token: `make show-example [ROW=…]`.
+"""Shows a dataset row as training sees it, token by token: `make show-example [ROW=…]`.
 
-    python -m commands.show_example [ROW]     a row's number in train.jsonl, from 1, or the beginning of its id
-
-A token of the prompt is printed plain; one on which the loss is taken has a `*`, its id and its text.
+ROW is a row's number in train.jsonl, from 1, or the start of its id. Tokens that carry loss are marked `*`; the
+prompt's are not.
 """
 
 from typing import Any
@@ -15,7 +14,7 @@ from stages.lib.training.examples import IGNORED, Example
 
 
 def main(arguments: list[str]) -> None:
-    """Print the row that `arguments` name, the first one by default. Raises `BadInput` if there is none."""
+    """Print the row that `arguments` names, by default the first. Raises `BadInput` if there is none."""
     section = params.read().get("train", {})
     tokenizer = causal.load_tokenizer(section["model"])
     rows = examples.read(artifacts.open("data/dataset").file("train.jsonl"))
@@ -24,19 +23,19 @@ def main(arguments: list[str]) -> None:
 
 
 def find(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """The row of that number, or whose id begins so. Raises `BadInput` if there is none."""
+    """The row with that number or start of an id. Raises `BadInput` if there is none."""
     if name.isdigit() and 1 <= int(name) <= len(rows):
         return rows[int(name) - 1]
     found = [row for row in rows if row["id"].startswith(name)]
     if len(found) != 1:
         raise BadInput(
-            f"data/dataset/train.jsonl: {len(found)} rows are called {name!r}; give 1 to {len(rows)}, or an id"
+            f"data/dataset/train.jsonl: {len(found)} rows match {name!r}; give a number from 1 to {len(rows)}, or an id"
         )
     return found[0]
 
 
 def table(example: Example, tokenizer: Any, max_tokens: int) -> str:
-    """A line a token: its place, whether it carries loss, its id and its text."""
+    """A line per token: its place, whether it carries loss, its id and its text."""
     lines = [
         f"{place:5} {' ' if label == IGNORED else '*'} {token:7} {tokenizer.decode([token])!r}"
         for place, (token, label) in enumerate(zip(example.input_ids, example.labels, strict=True))

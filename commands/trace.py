@@ -1,6 +1,6 @@
-"""Prints the whole chain of one row: verdict, request, response, example pool, pick, raw function.
+"""Prints the whole history of a row: verdict, request, response, example pool, pick, raw function.
 
-    make trace ID=3f2a…      a dataset row's, a candidate's or a function's id, or a unique start of one
+    make trace ID=3f2a…      the id of a dataset row, candidate or function, or a unique start of one
 
 Every artifact on the way is verified before it is read.
 """
@@ -17,15 +17,14 @@ from rich.markup import escape
 
 from stages.lib import artifacts
 from stages.lib.errors import BadInput
-
-Row = dict[str, Any]
+from stages.lib.records import Row
 
 
 def main(arguments: list[str]) -> None:
-    """Print the chain of the one id that `arguments` hold. Raises `BadInput` if no row has it."""
+    """Print the chain of the id in `arguments`. Raises `BadInput` if no row has it."""
     if len(arguments) != 1:
         raise BadInput(
-            "name one row: make trace ID=…; ids are in data/dataset/train.jsonl, or data/evolved/ROUND/train.jsonl"
+            "give a row's id: make trace ID=…; ids are in data/dataset/train.jsonl or data/evolved/ROUND/train.jsonl"
         )
     console = Console(soft_wrap=True, highlight=False)
     for title, row in chain(arguments[0]):
@@ -37,8 +36,8 @@ def main(arguments: list[str]) -> None:
 def chain(row_id: str) -> list[tuple[str, Row]]:
     """Title and fields of every link from the row `row_id` (or a start of it) back to its function.
 
-    Raises `BadInput` if no row has that id or several have that start, and `artifacts.Damaged` if an
-    artifact on the way is not what was sealed.
+    Raises `BadInput` if no row or several rows match, and `artifacts.Damaged` if an artifact on the way differs from
+    its seal.
     """
     links: list[tuple[str, Row]] = []
     row_id = _evolved(row_id, links)
@@ -60,12 +59,12 @@ def chain(row_id: str) -> list[tuple[str, Row]]:
     _first("data/corpus", ["corpus.parquet"], "id", function_id, links)
     _first("data/functions", ["functions.parquet"], "id", function_id, links)
     if not links:
-        raise BadInput(f"no row of this workspace has the id {row_id!r}; `dvc pull` may bring more")
+        raise BadInput(f"no row in this workspace has the id {row_id!r}; `make pull` may bring more")
     return links
 
 
 def _evolved(row_id: str, links: list[tuple[str, Row]]) -> str:
-    """The id of the seed that an evolved row descends from, its parents on the way; of any other row its own id."""
+    """The id of an evolved row's seed, adding its parents to the links; for any other row, its own id."""
     files = ["train.parquet", "validation.parquet", "eliminated.parquet"]
     while row := _first("data/evolved/*", files, "id", row_id, links):
         row_id = row["id"]
@@ -88,7 +87,7 @@ def _first(pattern: str, files: list[str], column: str, key: str, links: list[tu
         artifact = artifacts.open(path)
         for file in files:
             if not (path / file).is_file():
-                continue  # an artifact holds some of its files only where they were asked for
+                continue  # some files exist only if params asked for them
             table = pq.read_table(artifact.file(file))
             rows = _matching(table, column, key, f"{path / file}")
             if rows:
@@ -98,7 +97,7 @@ def _first(pattern: str, files: list[str], column: str, key: str, links: list[tu
 
 
 def _ballots(verdict: Row, links: list[tuple[str, Row]]) -> None:
-    """What each judge of a panel said of the row before the vote, and the exchanges of those after the first."""
+    """Each panel judge's rulings on the row before the vote, and the exchanges of all but the first."""
     artifact = artifacts.open(f"data/verdicts/{verdict['round']}")
     if all(entry["path"] != "ballots.parquet" for entry in artifact.files):
         return

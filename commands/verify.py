@@ -1,10 +1,10 @@
-"""Re-hashes everything: the artifacts of the workspace, and on request DVC's cache and remote.
+"""Re-hashes the workspace's artifacts, and on request DVC's cache and remote.
 
     make verify             every artifact against its seal, every output against dvc.lock
-    make verify REMOTE=1    every object of the DVC cache and of the default remote as well
+    make verify REMOTE=1    also every object of the DVC cache and the default remote
 
-Modification times prove nothing (docs/architecture.md, section 4): each byte is read. Exit status 0 when all is well,
-3 otherwise.
+Modification times prove nothing (docs/architecture.md, section 4), so every byte is read. Exit status 0 if all is well,
+otherwise 3.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from stages.lib.errors import BAD_INPUT, DONE
 
 
 def main(arguments: list[str]) -> int:
-    """Print a line for each thing checked and return the exit status."""
+    """Print a line per check and return the exit status."""
     parser = argparse.ArgumentParser(prog="make verify", description=__doc__)
-    parser.add_argument("--remote", action="store_true", help="DVC's cache and the default remote too")
+    parser.add_argument("--remote", action="store_true", help="check DVC's cache and the default remote too")
     options = parser.parse_args(arguments)
     console = Console(soft_wrap=True, highlight=False)
     checks = [check_artifacts(), objects.check_outputs()]
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 
 def check_artifacts() -> Iterator[Line]:
-    """Every sealed directory against its seal, and its inputs against their seals."""
+    """Check every sealed directory against its seal, and its inputs against theirs."""
     for path in artifacts.find_all():
         try:
             artifact = artifacts.open(path)

@@ -1,7 +1,7 @@
 """Builds, pushes and locks the images: `make images`, `make images-push REGISTRY=…`, `make images-lock`.
 
-Two builds of one commit give one digest: packages are hash-locked, every file gets the time of the last commit
-that changed a recipe, nothing that differs between two builds (logs, bytecode) stays in a layer.
+Builds are reproducible: packages are hash-locked, every file gets the time of the last commit that changed a recipe,
+and whatever differs between builds (logs, bytecode) is left out of the layers.
 """
 
 import argparse
@@ -31,8 +31,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="containers.images", description=__doc__)
     parser.add_argument("command", choices=["build", "push", "lock"])
     parser.add_argument("kinds", nargs="*", metavar="IMAGE", help=f"of {', '.join(ALL)}")
-    parser.add_argument("--registry", help="where to push: HOST/PATH")
-    parser.add_argument("--base", help="the Debian image to build on, by digest")
+    parser.add_argument("--registry", help="push to HOST/PATH")
+    parser.add_argument("--base", help="the Debian base image, by digest")
     options = parser.parse_args(arguments)
     try:
         kinds = _known(options.kinds)
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 
 def build(kind: str, base: str | None) -> str:
-    """Build the image of `kind`, write its SBOM beside it, and return its id."""
+    """Build the image of `kind`, write its SBOM, and return its id."""
     builder, engine = _engines()
     revision, time = _revision()
     arguments = {"REVISION": revision, "SOURCE": _source()} | ({"BASE": base} if base else {})
@@ -77,7 +77,7 @@ def build(kind: str, base: str | None) -> str:
 def push(kinds: list[str], registry: str | None) -> None:
     """Push the images and lock both their ids and the digests that the registry gave them."""
     if not registry:
-        raise BadInput("say where to: make images-push REGISTRY=host/path")
+        raise BadInput("name a registry: make images-push REGISTRY=host/path")
     engine = container.find_engine()
     built = {kind: _built(kind) for kind in kinds}
     references = {}
@@ -90,7 +90,7 @@ def push(kinds: list[str], registry: str | None) -> None:
 
 
 def lock(images: dict[str, str], references: dict[str, str]) -> None:
-    """Write ids and references into containers/images.lock.yaml, its comments kept."""
+    """Write ids and references to containers/images.lock.yaml, keeping its comments."""
     yaml = YAML()
     yaml.width = 200
     values = yaml.load(container.LOCK)
@@ -105,7 +105,7 @@ def lock(images: dict[str, str], references: dict[str, str]) -> None:
 
 
 def sbom(kind: str, image: str) -> str:
-    """What is in the image, as SPDX 2.3 JSON (https://spdx.github.io/spdx-spec/v2.3): Debian's and Python's."""
+    """The image's Debian and Python packages as SPDX 2.3 JSON (https://spdx.github.io/spdx-spec/v2.3)."""
     words = [container.find_engine(), "run", "--rm", "--network=none", "--read-only", "--entrypoint", "/bin/sh"]
     listing = subprocess.check_output([*words, image, "-c", _LIST], text=True)
     packages = sorted({tuple(line.split("\t")) for line in listing.splitlines() if line.count("\t") == 2})
@@ -121,7 +121,7 @@ def sbom(kind: str, image: str) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-# Both listings by what is in every image; an image without a Python environment lists Debian's alone.
+# Lists packages with tools that every image has; an image without a Python environment lists only Debian's.
 _LIST = r"""
 dpkg-query --show --showformat 'deb\t${Package}\t${Version}\n'
 [ ! -x /opt/tidemill/bin/python ] || /opt/tidemill/bin/python - <<'PROGRAM'
@@ -148,16 +148,16 @@ def _package(number: int, kind: str, name: str, version: str) -> dict[str, Any]:
 
 def _known(kinds: list[str]) -> list[str]:
     if unknown := sorted(set(kinds) - set(ALL)):
-        raise BadInput(f"no image {unknown[0]!r}; the images are {', '.join(ALL)}")
+        raise BadInput(f"no image {unknown[0]!r}; choose from {', '.join(ALL)}")
     return kinds or list(DEFAULT)
 
 
 def _engines() -> tuple[str, str]:
-    """What builds, and what will run the images: the same, but that buildah builds for docker where it is there and
-    nobody named docker, because it can set the times of files whichever store docker has."""
+    """The builder and the engine that will run the images: the same, except that an installed buildah builds for docker
+    unless ENGINE names docker, because buildah can set file times whatever store docker uses."""
     engine = container.find_engine()
     if Path(engine).name == "buildah":
-        raise BadInput("ENGINE=buildah builds images and runs none: name podman or docker, or none")
+        raise BadInput("ENGINE=buildah can build images but not run them; set ENGINE to podman or docker, or unset it")
     buildah = shutil.which("buildah")
     if Path(engine).name == "docker" and not os.environ.get("ENGINE") and buildah:
         return buildah, engine
@@ -165,8 +165,8 @@ def _engines() -> tuple[str, str]:
 
 
 def _build_with_docker(engine: str, words: list[str], time: int) -> None:
-    """Only BuildKit sets the times of files, and only on the way into a file, which docker's older store cannot take:
-    there, and where buildx is not installed, the id is one of its own each time."""
+    """docker's build command. Only BuildKit sets file times, and only when exporting to a file, which docker's older
+    store cannot load. There, or without buildx, every build gets a new id."""
     words_of = {"store": ["info", "--format", "{{.DriverStatus}}"], "buildx": ["buildx", "version"]}
     said = {
         what: subprocess.run([engine, *ask], capture_output=True, text=True, check=False)
@@ -174,15 +174,15 @@ def _build_with_docker(engine: str, words: list[str], time: int) -> None:
     }
     if "io.containerd.snapshotter" not in said["store"].stdout or said["buildx"].returncode:
         print(
-            "images: this docker cannot set the times of files, so that the next build of the same commit will have "
-            "another id; podman, buildah, or buildx with docker's containerd image store can",
+            "images: this docker cannot set file times, so another build of this commit will get another id; podman, "
+            "buildah, or buildx with docker's containerd image store can",
             file=sys.stderr,
         )
         subprocess.run([engine, "build", *words], check=True)
         return
     with tempfile.TemporaryDirectory(dir=SBOMS) as folder:
         file = f"{folder}/image.tar"
-        # Provenance holds the time of the build.
+        # Provenance would record the build time.
         options = ["--build-arg", f"SOURCE_DATE_EPOCH={time}", "--provenance=false"]
         output = f"type=docker,dest={file},rewrite-timestamp=true"
         subprocess.run([engine, "buildx", "build", *options, "--output", output, *words], check=True)
@@ -192,7 +192,7 @@ def _build_with_docker(engine: str, words: list[str], time: int) -> None:
 def _built(kind: str) -> str:
     image = container.inspect_id(container.find_engine(), f"tidemill-{kind}")
     if image is None:
-        raise BadInput(f"there is no image tidemill-{kind} on this machine: `make images IMAGES={kind}` builds it")
+        raise BadInput(f"this machine has no image tidemill-{kind}; `make images IMAGES={kind}` builds it")
     return image
 
 
@@ -209,7 +209,7 @@ def _push(engine: str, target: str) -> str:
 
 
 def _revision() -> tuple[str, int]:
-    """The last commit that changed what an image is made from, and its time (seconds since 1970)."""
+    """The last commit that changed an image's recipe, and its time (seconds since 1970)."""
     words = ["git", "log", "-1", "--format=%H %ct", "--", *INPUTS]
     revision, _, time = subprocess.check_output(words, text=True).strip().partition(" ")
     changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *INPUTS], check=False).returncode

@@ -1,12 +1,11 @@
-"""Where stages run. EXECUTOR names a module of this package that has two functions:
+"""Where stages run. EXECUTOR names a module of this package with two functions:
 
-run(stages)            What `make` does: bring these stages up to date, all of them if none is named. Returns an
-                       exit status.
-enter(stage, words)    What `stages/run STAGE WORDS…` does first. Returns to run the stage in this process, becomes
+run(stages)            Called by `make`: bring these stages (all if none is named) up to date. Returns an exit status.
+enter(stage, words)    Called first by `stages/run STAGE WORDS…`. Returns to run the stage in this process, becomes
                        another process that runs it elsewhere, or raises `BadInput`.
 
-A new executor is one new module; nothing else changes. `runner` (the process of one stage), `walk` (stages submitted
-in the graph's order) and `tracking` (DVC and git) are what executors share.
+A new executor is one new module; nothing else changes. Executors share `runner` (the process of one stage), `walk`
+(submits stages in the graph's order) and `tracking` (DVC and git).
 """
 
 import importlib
@@ -17,7 +16,7 @@ from typing import Protocol, cast
 
 from stages.lib.errors import BadInput
 
-IMAGE = "TIDEMILL_IMAGE_KIND"  # set inside an image of ours
+IMAGE = "TIDEMILL_IMAGE_KIND"  # set inside our images
 
 
 class Executor(Protocol):
@@ -31,9 +30,10 @@ class Executor(Protocol):
 
 
 def chosen() -> Executor:
-    """The executor that EXECUTOR names: `local` by default, and always inside an image, where a stage belongs.
+    """The executor that EXECUTOR names; `local` by default, and always inside an image, where the stage already
+    belongs.
 
-    Raises `BadInput` for a name that no module has.
+    Raises `BadInput` for an unknown name.
     """
     word = "local" if IMAGE in os.environ else os.environ.get("EXECUTOR") or "local"
     modules = {module.name for module in pkgutil.iter_modules(__path__)}
@@ -42,4 +42,4 @@ def chosen() -> Executor:
         if hasattr(module, "enter"):
             return cast(Executor, module)
     known = sorted(name for name in modules if hasattr(importlib.import_module(f"executors.{name}"), "enter"))
-    raise BadInput(f"EXECUTOR={word}: there is no such executor; choose one of {', '.join(known)}")
+    raise BadInput(f"EXECUTOR={word}: unknown executor; choose one of {', '.join(known)}")

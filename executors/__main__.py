@@ -1,4 +1,4 @@
-"""Bring stages up to date wherever EXECUTOR says: `make` is `python -m executors`.
+"""Brings stages up to date on the executor that EXECUTOR names: `make` is `python -m executors`.
 
 python -m executors [STAGE …]
 """

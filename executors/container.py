@@ -1,8 +1,8 @@
-"""A stage in its image: EXECUTOR=container, and the check of which image a stage runs in.
+"""Runs a stage in its image: EXECUTOR=container, and the check of which image a stage runs in.
 
-The engine (podman, else docker; ENGINE names another) replaces this process, so that signals, output and the
-exit status are the stage's own; podman without root, which dies of signals before its container, stays beneath it.
-Inside the image stages/run runs again, holds the lock and does the work.
+The engine (podman, otherwise docker; ENGINE overrides) replaces this process, so that signals, output and exit status
+are the stage's own. Rootless podman dies of a signal before its container does, so it runs as a child instead. Inside
+the image, stages/run runs again, takes the lock and does the work.
 """
 
 import os
@@ -18,10 +18,12 @@ from typing import Any, NoReturn
 from executors import local
 from stages.lib import params
 from stages.lib.errors import BadInput
+from stages.lib.models import weights
 
 LOCK = Path("containers/images.lock.yaml")
 STAGES = Path("containers/stages.yaml")
 CDI = (Path("/etc/cdi"), Path("/var/run/cdi"))
+CACHE = "/var/cache/tidemill"  # where a container finds weights
 UNLOCKED = "unlocked"
 KINDS = ("cpu", "gpu", "score")
 
@@ -32,14 +34,16 @@ def run(stages: Sequence[str]) -> int:
 
 
 def enter(stage: str, words: Sequence[str]) -> NoReturn:
-    """Become the engine that runs `stage` (NAME or NAME@KEY), and `words`, in its image, the workspace mounted.
+    """Become the engine that runs `stage` (NAME or NAME@KEY) with `words` in its image, the workspace mounted.
 
-    Raises `BadInput` where there is no engine, no such image, another image than the locked one, or no GPU
-    where params.yaml asks for one.
+    Raises `BadInput` if there is no engine or image, the image is not the locked one, there is no GPU
+    where params.yaml asks for one, or weights cannot be had.
     """
     engine = find_engine()
     kind = image_kind(stage)
     image = find_image(engine, kind)
+    for name in sorted(named_weights(stage)):
+        weights.fetch(name)
     called = [*command(engine, stage, kind, image), *words]
     if _is_rootless(engine):
         raise SystemExit(_stay(engine, called, _name(stage)))
@@ -47,7 +51,7 @@ def enter(stage: str, words: Sequence[str]) -> NoReturn:
 
 
 def command(engine: str, stage: str, kind: str, image: str) -> list[str]:
-    """The engine's command line for `stage` in `image` (its id): no capability, nothing writable but the workspace
+    """The engine's command line for `stage` in `image` (its id): no capabilities, nothing writable but the workspace
     and /tmp, the caller's own uid."""
     name = _name(stage)
     uid, gid = os.getuid(), os.getgid()
@@ -55,7 +59,7 @@ def command(engine: str, stage: str, kind: str, image: str) -> list[str]:
     environment = {
         "TIDEMILL_IMAGE": image,
         "TIDEMILL_PROCESS": f"container {name}",
-        # Python may not write beside its modules there; by image, because all of an image's files have one time.
+        # Python cannot write next to its modules there. One cache per image: all files of an image share one mtime.
         "PYTHONPYCACHEPREFIX": f"/workspace/.tidemill/bytecode/{image.removeprefix('sha256:')[:16]}",
         "PYTHONDONTWRITEBYTECODE": "",
     }
@@ -66,12 +70,25 @@ def command(engine: str, stage: str, kind: str, image: str) -> list[str]:
         *_for_engine(engine, stage),
         *("--user", f"{uid}:{gid}", "--network", network),
         *("--volume", f"{Path.cwd()}:/workspace", "--workdir", "/workspace"),
+        *(_mount_weights() if named_weights(stage) else ()),
         *(word for key, value in environment.items() for word in ("--env", f"{key}={value}")),
         *(word for variable in _key_variables(stage) for word in ("--env", variable)),
         *(("--device", "nvidia.com/gpu=all") if kind == "gpu" else ()),
         *os.environ.get("TIDEMILL_CONTAINER_OPTIONS", "").split(),
         *(image, stage),
     ]
+
+
+def named_weights(stage: str) -> set[str]:
+    """The weights (`weights:NAME`) that `stage` loads by params.yaml."""
+    sections = params.read()
+    return weights.named_in([sections.get(name) for name in _entry(stage).get("models", ())])
+
+
+def _mount_weights() -> tuple[str, ...]:
+    """The host's weights, which are whole before the container starts: it fetches none, and writes none."""
+    here = weights.cache() / weights.FOLDER
+    return "--volume", f"{here}:{CACHE}/{weights.FOLDER}:ro", "--env", f"{weights.CACHE}={CACHE}"
 
 
 def _name(stage: str) -> str:
@@ -83,16 +100,16 @@ def _is_rootless(engine: str) -> bool:
 
 
 def _stay(engine: str, words: list[str], name: str) -> int:
-    """Run the engine in a session of its own, hand SIGINT and SIGTERM to its container, and return the exit status.
+    """Run the engine in its own session, pass SIGINT and SIGTERM to its container, and return the exit status.
 
-    Podman without root (seen in 4.3.1) is two processes. The outer one ends with status 1 at a signal, and the
-    container, still at its last save, gets two more.
+    Rootless podman (seen in 4.3.1) is two processes. At a signal the outer one ends with status 1, and the container,
+    still saving, gets two more signals.
     """
     process = subprocess.Popen(words, start_new_session=True)
 
     def forward(number: int, _frame: FrameType | None) -> None:
         kill = [engine, "kill", "--signal", str(number), name]
-        # It takes a while before there is a container; afterwards there is none to hear it.
+        # Early on there is no container yet, and later none any more.
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             if subprocess.run(kill, capture_output=True, check=False, start_new_session=True).returncode == 0:
                 return
@@ -104,7 +121,7 @@ def _stay(engine: str, words: list[str], name: str) -> int:
 
 
 def find_engine() -> str:
-    """The path of the container engine. Raises `BadInput` where there is none."""
+    """The path of the container engine. Raises `BadInput` if there is none."""
     named = os.environ.get("ENGINE")
     for candidate in [named] if named else ["podman", "docker"]:
         if path := shutil.which(candidate):
@@ -114,7 +131,7 @@ def find_engine() -> str:
 
 
 def image_kind(stage: str) -> str:
-    """Which of KINDS runs `stage` here. Raises `BadInput` where params ask for a GPU that is not here."""
+    """Which of KINDS runs `stage` here. Raises `BadInput` if params ask for a GPU that is not here."""
     kind = str(_entry(stage)["image"])
     if kind != "cpu or gpu":
         return kind
@@ -124,29 +141,29 @@ def image_kind(stage: str) -> str:
         return "cpu"
     if not has_gpu():
         raise BadInput(
-            f"params.yaml: {name}.device is {device}, and no GPU is offered to containers here (no CDI specification "
-            f"in {CDI[0]}: `nvidia-ctk cdi generate` writes it); `EXECUTOR=kubernetes make` runs it on a cluster"
+            f"params.yaml: {name}.device is {device}, but containers here get no GPU (no CDI file in {CDI[0]}; "
+            "`nvidia-ctk cdi generate` writes it); `EXECUTOR=kubernetes make` runs the stage on a cluster"
         )
     return "gpu"
 
 
 def has_gpu() -> bool:
-    """Whether a CDI specification of an NVIDIA GPU is installed, which is how an engine is given one."""
+    """Whether a CDI specification for an NVIDIA GPU is installed; engines need it to pass the GPU on."""
     return any(file.name.startswith("nvidia") for folder in CDI if folder.is_dir() for file in folder.iterdir())
 
 
 def find_image(engine: str, kind: str) -> str:
-    """The id of the local image of `kind`, the locked one. Raises `BadInput` if it is not here or another."""
+    """The id of the local image of `kind`. Raises `BadInput` if it is missing or not the locked one."""
     locked = read_lock()[kind]
     found = inspect_id(engine, locked if locked != UNLOCKED else f"tidemill-{kind}")
     if found is None and locked == UNLOCKED:
-        raise BadInput(f"there is no image tidemill-{kind} on this machine: `make images IMAGES={kind}` builds it")
+        raise BadInput(f"this machine has no image tidemill-{kind}; `make images IMAGES={kind}` builds it")
     if found is None:
         reference = read_lock()["references"].get(kind)
         fetch = f"`{Path(engine).name} pull {reference}` fetches it" if reference else f"`make images IMAGES={kind}`"
         raise BadInput(
-            f"{LOCK} locks {kind} to {locked}, which is not on this machine; {fetch}, or `make images-lock` locks what "
-            "is here and runs its stages again"
+            f"{LOCK} locks {kind} to {locked}, which is not on this machine; {fetch}, or `make images-lock` locks the "
+            "image that is here and makes its stages run again"
         )
     return found
 
@@ -163,18 +180,18 @@ def inspect_id(engine: str, image: str) -> str | None:
 
 
 def check_image() -> None:
-    """Inside an image: raise `BadInput` unless it is the locked one. TIDEMILL_IMAGE is set by who started it (an id
-    by the container executor, a reference by digest in a Job); the kind by the image itself."""
+    """Inside an image: raise `BadInput` unless it is the locked one. Whoever started it sets TIDEMILL_IMAGE (the
+    container executor an id, a Job a reference by digest); the image itself sets its kind."""
     kind = os.environ.get("TIDEMILL_IMAGE_KIND")
     if kind is None or not LOCK.is_file():
         return
     lock = read_lock()
     allowed = {lock.get(kind), lock["references"].get(kind)}
-    running = os.environ.get("TIDEMILL_IMAGE", "an image that nobody named (TIDEMILL_IMAGE is not set)")
+    running = os.environ.get("TIDEMILL_IMAGE", "an unknown image (TIDEMILL_IMAGE is not set)")
     if lock.get(kind) != UNLOCKED and running not in allowed:
         raise BadInput(
-            f"this is {running}, but {LOCK} locks {kind} to {lock.get(kind)}: what it made could not be told from what "
-            "the locked image makes; run it in that one, or lock this one (`make images-lock`)"
+            f"this is {running}, but {LOCK} locks {kind} to {lock.get(kind)}; results must come from the locked image: "
+            "run the stage in that one, or lock this one (`make images-lock`)"
         )
 
 
@@ -184,7 +201,7 @@ def read_lock() -> dict[str, Any]:
     for kind in KINDS:
         value = lock.get(kind)
         if value != UNLOCKED and not (isinstance(value, str) and value.startswith("sha256:")):
-            raise BadInput(f"{LOCK}: {kind} is {value!r}; it takes `unlocked` or an image id, sha256:…")
+            raise BadInput(f"{LOCK}: {kind} is {value!r}; use `unlocked` or an image id, sha256:…")
     return {"references": {}, **lock}
 
 
@@ -201,16 +218,16 @@ def _for_engine(engine: str, stage: str) -> list[str]:
     options = ["--log-driver", "none"]
     if _is_rootless(engine):
         options += ["--userns", "keep-id"]
-    if _entry(stage)["image"] == "score":  # its sandbox builds namespaces of its own, with a /proc of their own
+    if _entry(stage)["image"] == "score":  # its sandbox creates namespaces, each with its own /proc
         options += ["--security-opt", "unmask=ALL" if podman else "systempaths=unconfined"]
         options += ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
-        if os.getuid() == 0:  # it builds its walls as nobody: has to become that, and to stop what nobody runs
+        if os.getuid() == 0:  # as root, the sandbox switches to nobody and must be able to kill nobody's processes
             options += ["--cap-add", "SETUID", "--cap-add", "SETGID", "--cap-add", "KILL"]
     return options
 
 
 def _key_variables(stage: str) -> list[str]:
-    """The environment variables in which the stage's section says that keys are: passed by name, never by value."""
+    """The environment variables that the stage's section names for API keys; passed by name, never by value."""
     found: set[str] = set()
 
     def walk(value: Any) -> None:

@@ -6,10 +6,10 @@ from executors.tracking import recover, repro
 
 
 def run(stages: Sequence[str]) -> int:
-    """`dvc repro`; once more if the first try met files of DVC's that a kill had damaged and that could be repaired."""
+    """`dvc repro`; retried once if it failed on DVC files that a kill had damaged and `recover` could repair."""
     status = repro.run(stages)
     return repro.run(stages) if status and recover.main() else status
 
 
 def enter(stage: str, words: Sequence[str]) -> None:
-    """The stage runs in this very process."""
+    """Nothing to do: the stage runs in this process."""

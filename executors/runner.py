@@ -4,11 +4,11 @@
     stages/run STAGE --help      what it reads, writes and does
     stages/run STAGE --shard 1/4 make one shard's saves, no artifact (embed, sample, score)
 
-EXECUTOR says where (executors/__init__.py): local (the default), or container (in its image, docs/containers.md). A
-stage that belongs on a cluster is submitted by `EXECUTOR=kubernetes make` (docs/kubernetes.md).
+EXECUTOR chooses where (executors/__init__.py): local (the default) or container (in its image, docs/containers.md). For
+a cluster, use `EXECUTOR=kubernetes make` (docs/kubernetes.md).
 
-Exit status: 0 done and sealed; 3 bad input or configuration (never retried); 75 preempted,
-progress saved (retried at no cost); anything else is a crash.
+Exit status: 0 done and sealed; 3 bad input or configuration (never retried); 75 preempted with progress saved (retried
+at no cost); anything else is a crash.
 """
 
 import contextlib
@@ -34,21 +34,21 @@ from stages.lib.errors import BAD_INPUT, CRASHED, DONE, INTERRUPTED, PREEMPTED, 
 
 STATE = Path(".tidemill/run")
 STAGES = Path(stages.__file__).parent
-# How libraries behave, which read this when they are loaded, long after this module.
+# Library settings, read when the libraries are imported, long after this module.
 LIBRARIES = {
-    "TQDM_DISABLE": "1",  # stages log their progress; libraries' bars only clutter it
-    "OMP_WAIT_POLICY": "passive",  # threads that spin make a stage several times slower beside other work
-    "ARROW_DEFAULT_MEMORY_POOL": "system",  # Arrow's own keeps what was freed: 18 MB beside a teacher's 120
+    "TQDM_DISABLE": "1",  # stages log their own progress
+    "OMP_WAIT_POLICY": "passive",  # spinning threads make a stage several times slower on a busy machine
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # Arrow's own pool keeps freed memory: 18 MB on top of a teacher's 120
 }
 
 log = logging.getLogger("tidemill")
 
 
 def main(arguments: list[str]) -> int:
-    """Run the stage that `arguments` name and return its exit status."""
+    """Run the stage that `arguments` names and return its exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # peft's own call of what transformers will rename: nothing that a user can act on.
+    # peft calls something that transformers will rename; users cannot act on that.
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
     for name, value in LIBRARIES.items():
         os.environ.setdefault(name, value)
@@ -60,12 +60,12 @@ def main(arguments: list[str]) -> int:
     except Preempted as error:
         return _fail(stage, PREEMPTED, str(error))
     except KeyboardInterrupt:
-        return _fail(stage, INTERRUPTED, "interrupted; run it again to go on from the last save")
+        return _fail(stage, INTERRUPTED, "interrupted; run it again to resume from the last save")
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         where = error.filename or "the workspace"
-        advice = "free some space and run it again; nothing that was sealed is lost"
+        advice = "free some space and run it again; no sealed artifact is lost"
         return _fail(stage, CRASHED, f"the disk is full at {where}: {advice}")
 
 
@@ -83,8 +83,8 @@ def _run(arguments: list[str]) -> int:
     container.check_image()
     module = importlib.import_module(f"stages.{name}")
     stage: Callable[..., None] = module.main
-    if shards.is_one() and "shards" not in vars(module):  # a stage that shards imports the noun
-        raise BadInput(f"{name} does not shard; embed, sample and score do")
+    if shards.is_one() and "shards" not in vars(module):  # every stage that shards imports `shards`
+        raise BadInput(f"{name} cannot be sharded; embed, sample and score can")
     with _lock(arguments[0], fcntl.LOCK_SH) if shards.is_one() else nullcontext(), _lock(_process(arguments[0])):
         (STATE / f"{_process(arguments[0])}.json").unlink(missing_ok=True)
         stop_on_sigterm()
@@ -94,19 +94,19 @@ def _run(arguments: list[str]) -> int:
 
 
 def _take_shard(words: list[str]) -> None:
-    """Let `stages.lib.shards` know what follows the stage's name: nothing, or --shard INDEX/COUNT."""
+    """Tell `stages.lib.shards` what follows the stage's name: nothing, or --shard INDEX/COUNT."""
     os.environ.pop(shards.VARIABLE, None)
     if not words:
         return
     if words[0] != "--shard" or len(words) != 2:
-        raise BadInput(f"stages/run takes one stage and --shard INDEX/COUNT; {words[0]!r} is one word too many")
+        raise BadInput(f"stages/run takes one stage and --shard INDEX/COUNT; remove {words[0]!r}")
     shards.parse(words[1])
     os.environ[shards.VARIABLE] = words[1]
 
 
 def _process(stage: str) -> str:
-    """The stage's name, or where it runs in several processes at once, one of them: a shard, or by torchrun's variables
-    a rank, or what starts the ranks of another node than the first."""
+    """The stage's name, or if it runs in several processes, this process's: a shard, a torchrun rank, or the launcher
+    of the ranks on a node other than the first."""
     if shards.is_one():
         return f"{stage}.shard{os.environ[shards.VARIABLE].replace('/', 'of')}"
     if "LOCAL_RANK" in os.environ:
@@ -118,13 +118,12 @@ def _process(stage: str) -> str:
 def _check_name(name: str) -> None:
     known = sorted(path.stem for path in STAGES.glob("[a-z]*.py"))
     if name not in known:
-        raise BadInput(f"no stage {name!r}; the stages are {', '.join(known)}")
+        raise BadInput(f"no stage {name!r}; choose one of {', '.join(known)}")
 
 
 def _lock(stage: str, how: int = fcntl.LOCK_EX) -> IO[str]:
-    """Hold STAGE.lock until this process ends; shards hold their stage's together. The kernel drops it
-    then, however it ends, so that a stage whose `dvc` was killed still refuses a second run beside it,
-    and a dead one never blocks."""
+    """Hold STAGE.lock until this process ends; a stage's shards share it. The kernel releases it however the process
+    ends: a stage that outlives its killed `dvc` still refuses a second run, and a dead one never blocks."""
     STATE.mkdir(parents=True, exist_ok=True)
     lock = (STATE / f"{stage}.lock").open("a+")
     try:
@@ -141,13 +140,13 @@ def _lock(stage: str, how: int = fcntl.LOCK_EX) -> IO[str]:
 
 
 def _record(stage: str, status: int) -> None:
-    """Leave the exit status where `dvc`, which turns every failure into 255, cannot lose it."""
+    """Record the exit status in a file, because `dvc` turns every failure into 255."""
     (STATE / f"{stage}.json").write_text(json.dumps({"pid": os.getpid(), "status": status}) + "\n")
 
 
 def _fail(stage: str, status: int, message: str) -> int:
     if STATE.is_dir() and "/" not in stage:
-        with contextlib.suppress(OSError):  # a full disk must not hide what filled it
+        with contextlib.suppress(OSError):  # a full disk must not hide the original error
             _record(_process(stage), status)
     print(f"{stage}: {message}", file=sys.stderr)
     return status

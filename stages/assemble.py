@@ -1,4 +1,4 @@
-"""assemble: what passed the judge in every round becomes the instruction dataset.
+"""assemble: the rows that passed the judge, from every round, become the instruction dataset.
 
 Reads   data/verdicts/ROUND and data/candidates/ROUND for each of assemble.rounds, data/corpus
 Writes  data/dataset/{train,validation}.{jsonl,parquet}  instruction, input, output, task and full lineage
@@ -6,8 +6,8 @@ Writes  data/dataset/{train,validation}.{jsonl,parquet}  instruction, input, out
         data/dataset/README.md                           the dataset card; `datasets.load_dataset` reads it
         metrics/assemble.json                            rows in, dropped by rule, rows by split, task, language
 
-A row's split follows from its id alone, so that it stays where it is when other rows come or go. What is off by
-default (judge: false, some tasks, rows, money) is there for comparisons: docs/ablations.md.
+A row's split depends only on its id, so it stays the same when other rows come or go. judge: false, tasks, rows and
+money are for comparisons (docs/ablations.md).
 """
 
 from collections import Counter
@@ -80,7 +80,7 @@ def choose(
     verdicts: list[artifacts.Artifact],
     judged: list[list[rules.Row]],
 ) -> list[rules.Row]:
-    """The verdicts that may become rows: those that passed, and what the knobs for comparisons leave of them."""
+    """The verdicts that may become rows: those that passed, less what judge, tasks and money exclude."""
     rows = [row for rows in judged for row in rows]
     if not knobs.judge:
         made = [records.read(one.file("candidates.parquet"), records.CANDIDATE).to_pylist() for one in candidates]
@@ -93,7 +93,7 @@ def choose(
 
 
 def plan(knobs: Params, benchmarks: list[Benchmark]) -> dict[str, rules.Rule]:
-    """The rules by name, in the order in which they are applied."""
+    """The rules by name, in the order they apply."""
     steps = {
         "near_duplicate": rules.near_duplicates_of(dataset.text, knobs.near_duplicates),
         "contamination": rules.contamination(dataset.text, Decontaminator(benchmarks, knobs.contamination.ngram)),
@@ -109,12 +109,12 @@ def cap_training(rows: Sequence[rules.Row], knobs: Params) -> list[str | None]:
 
 
 def check(kept: list[rules.Row], judged: list[list[rules.Row]], passed: list[rules.Row]) -> None:
-    """Raise `BadInput` if there is nothing to train on, saying where the rows went."""
+    """Raise `BadInput` if nothing is left to train on, and say where the rows went."""
     if not kept:
         total = sum(len(rows) for rows in judged)
         raise BadInput(
-            f"the dataset is empty: of {total} judged candidates {len(passed)} passed and none was kept; look at "
-            "failures_by_rule in metrics/judge-*.json, and at generate.rows_per_round, the teacher and the judge, "
+            f"the dataset is empty: {len(passed)} of {total} judged candidates passed and none was kept; see "
+            "failures_by_rule in metrics/judge-*.json, and check generate.rows_per_round, the teacher, the judge, "
             "assemble.tasks and assemble.rows"
         )
 
@@ -146,7 +146,7 @@ def describe_rounds(
     verdicts: list[artifacts.Artifact],
     judged: list[list[rules.Row]],
 ) -> list[dict[str, Any]]:
-    """Who wrote and who judged each round, and what came of it, for the card."""
+    """Each round's teacher, judge and counts, for the card."""
     return [
         {
             "number": number,
@@ -160,6 +160,6 @@ def describe_rounds(
 
 
 def list_sources(kept: list[rules.Row]) -> list[tuple[str, str, int]]:
-    """Source, licence and number of rows, for the card."""
+    """Source, licence and row count, for the card."""
     counts = Counter((row["source"], row["license"]) for row in kept)
     return [(source, license, rows) for (source, license), rows in sorted(counts.items())]

@@ -1,14 +1,13 @@
-"""collect: functions out of source trees, package archives and CodeSearchNet's files.
+"""collect: extracts functions from source trees, package archives and CodeSearchNet's files.
 
 Reads     collect.sources of params.yaml (docs/corpus.md): folders on this machine, packages at a pinned
           version and sha256, CodeSearchNet's published files
-Writes    data/functions/functions.parquet   one row a function, its docstring apart from its code
-          data/functions/set_aside.jsonl     rows, functions and files that could not be read: file, line, reason
+Writes    data/functions/functions.parquet   one row per function, with docstring and code apart
+          data/functions/set_aside.jsonl     unreadable rows, functions and files: file, line, reason
           metrics/collect.json               rows by language and source, set aside, files skipped
 
-Files that nobody wrote by hand (minified, generated, larger than 1 MB) are skipped and counted. Rows that
-cannot be read are set aside; more than collect.max_bad_share of them stops the run, and so does an
-empty corpus.
+Files that nobody wrote by hand (minified, generated, larger than 1 MB) are skipped and counted. Unreadable rows are set
+aside; the run stops if they exceed collect.max_bad_share, or if no function is found.
 """
 
 import json
@@ -51,17 +50,17 @@ def main() -> None:
 
 
 def check(reader: Reader, max_bad_share: float) -> None:
-    """Raise `BadInput` if more than `max_bad_share` of the rows could not be read, or none is left."""
+    """Raise `BadInput` if more than `max_bad_share` of the rows are unreadable, or no row is left."""
     total = len(reader.rows) + reader.bad_rows
     if reader.bad_rows > max_bad_share * total:
         first = reader.set_aside[0]
         raise BadInput(
-            f"{reader.bad_rows} of {total} rows cannot be read, more than collect.max_bad_share ({max_bad_share:g}); "
+            f"{reader.bad_rows} of {total} rows are unreadable, more than collect.max_bad_share ({max_bad_share:g}); "
             f"the first: {first['source']}, {first['file']}, line {first['line']}: {first['reason']}; "
-            "mend or remove the file, or raise the share in params.yaml"
+            "fix or remove the file, or raise the share in params.yaml"
         )
     if not reader.rows:
-        raise BadInput("the corpus is empty: no source of collect.sources holds a function that is taken")
+        raise BadInput("the corpus is empty: collect.sources yields no function; check their `take` and `only`")
 
 
 def write_set_aside(file: Path, entries: list[dict[str, Any]]) -> None:

@@ -1,15 +1,15 @@
-"""coreset: the rows of the corpus that spread over it, by exact k-center greedy (or at random, or by clusters).
+"""coreset: selects rows that spread over the corpus, by exact k-center greedy (or at random, or by clusters).
 
-Reads   data/corpus/corpus.parquet, data/embeddings/embeddings.npy (row i of one is row i of the other)
-Writes  data/coreset/coreset.parquet     order, row, id, distance (to the rows chosen before it), radius
-                                         (covering radius after it), language; in order of selection
+Reads   data/corpus/corpus.parquet, data/embeddings/embeddings.npy (row i of both is the same function)
+Writes  data/coreset/coreset.parquet     order, row, id, distance (to the nearest earlier pick), radius (covering
+                                         radius so far), language; in order of selection
         data/coreset/projection.parquet  row, x, y (first two principal components), order (-1: not chosen), language
         data/coreset/coverage.parquet    language, rows of the corpus, rows of the coreset
         metrics/coreset.json             k, N, d, distinct rows, radii, lower bound on the optimum, languages covered
-        plots/coreset.csv                covering radius after each centre, and that of a random subset of its size
+        plots/coreset.csv                covering radius after each pick, and of a random subset of that size
 
-The greedy order is nested: the first 1,000 rows of a coreset of 20,000 are the coreset of 1,000. The other two
-methods are there to be compared with; they bound nothing, and their "optimum_at_least" is null.
+The greedy order is nested: the first 1,000 rows of a coreset of 20,000 are the coreset of 1,000. The other two methods
+are for comparison; they give no bound, so their "optimum_at_least" is null.
 """
 
 import logging
@@ -25,7 +25,7 @@ from stages.lib import artifacts, checkpoint, params, records
 from stages.lib.errors import BadInput
 from stages.lib.kcenter import Selection, alternatives, covering_radii, k_center_greedy
 
-PROJECTED_ROWS = 20_000  # at most this many rows that were not chosen are drawn
+PROJECTED_ROWS = 20_000  # at most this many unchosen rows are drawn
 
 CORESET = pa.schema(
     [
@@ -71,7 +71,7 @@ def main() -> None:
     embeddings = np.load(inputs[1].file("embeddings.npy"), mmap_mode="r")
     if len(embeddings) != len(corpus):
         raise BadInput(
-            f"data/embeddings has {len(embeddings)} rows, data/corpus {len(corpus)}; run `dvc repro embed` again"
+            f"data/embeddings has {len(embeddings)} rows but data/corpus has {len(corpus)}; run `dvc repro embed`"
         )
     saves = checkpoint.folder("coreset", inputs, knobs.result)
     how: dict[str, Any] = {"normalize": knobs.normalize, "device": knobs.device, "threads": knobs.threads}
@@ -104,7 +104,7 @@ def choose(embeddings: np.ndarray, knobs: Params, saves: Path, how: dict[str, An
 
 
 def measure_distances(embeddings: np.ndarray, chosen: Selection, knobs: Params) -> list[float | None]:
-    """Of each chosen row, the distance to those before it; the greedy choice takes just the farthest row."""
+    """Each chosen row's distance to the nearest earlier pick; for greedy, that is the radius before it was picked."""
     if knobs.method == "k-center":
         return [None, *chosen.radii[:-1].tolist()]
     return alternatives.distances_to_earlier(embeddings, chosen.indices, knobs.normalize)
@@ -121,8 +121,7 @@ def list_centres(chosen: Selection, distances: list[float | None], corpus: pa.Ta
 def project(embeddings: np.ndarray, chosen: Selection, languages: list[str], seed: int) -> list[dict[str, Any]]:
     """The centres and a random part of the rest on the first two principal components.
 
-    The signs are set (the largest weight is positive) and the digits cut, so that every machine
-    writes the same bytes.
+    Signs are fixed (the largest weight is positive) and values rounded, so that every machine writes the same bytes.
     """
     order = np.full(len(embeddings), -1)
     order[chosen.indices] = np.arange(len(chosen.indices))
@@ -153,7 +152,7 @@ def describe(chosen: Selection, embeddings: np.ndarray, coverage: list[dict[str,
         "k": len(chosen.indices),
         "rows": embeddings.shape[0],
         "dimension": embeddings.shape[1],
-        "distinct_rows": chosen.distinct_rows,  # null unless the choice ended because no distinct row was left
+        "distinct_rows": chosen.distinct_rows,  # null unless selection ran out of distinct rows
         "radius_first": float(chosen.radii[0]),
         "radius_last": last,
         "optimum_at_least": _bound(last, method),
@@ -164,17 +163,18 @@ def describe(chosen: Selection, embeddings: np.ndarray, coverage: list[dict[str,
 
 
 def _bound(radius: float, method: str) -> float | None:
-    """What no choice of as many rows comes below: greedy is a 2-approximation (Gonzalez 1985), the others are none."""
+    """A lower bound on the radius of any selection of this size: greedy is a 2-approximation (Gonzalez 1985). None for
+    the other methods."""
     return radius / 2 if method == "k-center" else None
 
 
 def spread_sizes(k: int) -> list[int]:
-    """Subset sizes from 1 to `k`, about 24 to a factor of ten, as a log-log plot wants them."""
+    """Subset sizes from 1 to `k`, about 24 per decade, evenly spaced on a log axis."""
     return sorted({round(size) for size in np.geomspace(1, k, 2 + int(24 * np.log10(k)))})
 
 
 def draw_curve(chosen: Selection, sizes: list[int], random_radii: np.ndarray, method: str) -> list[dict[str, Any]]:
-    """The covering radius of the first centres, of a random subset of as many rows, the bound on any choice."""
+    """Covering radius after each size, of a random subset of that size, and the bound for any selection."""
     return [
         {
             "centres": size,

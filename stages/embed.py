@@ -1,12 +1,11 @@
-"""embed: every function of the corpus as a vector, so that the coreset can spread over them.
+"""embed: encodes every function of the corpus as a vector.
 
 Reads   data/corpus/corpus.parquet
 Writes  data/embeddings/embeddings.npy  float16 (N, d); row i is row i of the corpus
-        metrics/embed.json              rows, dimension, encoder, how many rows were cut at max_tokens
+        metrics/embed.json              rows, dimension, encoder, rows truncated at max_tokens
 
-Rows are encoded in order of length, longest first, so that a batch holds little padding and a lack
-of memory shows at once. Every shard of that order is saved: a killed run goes on after the last, and several
-machines can make some of them each (stages/lib/shards.py).
+Rows are encoded longest first, so that batches need little padding and a lack of memory shows at once. Each shard is
+saved: a killed run resumes after the last one, and machines can split the shards (stages/lib/shards.py).
 """
 
 import logging
@@ -30,9 +29,9 @@ class Params(params.Section):
     pooling: Pooling
     normalize: bool
     max_tokens: int = Field(ge=8)
-    batch_rows: int = Field(ge=1)  # padding differs between batches, and with it the last bits
+    batch_rows: int = Field(ge=1)  # changes padding, and so the last bits
     shard_batches: int = Field(ge=1, exclude=True)
-    threads: int = Field(ge=1)  # the order of summing, and with it the last bits, follows the threads
+    threads: int = Field(ge=1)  # changes the order of summation, and so the last bits
     device: Literal["auto", "cpu", "cuda"] = Field(exclude=True)
 
 
@@ -81,7 +80,7 @@ def main() -> None:
 
 
 def read_texts(corpus: artifacts.Artifact, knobs: Params) -> list[str]:
-    """What is encoded of each function; the paper encodes the raw code."""
+    """The text to encode for each function; the paper encodes the raw code."""
     table = records.read(corpus.file("corpus.parquet"), records.FUNCTION)
     if knobs.text == "code":
         return table["code"].to_pylist()
@@ -92,7 +91,7 @@ def read_texts(corpus: artifacts.Artifact, knobs: Params) -> list[str]:
 def encode_shards(
     model: encoder.Encoder, texts: list[str], order: np.ndarray, saves: Path, knobs: Params
 ) -> Iterator[tuple[np.ndarray, Path]]:
-    """Rows and sealed save of each shard of `order` that is ours; what a save already holds is not encoded again."""
+    """Rows and sealed save of each of our shards of `order`; shards already saved are not encoded again."""
     size = knobs.batch_rows * knobs.shard_batches
     count = -(-len(order) // size)
     for number in shards.mine(count):

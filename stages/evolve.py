@@ -1,19 +1,18 @@
-"""evolve: Code Evol-Instruct, a round that makes every instruction harder and answers it.
+"""evolve: one round of Code Evol-Instruct, which makes every instruction harder and answers it.
 
-Reads   evolve@0      data/dataset, or a file in Alpaca's format, or both (evolve.seeds): the seed set
+Reads   evolve@0      the seed set: data/dataset, a file in Alpaca's format, or both (evolve.seeds)
         evolve@ROUND  data/evolved/ROUND-1
         evolve@best   data/evolved, models/evolved, data/completions/evolved and data/scores/evolved of every round
 Writes  data/evolved/ROUND/{train,validation}.{jsonl,parquet}  the seed set and all rounds so far, merged
-        data/evolved/ROUND/frontier.parquet      what the next round evolves: a row for each seed, as it has become
-        data/evolved/ROUND/eliminated.parquet    what failed in this round, by which rule, and why
-        data/evolved/ROUND/exchanges.parquet, dead_letters.jsonl   about the evolutions; the same two files in answers/
-                                                 and judge/
+        data/evolved/ROUND/frontier.parquet      what the next round evolves: each seed's latest version
+        data/evolved/ROUND/eliminated.parquet    what failed in this round, with rule and reason
+        data/evolved/ROUND/exchanges.parquet, dead_letters.jsonl   for the evolutions; also in answers/ and judge/
         data/evolved/ROUND/README.md             the dataset card
         metrics/evolve-ROUND.json                rows, eliminated by rule, evolutions, tokens, spend
         data/evolved-best, models/evolved-best   by evolve@best: dataset and model of the best round
 
-A row draws its evolution by its id. Where an evolution fails, its parent goes into the next round. Seeds that repeat
-another or a benchmark's task are dropped first. `make evolve` runs the rounds (docs/evolution.md).
+A row's id decides how it is evolved. If an evolution fails, its parent enters the next round. Seeds that repeat another
+seed or a benchmark task are dropped first. `make evolve` runs the rounds (docs/evolution.md).
 """
 
 import logging
@@ -53,7 +52,7 @@ class Params(configuration.Rounds):
     @model_validator(mode="before")
     @classmethod
     def _complete_judge(cls, values: Any) -> Any:
-        """The judge has the keys of `evolve.teacher` that it does not name."""
+        """The judge inherits the keys of `evolve.teacher` that it does not set."""
         if not isinstance(values, dict) or not isinstance(values.get("judge"), dict):
             return values
         return {**values, "judge": {**(values.get("teacher") or {}), **values["judge"]}}
@@ -83,7 +82,7 @@ def main(key: str = "") -> None:
         grown, failed, spent = ask_all(frontier, number, knobs, out) if number else ([], [], {})
         kept, dropped = rules.apply(clean, [*seeds, *grown])
         if not kept:
-            raise BadInput("the evolved set is empty: every seed repeats another or a benchmark's task")
+            raise BadInput("the evolved set is empty: every seed repeats another or a benchmark task")
         parts = rows.split(kept, knobs.validation_share)
         for name, part in parts.items():
             records.write_lines(out / f"{name}.jsonl", part)
@@ -97,7 +96,7 @@ def main(key: str = "") -> None:
 
 
 def read(number: int, knobs: Params) -> tuple[list[artifacts.Artifact], list[Row], list[Row]]:
-    """The artifacts that the round is made from, the rows that it keeps, and those that it evolves."""
+    """The round's input artifacts, the rows it keeps, and those it evolves."""
     if number:
         last = artifacts.open(f"data/evolved/{number - 1}")
         kept = [row for name in rows.SPLITS for row in read_rows(last, f"{name}.parquet")]
@@ -111,7 +110,7 @@ def read_rows(last: artifacts.Artifact, file: str) -> list[Row]:
 
 
 def ask_all(frontier: list[Row], number: int, knobs: Params, out: Path) -> tuple[list[Row], list[Row], dict[str, Any]]:
-    """The evolutions that stood every rule, those that failed with rule and reason, and what it took."""
+    """The evolutions that passed every rule, those that failed with rule and reason, and the cost."""
     label, held = f"evolve@{number}", elimination.load()
     drawn = [draw_evolution(artifacts.digest([row["id"], number]), knobs.seed) for row in frontier]
     shown = questions.examples(knobs.examples)
@@ -123,7 +122,7 @@ def ask_all(frontier: list[Row], number: int, knobs: Params, out: Path) -> tuple
             text = found.value["instruction"].strip()
             pairs.append((parent, rows.child(parent, way, number, text, found.request, found.asked)))
     pairs, failed = eliminate(pairs, held.instruction, shown)
-    log.info("%d of %d instructions stand, and are answered", len(pairs), len(frontier))
+    log.info("%d of %d evolved instructions passed; answering them", len(pairs), len(frontier))
     asks = [questions.answer(row, questions.code_language(parent), shown) for parent, row in pairs]
     answers, spent["answers"] = ask(knobs.teacher, label, asks, out / "answers", knobs)
     answered = [
@@ -144,7 +143,7 @@ def ask_all(frontier: list[Row], number: int, knobs: Params, out: Path) -> tuple
 def ask(
     settings: Settings, label: str, asks: list[teacher.Ask], folder: Path, knobs: Params
 ) -> tuple[list[Any], dict[str, Any]]:
-    """An answer for each ask, None for a dead letter; and what they took. Exchanges and dead letters go to `folder`."""
+    """An answer for each ask, None for a dead letter; and the cost. Exchanges and dead letters go to `folder`."""
     folder.mkdir(exist_ok=True)
     found: list[Any] = []
     with teacher.connect(settings, label=label, seed=knobs.seed) as model, model.ledger(folder) as ledger:
@@ -158,10 +157,10 @@ def ask(
 def eliminate(
     pairs: list[tuple[Row, Row]], held: elimination.OfInstruction | elimination.OfAnswer, shown: list[Case]
 ) -> tuple[list[tuple[Row, Row]], list[Row]]:
-    """The pairs of parent and evolution that stand the rules, and the evolutions that do not, with rule and reason."""
+    """The (parent, evolution) pairs that pass the rules, and the failed evolutions with rule and reason."""
     kept, failed = [], []
     for parent, row in pairs:
-        before = parent["instruction"] if row["input"] else rows.question(parent)  # an input that stays is no gain
+        before = parent["instruction"] if row["input"] else rows.question(parent)  # an unchanged input is no gain
         texts = before, row["instruction"], row["output"], questions.code_language(parent)
         examples = tuple(case.answer["instruction"] for case in shown)
         fault = elimination.find_fault(held, elimination.Evolution(*texts, examples))
@@ -173,7 +172,7 @@ def eliminate(
 
 
 def advance(frontier: list[Row], kept: list[Row], number: int) -> list[Row]:
-    """What the next round evolves: each row's evolution of this round, or the row itself where that failed."""
+    """What the next round evolves: each row's evolution, or the row itself if that failed."""
     by_parent = {row["parent"]: row for row in kept if row["evolved_in"] == number and row["parent"]}
     return [by_parent.get(row["id"], row) for row in frontier]
 

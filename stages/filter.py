@@ -1,12 +1,12 @@
-"""filter: the functions that are worth asking a teacher about, each drop counted by its rule.
+"""filter: keeps the functions worth asking a teacher about, and counts each drop by rule.
 
 Reads     data/functions
 Writes    data/corpus/corpus.parquet    the rows that passed every rule, in the order of data/functions
-          data/corpus/dropped.parquet   the others, with the rule that dropped each and what it found
-          metrics/filter.json           the funnel, the language mix beside the paper's, benchmarks checked
+          data/corpus/dropped.parquet   the others, with the rule and what it found
+          metrics/filter.json           the funnel, the language mix next to the paper's, benchmarks checked
 
 The rules in order: length, blacklist, syntax, self-contained, licence, exact duplicates, near duplicates, and n-grams
-shared with a benchmark, as far as the benchmarks are here (docs/corpus.md). The metrics say which were not checked.
+shared with a benchmark (docs/corpus.md). Benchmarks whose files are missing are not checked; the metrics name them.
 """
 
 from collections import Counter
@@ -61,7 +61,7 @@ def main() -> None:
     benchmarks, unchecked = load_benchmarks(Path(folder) if folder else None)
     kept, dropped = rules.apply(plan(knobs, benchmarks), rows)
     if not kept:
-        raise BadInput(f"no row of {len(rows)} passed the filter ({_funnel(dropped)}); loosen a rule in params.yaml")
+        raise BadInput(f"none of {len(rows)} rows passed the filter ({_funnel(dropped)}); loosen a rule in params.yaml")
     recorded = knobs.result | {
         "benchmarks": {benchmark.name: artifacts.digest(benchmark.texts) for benchmark in benchmarks}
     }
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def plan(knobs: Params, benchmarks: list[Benchmark]) -> dict[str, rules.Rule]:
-    """The rules by name, in the order in which they are applied."""
+    """The rules by name, in the order they apply."""
     words = rules.read_blacklist(Path(knobs.blacklist)) if knobs.blacklist else rules.read_blacklist()
     steps = {
         "length": rules.length(knobs.length.least, knobs.length.most, knobs.length.unit),
@@ -116,7 +116,7 @@ def examples(rule: str, dropped: list[rules.Row]) -> list[str]:
 
 
 def mix(kept: list[rules.Row]) -> dict[str, dict[str, float]]:
-    """The share of each language, in percent, beside the paper's table 1; the paper's Others are all the rest."""
+    """Each language's share in percent, next to the paper's Table 1, whose "Others" takes all the rest."""
     paper = params.read(PAPER)["language_percent"]
     groups = Counter(row["language"] if row["language"] in paper else "Others" for row in kept)
     return {

@@ -1,22 +1,21 @@
-"""generate: a teacher model turns raw functions into instruction instances, one task a row.
+"""generate: a teacher model turns raw functions into instruction instances, one task per row.
 
-Reads   data/coreset, data/corpus; for round 2 and later data/verdicts/ROUND-1, whose good and bad cases
-        become the examples of the prompts (round 1 takes the seed examples of stages/lib/tasks); a git history
-        where generate.method is commit
+Reads   data/coreset, data/corpus; from round 2 on data/verdicts/ROUND-1, whose good and bad cases become the prompts'
+        examples (round 1 uses the seed examples of the tasks); a git history if generate.method is commit
 Writes  data/candidates/ROUND/candidates.parquet    task_name, instruction, information, solution and lineage
-        data/candidates/ROUND/sources.parquet       where rows are not made from functions: what they are made from
-        data/candidates/ROUND/pool.jsonl            the round's example pool, frozen
-        data/candidates/ROUND/exchanges.parquet     every request and response that was used
-        data/candidates/ROUND/dead_letters.jsonl    rows that got no usable answer, with every attempt
-        data/candidates/ROUND/tests/                where tests are asked for: the exchanges about them
-        data/candidates/ROUND/set_aside.jsonl       functions that were not asked about: why, token count
+        data/candidates/ROUND/sources.parquet       what rows are made from, if not functions
+        data/candidates/ROUND/pool.jsonl            the round's frozen example pool
+        data/candidates/ROUND/exchanges.parquet     every request and response used
+        data/candidates/ROUND/dead_letters.jsonl    rows without a usable answer, with every attempt
+        data/candidates/ROUND/tests/                the exchanges about tests, if generate.tests asks for them
+        data/candidates/ROUND/set_aside.jsonl       functions not asked about: reason, token count
         metrics/generate-ROUND.json                 rows, tokens, spend, task and language mix
 
     stages/run generate@1
 
-generate.method says what a row is made from and how: a folder of stages/lib/methods each. By default
-round R takes the R-th slice of the coreset's functions that fit the prompt. A row's task, target
-language, examples and sampling seed are drawn by its function's id alone (docs/tasks.md).
+generate.method decides what a row is made from, and how; each method is a folder of stages/lib/methods. By default
+round R takes the R-th slice of the coreset's functions that fit the prompt. A row's task, target language, examples and
+sampling seed depend only on its function's id (docs/tasks.md).
 """
 
 import logging
@@ -51,14 +50,14 @@ class Examples(params.Section):
 
 
 class Pool(params.Section):
-    """How many good, and as many bad, cases the pool holds of each task, and how long one may be."""
+    """How many good cases the pool holds per task (and as many bad ones), and how long each may be."""
 
     cases: int = Field(gt=0)
     max_characters: int = Field(gt=0)
 
 
 class Tests(params.Section):
-    """Languages in which the teacher writes tests for a solution, and the most tests of one."""
+    """Languages whose solutions get tests, and the most tests per solution."""
 
     languages: list[str]
     count: int = Field(ge=unit_tests.LEAST)
@@ -79,7 +78,7 @@ def main(key: str) -> None:
     knobs = params.load("generate", Params)
     number = read_round("generate", key)
     if number > knobs.rounds:
-        raise BadInput(f"generate@{number}: params.yaml says generate.rounds: {knobs.rounds}; raise it to {number}")
+        raise BadInput(f"generate@{number}: generate.rounds in params.yaml is {knobs.rounds}; raise it to {number}")
     method = load_method(knobs.method)
     for task in knobs.mix:
         load_task(task)
@@ -108,7 +107,7 @@ def main(key: str) -> None:
 
 
 def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list[Function]:
-    """The chosen functions, in the order in which they were chosen."""
+    """The chosen functions, in selection order."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(coreset.file("coreset.parquet"), columns=["order", "id"]).sort_by("order")
@@ -116,7 +115,7 @@ def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list
 
 
 def list_cases(verdicts: list[artifacts.Artifact], by_id: dict[str, Function]) -> list[Case]:
-    """The cases that the round before found, or none."""
+    """The previous round's cases; none in round 1."""
     rows = [row for one in verdicts for row in records.read(one.file("verdicts.parquet"), records.VERDICT).to_pylist()]
     return from_verdicts(rows, by_id)
 
@@ -124,7 +123,7 @@ def list_cases(verdicts: list[artifacts.Artifact], by_id: dict[str, Function]) -
 def ask_all(
     rows: list[Assignment], number: int, knobs: Params, out: Path
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """A candidate for each row that the teacher answered, in order; and what it took."""
+    """A candidate for each row the teacher answered, in order; and the cost."""
     with teacher.connect(knobs.teacher, label=f"generate@{number}", seed=knobs.seed) as model:
         with model.ledger(out) as ledger:
             candidates = list(write_candidates(model, ledger, rows, number, knobs.documentation))
@@ -161,7 +160,7 @@ def list_asks(rows: list[Assignment], documentation: str) -> Iterator[teacher.As
 def add_tests(
     model: teacher.Teacher, candidates: list[dict[str, Any]], knobs: Tests, out: Path
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The candidates, with tests where their solution can be run; and what that took."""
+    """The candidates, with tests where their solution can be run; and the cost."""
     wanted = [row for row in candidates if unit_tests.wanted(row, knobs.languages)]
     schema = unit_tests.schema(knobs.count)
     asks = (

@@ -1,23 +1,23 @@
-"""judge: every candidate against its task's rules, one by one with a reason, then overall.
+"""judge: rules on every candidate, rule by rule with a reason, then overall.
 
 Reads   data/candidates/ROUND
 Writes  data/verdicts/ROUND/verdicts.parquet     the candidates, their rulings (rule, kind, passed, reason), passed,
-                                                 and what came of their tests
-        data/verdicts/ROUND/exchanges.parquet    every request and response that was used
-        data/verdicts/ROUND/dead_letters.jsonl   rows that the judge gave no usable answer for, with every attempt
-        data/verdicts/ROUND/judge-N/             the same two files of the panel's further judges
-        data/verdicts/ROUND/ballots.parquet      with a panel: what each judge said, before the vote
+                                                 and their tests' outcome
+        data/verdicts/ROUND/exchanges.parquet    every request and response used
+        data/verdicts/ROUND/dead_letters.jsonl   rows without a usable answer, with every attempt
+        data/verdicts/ROUND/judge-N/             the same two files for each further judge of the panel
+        data/verdicts/ROUND/ballots.parquet      with a panel: each judge's rulings before the vote
         data/verdicts/ROUND/audit/               with an audit: plants.parquet, the planted instances with their
-                                                 rulings, and the exchanges about them; none is ever a verdict
+                                                 rulings, and the exchanges about them; plants never become verdicts
         metrics/judge-ROUND.json                 pass rate by task and language, failures by rule, tokens, spend,
                                                  the audit's recall and false alarms, the judges' agreement
         plots/judge-ROUND.csv                    failure rate, recall and false alarms of each task's rules
 
     stages/run judge@1
 
-Checks need no model and come first (kind "check"), then the teacher's tests where they gate (kind "execution");
-the judges' rules (kind "judge") are asked in one request a row and judge. A row passes when every ruling is a
-pass. A dead letter is no verdict: the row is left out, and counted.
+Checks come first and need no model (kind "check"), then the teacher's tests if judge.require_execution (kind
+"execution"). Each judge answers its rules (kind "judge") in one request per row. A row passes when every ruling is a
+pass. Dead letters get no verdict: the row is left out and counted.
 """
 
 from collections import Counter
@@ -33,13 +33,12 @@ from stages.lib.judging import audit, execution, panel, rates
 from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
 from stages.lib.judging.questions import judge_messages, judge_schema
 from stages.lib.judging.rules import load_rules
+from stages.lib.records import Row
 from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task
-from stages.lib.tasks.pool import Case, texts_of
+from stages.lib.tasks.pool import Case, read_pool, texts_of
 from stages.lib.tasks.slices import read_round
 from stages.lib.teacher import Settings
-
-Row = dict[str, Any]  # of records.CANDIDATE or records.PLANT
 
 
 class Params(params.Section):
@@ -59,7 +58,7 @@ class Params(params.Section):
     @model_validator(mode="before")
     @classmethod
     def _complete_panel(cls, values: Any) -> Any:
-        """A further judge has the keys of `judge.teacher` that it does not name."""
+        """A further judge inherits the keys of `judge.teacher` that it does not set."""
         if not isinstance(values, dict) or not isinstance(values.get("panel"), list):
             return values
         first = values.get("teacher") or {}
@@ -76,7 +75,7 @@ def main(key: str) -> None:
     number = read_round("judge", key)
     inputs = [artifacts.open(f"data/candidates/{number}")]
     candidates = records.read(inputs[0].file("candidates.parquet"), records.CANDIDATE).to_pylist()
-    pool = read_pool(inputs[0])
+    pool = read_pool(inputs[0].file("pool.jsonl"))
     ran = execution.run_all(candidates, knobs.execution)
     rulings = {row["id"]: check(row, [pool[case] for case in row["examples"]]) for row in candidates}
     if knobs.require_execution:
@@ -103,12 +102,6 @@ def main(key: str) -> None:
         artifacts.write_series(f"judge@{number}", rates.series(verdicts, measured))
 
 
-def read_pool(candidates: artifacts.Artifact) -> dict[str, Case]:
-    """The round's example pool by id."""
-    cases = (Case(**row) for row in records.read_lines(candidates.file("pool.jsonl")))
-    return {case.id: case for case in cases}
-
-
 def check(row: Row, examples: Sequence[Case] = ()) -> list[Ruling]:
     """The rulings of the task's checks."""
     subject = Instance.of(row, load_task(row["task"]).takes_input, texts_of(examples))
@@ -119,7 +112,7 @@ def check(row: Row, examples: Sequence[Case] = ()) -> list[Ruling]:
 def ask_panel(
     sent: list[Row], planted: list[Row], number: int, knobs: Params, out: Path
 ) -> tuple[list[dict[str, Ballot]], dict[str, Any]]:
-    """Each judge's ballots by the row's id, and what they took."""
+    """Each judge's ballots by row id, and the cost."""
     ballots: list[dict[str, Ballot]] = []
     spent: list[dict[str, Any]] = []
     for i, settings in enumerate(knobs.judges):
@@ -135,7 +128,7 @@ def ask_panel(
 def ask(
     model: teacher.Teacher, sent: list[Row], planted: list[Row], folder: Path, knobs: Params
 ) -> tuple[dict[str, Ballot], dict[str, Any]]:
-    """A judge's ballot for each row and plant but the dead letters, by id; and what they took."""
+    """A judge's ballots by id, for every row and plant except dead letters; and the cost."""
     (folder / "audit" if planted else folder).mkdir(parents=True, exist_ok=True)
     rows, plants, ballots = [*sent, *planted], {row["id"] for row in planted}, {}
     with ExitStack() as stack:
@@ -165,7 +158,7 @@ def conclude(
     ran: dict[str, str],
     knobs: Params,
 ) -> list[Row]:
-    """A verdict for each candidate but those for which a judge has no ballot, in order."""
+    """A verdict for each candidate, in order, except those missing a judge's ballot."""
     verdicts = []
     for row in candidates:
         own = [said[row["id"]] for said in ballots if row["id"] in said]
@@ -181,7 +174,7 @@ def conclude(
 
 
 def conclude_audit(planted: list[Row], ballots: list[dict[str, Ballot]], vote: Vote) -> list[Row]:
-    """The plants that every judge ruled on, with what their checks and the vote say."""
+    """The plants that every judge ruled on, with the rulings of their checks and of the vote."""
     ruled = [row for row in planted if all(row["id"] in said for said in ballots)]
     votes = [panel.count_votes([said[row["id"]] for said in ballots], vote) for row in ruled]
     return [{**row, "rulings": [*check(row), *said]} for row, said in zip(ruled, votes, strict=True)]
@@ -190,7 +183,7 @@ def conclude_audit(planted: list[Row], ballots: list[dict[str, Ballot]], vote: V
 def describe(
     audited: list[Row], ballots: list[dict[str, Ballot]], ran: dict[str, str], sent: list[Row], knobs: Params
 ) -> dict[str, Any]:
-    """The parts of the metrics that are there only where they were asked for."""
+    """The optional parts of the metrics."""
     found: dict[str, Any] = {}
     if ran:
         found["execution"] = dict(sorted(Counter(ran.values()).items()))

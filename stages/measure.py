@@ -1,16 +1,16 @@
-"""measure: what the dataset cost, how various it is, and how far its judge can be trusted, in figures.
+"""measure: what the dataset cost, how diverse it is, and how reliable its judge is.
 
 Reads   data/dataset, data/candidates/ROUND and data/verdicts/ROUND of its rounds, data/corpus, data/embeddings
         metrics/generate-ROUND.json, metrics/judge-ROUND.json   tokens and spend
 Writes  metrics/measure.json                                    every figure; docs/metrics.md defines them
 
-Texts are encoded anew, so that datasets of different methods are compared in one space, whatever picked their rows.
+Texts are encoded with measure's own encoder, so that all datasets are compared in one space, however they were made.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,8 +20,8 @@ from stages.lib.errors import BadInput
 from stages.lib.measures import diversity, registry, text, verdicts
 from stages.lib.models import encoder
 from stages.lib.models.encoder import Pooling
+from stages.lib.records import Row
 
-Row = dict[str, Any]
 PER_ROUND = "data/verdicts/"
 
 
@@ -41,7 +41,7 @@ class Params(params.Section):
 
 
 class Found:
-    """The run that is measured: its artifacts, verified, and their rows."""
+    """The measured run: its verified artifacts and their rows."""
 
     def __init__(self) -> None:
         self.dataset = artifacts.open("data/dataset")
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def measure_cost(found: Found, knobs: Params) -> Row:
-    """US dollars and tokens of every request of generate and judge, the judge's audit apart."""
+    """US dollars and tokens of all requests by generate and judge, except the judge's audit."""
     told = [read_metrics(f"{stage}-{key}") for key in found.rounds for stage in ("generate", "judge")]
     parts = [part for one in told for part in (one, one.get("tests", {}), *one.get("panel", []))]
     usd = sum(part.get("spend_usd", 0.0) for part in parts)
@@ -96,7 +96,7 @@ def measure_pass_rate(found: Found, knobs: Params) -> Row:
 
 
 def measure_duplicates(found: Found, knobs: Params) -> Row:
-    """Among the rows that assemble took: those that it kept, and those that it dropped."""
+    """Among assemble's input rows, both kept and dropped."""
     near = [row for row in found.dropped if row["rule"] == "near_duplicate"]
     return text.duplicates([*found.kept, *found.dropped], near)
 
@@ -106,7 +106,7 @@ def measure_ngrams(found: Found, knobs: Params) -> Row:
 
 
 def measure_diversity(found: Found, knobs: Params) -> Row:
-    """Of at most `most_rows` kept rows, the lowest ids; the pool's covering radius by the functions of all."""
+    """Over the `most_rows` kept rows with the lowest ids; the covering radius uses all rows' functions."""
     rows = sorted(found.kept, key=lambda row: row["id"])[: knobs.most_rows]
     vectors = encode([f"{row['instruction']}\n{row['output']}" for row in rows], knobs)
     score = diversity.vendi(vectors)
@@ -120,7 +120,7 @@ def measure_diversity(found: Found, knobs: Params) -> Row:
 
 
 def encode(texts: Sequence[str], knobs: Params) -> np.ndarray:
-    """The vectors of `texts`, in their order; longest first, so that a batch holds little padding."""
+    """The vectors of `texts`, in order; encoded longest first, so that batches need little padding."""
     how: Row = {"pooling": knobs.pooling, "normalize": knobs.normalize, "max_tokens": knobs.max_tokens}
     model = encoder.load(knobs.encoder, **how, device=knobs.device, threads=knobs.threads)
     order = np.argsort([-len(one) for one in texts], kind="stable")
@@ -130,7 +130,7 @@ def encode(texts: Sequence[str], knobs: Params) -> np.ndarray:
 
 
 def cover(functions: set[str]) -> float | None:
-    """The covering radius of the corpus by these functions of it; None where it holds none of them."""
+    """The covering radius of these functions over the corpus; None if it holds none of them."""
     corpus, embeddings = artifacts.open("data/corpus"), artifacts.open("data/embeddings")
     ids = records.read(corpus.file("corpus.parquet"), records.FUNCTION)["id"].to_pylist()
     chosen = np.array([row for row, id in enumerate(ids) if id in functions], dtype=np.int64)
@@ -150,11 +150,11 @@ def measure_length(found: Found, knobs: Params) -> Row:
 
 
 def measure_contamination(found: Found, knobs: Params) -> Row:
-    """Of the rows that reached that rule, the share found in each benchmark that was looked at; all were dropped."""
+    """Per checked benchmark, the share of rows reaching the rule that match it; all of those were dropped."""
     hits = [row for row in found.dropped if row["rule"] == "contamination"]
     total = len(found.kept) + sum(row["rule"] != "near_duplicate" for row in found.dropped)
     names = sorted(found.dataset.params["benchmarks"])
-    # A reason is "BENCHMARK TASK", and a benchmark's name may hold a space.
+    # A reason is "BENCHMARK TASK", and a benchmark's name may contain a space.
     counts = Counter(name for row in hits for name in names if row["reason"].startswith(f"{name} "))
     by_benchmark = {name: text.share(counts[name], total) for name in names}
     return {"rows": total, "any": text.share(len(hits), total), "by_benchmark": by_benchmark}

@@ -1,11 +1,11 @@
-"""report: one page that says what came out of the run and whether to believe it.
+"""report: one page with the run's results and how far to trust them.
 
 Reads   every artifact of the pipeline, metrics/*.json, plots/coreset.csv
-Writes  report/index.html    one self-contained file, which loads nothing
-        report/summary.txt   the short table that `make` prints at its end
+Writes  report/index.html    one self-contained file that loads nothing else
+        report/summary.txt   the short table that `make` prints at the end
 
-Every artifact is verified before a figure is taken from it. Figures are counted from the sealed rows;
-what no artifact holds (benchmarks that were not checked, pass@k) comes from the stages' metrics.
+Every artifact is verified first. Figures are counted from the sealed rows; what no artifact holds (benchmarks that
+were not checked, pass@k) comes from the stages' metrics.
 """
 
 from typing import Any
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def gather(found: inputs.Run, knobs: Params) -> dict[str, Any]:
-    """What the templates show, by the names that they use."""
+    """The templates' variables."""
     facts: dict[str, Any] = {
         "about": headline.about(found),
         "counts": headline.count(found),

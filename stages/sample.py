@@ -1,15 +1,15 @@
 """sample@base, sample@tuned, sample@evolved-ROUND: a model answers a benchmark's problems, before and after tuning.
 
-Reads   sample@base   the model named in params.yaml (sample.model), and the benchmark's pinned problems
-        sample@tuned  models/tuned in its place
-        sample@evolved-ROUND  models/evolved/ROUND; its problems are those of evolve.validation, never the reported ones
-Writes  data/completions/KEY/completions.parquet  a row per problem and sample: prompt and answer, as written
-        metrics/sample-KEY.json                   which problems, completions, tokens, how many were cut
+Reads   sample@base   sample.model, and the benchmark's pinned problems
+        sample@tuned  models/tuned instead
+        sample@evolved-ROUND  models/evolved/ROUND, on the problems of evolve.validation, never the reported ones
+Writes  data/completions/KEY/completions.parquet  a row per problem and sample: prompt and raw answer
+        metrics/sample-KEY.json                   which problems, completions, tokens, how many were truncated
         with `sample.engine: endpoint` also exchanges.parquet and dead_letters.jsonl, as generate does
 
-Both models are asked the same problems in the same form: by transformers or vLLM in this process, in batches of like
-length, longest first, each of them saved, and several machines can answer some of them each (stages/lib/shards.py); or
-by an endpoint, each answer journaled. A killed run goes on from there.
+Both models get the same problems in the same form. transformers and vLLM run in this process, in batches of similar
+length, longest first; each batch is saved, and machines can split them (stages/lib/shards.py). An endpoint's answers
+are journaled. A killed run resumes from there.
 """
 
 from collections.abc import Iterator
@@ -41,11 +41,11 @@ class Params(params.Section):
     max_new_tokens: int = Field(ge=1)
     seed: int
     precision: Literal["float32", "bfloat16", "float16"]
-    batch_rows: int = Field(ge=1)  # padding differs between batches, and with it the last bits
-    threads: int = Field(ge=1)  # the order of summing, and with it the last bits, follows the threads
+    batch_rows: int = Field(ge=1)  # changes padding, and so the last bits
+    threads: int = Field(ge=1)  # changes the order of summation, and so the last bits
     device: Literal["auto", "cpu", "cuda"] = Field(exclude=True)
     endpoint: engines.Endpoint
-    data: str = Field(default="shared/data", exclude=True)  # the pinned files themselves are in the result
+    data: str = Field(default="shared/data", exclude=True)  # the files' hashes are in the result
     data_sha256: str = Field(default="", exclude=True)
 
 
@@ -91,14 +91,14 @@ def read_params() -> Params:
     knobs = params.load("sample", Params)
     if knobs.samples > 1 and knobs.temperature == 0:
         raise BadInput(
-            "params.yaml: sample.samples: at sample.temperature 0 all samples of a problem are the same; "
-            "set samples to 1 or a temperature above 0"
+            "params.yaml: sample.samples: at sample.temperature 0 all samples of a problem are identical; "
+            "set sample.samples to 1 or sample.temperature above 0"
         )
     return knobs
 
 
 def name_model(knobs: Params, key: str) -> dict[str, str]:
-    """What tells this model's answers from another's, where no input does."""
+    """What identifies the model when no input artifact does."""
     if knobs.engine == "endpoint":
         return {"model": knobs.endpoint.model(key)}
     return {"model_sha256": location.fingerprint(knobs.model)} if key == "base" else {}
@@ -106,16 +106,16 @@ def name_model(knobs: Params, key: str) -> dict[str, str]:
 
 @contextmanager
 def start(knobs: Params, key: str, tuned: list[artifacts.Artifact], saves: Path, out: Path) -> Iterator[engines.Engine]:
-    """What answers, as `sample.engine` says."""
+    """The engine named by `sample.engine`."""
     drawn = decoding.Settings(
         max_new_tokens=knobs.max_new_tokens,
         temperature=knobs.temperature,
         top_p=knobs.top_p,
         seed=knobs.seed,
-        special_tokens=knobs.prompt != "chat",  # the chat template has written its own
+        special_tokens=knobs.prompt != "chat",  # the chat template adds its own
     )
     if knobs.engine == "endpoint":
-        # Another tuned model under the same name is another model: its answers are asked for anew.
+        # A retrained model may be served under the same name; its root keeps the two apart in the journal.
         mark = tuned[0].root if tuned else ""
         chat, name = knobs.prompt == "chat", knobs.endpoint.model(key)
         with served.connect(

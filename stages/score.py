@@ -1,12 +1,11 @@
-"""score@base, score@tuned, score@evolved-ROUND: every completion is run against its problem's tests, in the sandbox.
+"""score@base, score@tuned, score@evolved-ROUND: runs every completion against its problem's tests, in the sandbox.
 
 Reads   data/completions/KEY
 Writes  data/scores/KEY/scores.parquet  a verdict per problem and sample
-        metrics/score-KEY.json          pass@k by the unbiased estimator, its 95% intervals, counts, which problems
+        metrics/score-KEY.json          pass@k (unbiased estimator), 95% intervals, counts, which problems
 
-Every few programs their verdicts are saved: a killed run goes on after them, and several machines can run some of the
-programs each (stages/lib/shards.py). stages/lib/benchmarks/extraction.py decides what of an answer is run;
-docs/sandbox.md, where.
+Verdicts are saved every few programs: a killed run resumes after them, and machines can split the programs
+(stages/lib/shards.py). stages/lib/benchmarks/extraction.py decides what part of an answer runs; docs/sandbox.md, where.
 """
 
 import logging
@@ -33,10 +32,10 @@ class Params(params.Section):
     limits: sandbox.Limits
     workers: int = Field(ge=1, exclude=True)
     allow_weak_isolation: bool = Field(exclude=True)
-    data: str = Field(default="shared/data", exclude=True)  # the pinned files themselves are in the result
+    data: str = Field(default="shared/data", exclude=True)  # the files' hashes are in the result
 
 
-SAVED = 16  # programs in a save
+SAVED = 16  # programs per save
 
 log = logging.getLogger("tidemill.score")
 
@@ -47,7 +46,7 @@ def main(key: str = "") -> None:
     completions = artifacts.open(place.completions)
     benchmark = suites.load(completions.params["benchmark"], Path(knobs.data), completions.params["benchmark_sha256"])
     if reason := sandbox.missing(benchmark.language):
-        raise BadInput(f"{benchmark.name} is not run: {reason}; install what is missing")
+        raise BadInput(f"{benchmark.name} cannot be scored here: {reason}; install what is missing")
     form = completions.params["prompt"]
     rows = records.read(completions.file("completions.parquet"), records.COMPLETION).to_pylist()
     check_k(knobs.k, completions.params["samples"])
@@ -76,7 +75,7 @@ def main(key: str = "") -> None:
 
 
 def run(benchmark: suites.Benchmark, samples: list[scoring.Sample], settings: scoring.Settings, saves: Path) -> None:
-    """Save the verdicts of those samples that are ours and that no save holds yet."""
+    """Save the verdicts of our samples that are not saved yet."""
     parts = [samples[start : start + SAVED] for start in range(0, len(samples), SAVED)]
     missing = [number for number in shards.mine(len(parts)) if not checkpoint.is_valid(save_of(saves, number))]
     if not missing:
@@ -92,7 +91,7 @@ def run(benchmark: suites.Benchmark, samples: list[scoring.Sample], settings: sc
 
 
 def read_scores(samples: list[scoring.Sample], saves: Path) -> list[dict[str, Any]]:
-    """Rows of `records.SCORE`, in the order of the samples, from the saves of all of them."""
+    """Rows of `records.SCORE`, in sample order, from all saves."""
     count = -(-len(samples) // SAVED)
     verdicts = [one for n in range(count) for one in artifacts.read_json(save_of(saves, n) / "verdicts.json")]
     return [
@@ -108,9 +107,7 @@ def save_of(saves: Path, number: int) -> Path:
 def check_k(k: list[int], samples: int) -> None:
     wrong = next((number for number in k if not 1 <= number <= samples), None)
     if wrong is not None:
-        raise BadInput(
-            f"params.yaml: score.k: pass@{wrong} needs 1 to {samples} (sample.samples) completions a problem"
-        )
+        raise BadInput(f"params.yaml: score.k: {wrong} is not between 1 and sample.samples ({samples})")
 
 
 def to_sample(benchmark: suites.Benchmark, row: dict[str, Any], form: str, mode: extraction.Mode) -> scoring.Sample:

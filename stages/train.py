@@ -1,17 +1,17 @@
-"""train: the base model is tuned on the instruction dataset, with TRL's SFTTrainer.
+"""train: tunes the base model on the instruction dataset, with TRL's SFTTrainer.
 
-Reads   data/dataset/train.jsonl and validation.jsonl, the base model named in params.yaml (train.model)
+Reads   data/dataset/train.jsonl and validation.jsonl, the base model train.model
         (train@evolved-ROUND: data/evolved/ROUND instead, and models/evolved/ROUND for models/tuned)
-Writes  models/tuned/adapter or model    LoRA's weights, or all of them, as peft and transformers load them
-        models/tuned/model               by train.merge, LoRA's weights merged into the base
-        models/tuned/log.jsonl           a line a step: loss, learning rate, gradient norm; validation loss
-        models/tuned/set_aside.jsonl     rows over train.max_tokens, never cut in silence
+Writes  models/tuned/adapter or model    LoRA's weights, or all of them, in peft's and transformers' format
+        models/tuned/model               with train.merge, LoRA's weights merged into the base
+        models/tuned/log.jsonl           a line per step: loss, learning rate, gradient norm; validation loss
+        models/tuned/set_aside.jsonl     rows over train.max_tokens; rows are never truncated
         models/tuned/README.md           the model card
         metrics/train.json, plots/train.csv
 
-A row is asked in the paper's prompt; the loss is on the response and its end token only. Progress is saved
-every save_steps: a killed run goes on after the last save, on a CPU to the same weights. What cannot fit into memory
-is refused before anything is loaded. On several devices one process for each shares every batch.
+Rows use the paper's prompt; the loss covers only the response and its end token. Progress is saved every save_steps: a
+killed run resumes after the last save, on a CPU to the same weights. A run too large for the memory is refused before
+anything is loaded. With several devices, one process per device takes its share of every batch.
 """
 
 import logging
@@ -23,13 +23,13 @@ from pydantic import Field
 from stages.lib import artifacts, checkpoint, params, records
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, location, prompts
-from stages.lib.training import devices, examples, packing, place, requirements
+from stages.lib.training import devices, examples, output, packing, place, requirements
 from stages.lib.training.examples import Example
 from stages.lib.training.packing import Sequence
 
 
 class Lora(params.Section):
-    """The keys of train.lora; used where train.method is lora."""
+    """The keys of train.lora, used if train.method is lora."""
 
     rank: int = Field(ge=1)
     alpha: int = Field(ge=1)
@@ -48,7 +48,7 @@ class Params(params.Section):
     rows: int | None = Field(ge=1)
     epochs: int = Field(ge=1)
     batch_rows: int = Field(ge=1)
-    micro_batch_rows: int = Field(ge=1)  # padding differs between micro-batches, and with it the last bits
+    micro_batch_rows: int = Field(ge=1)  # changes padding, and so the last bits
     max_tokens: int = Field(ge=2)
     packing: Literal["none", "padding_free", "best_fit"]
     learning_rate: float = Field(gt=0)
@@ -60,8 +60,8 @@ class Params(params.Section):
     activation_checkpointing: bool
     sharding: Literal["none", "fsdp"]
     seed: int
-    threads: int = Field(ge=1)  # on a CPU: the order of summing, and with it the last bits, follows the threads
-    processes: int | Literal["auto"] = Field(exclude=True)  # their number is recorded: made_with["devices"]
+    threads: int = Field(ge=1)  # on a CPU it changes the order of summation, and so the last bits
+    processes: int | Literal["auto"] = Field(exclude=True)  # the count is recorded: made_with["devices"]
     save_steps: int = Field(ge=1, exclude=True)
     tensorboard: bool = Field(exclude=True)
     device: Literal["auto", "cpu", "cuda"] = Field(exclude=True)
@@ -81,7 +81,7 @@ def main(key: str = "") -> None:
 
 
 def train(knobs: Params, world: devices.World, where: place.Place) -> None:
-    """One process of the run; where there are several, the first one seals what all have made."""
+    """One process of the run; the first one seals the result."""
     if not world.leads:
         logging.getLogger("tidemill").setLevel(logging.WARNING)
     data = artifacts.open(where.dataset)
@@ -90,7 +90,7 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     held_out, _ = read(data, "validation", tokenizer, knobs)
     if not rows:
         raise BadInput(
-            f"{where.dataset}: none of its {len(too_long)} training rows has at most {knobs.max_tokens} tokens"
+            f"{where.dataset}: none of its {len(too_long)} training rows fits train.max_tokens ({knobs.max_tokens})"
         )
     order = packing.in_order(rows, knobs.epochs, knobs.seed, knobs.max_tokens if knobs.packing == "best_fit" else None)
     made_with = {**knobs.result, "model_sha256": location.fingerprint(knobs.model), "devices": world.size}
@@ -103,7 +103,9 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
         return
     facts = count(knobs, rows, too_long, held_out, tuned)
     with artifacts.create(where.model, stage=where.stage, inputs=[data], params=made_with, seed=knobs.seed) as out:
-        write(out, tuned, tokenizer, knobs)
+        output.write(out, tuned.model, tuned.weights, tokenizer, knobs.model, knobs.method)
+        if knobs.merge and knobs.method == "lora":
+            output.write_merged(out)
         records.write_lines(out / "log.jsonl", tuned.entries)
         aside = [{"id": row.id, "reason": "too long", "tokens": len(row.input_ids)} for row in too_long]
         records.write_lines(out / "set_aside.jsonl", aside)
@@ -114,7 +116,7 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
 
 
 def fit_into_memory(knobs: Params, world: devices.World) -> requirements.Estimate:
-    """What the run needs. Raises `BadInput` for a run that cannot be: too large, or ways that do not combine."""
+    """What the run needs. Raises `BadInput` for a run that is too large, or for settings that do not combine."""
     device = location.device(knobs.device)
     config = causal.load_config(knobs.model)
     devices.check_sharding(knobs.sharding, world.size)
@@ -126,7 +128,7 @@ def fit_into_memory(knobs: Params, world: devices.World) -> requirements.Estimat
 
 
 def read(data: artifacts.Artifact, split: str, tokenizer: Any, knobs: Params) -> tuple[list[Example], list[Example]]:
-    """The rows of `split` as token ids: those that fit, and those over max_tokens."""
+    """The rows of `split` as token ids: those that fit, and those over train.max_tokens."""
     if split == "train":
         rows = examples.read_alpaca(Path(knobs.file)) if knobs.file else examples.read(data.file("train.jsonl"))
         rows = examples.drawn(rows, knobs.rows, knobs.seed)
@@ -143,7 +145,7 @@ def tune(
     saves: Path,
     needed: requirements.Estimate,
 ) -> Any:
-    """The tuned model (trainer.Tuned), and its log, an entry a step or evaluation."""
+    """The tuned model and its log (trainer.Tuned), an entry per step or evaluation."""
     import torch
 
     from stages.lib.training import flops, trainer
@@ -188,17 +190,7 @@ def count(
     }
 
 
-def write(out: Path, tuned: Any, tokenizer: Any, knobs: Params) -> None:
-    from stages.lib.training import output
-
-    output.write(out, tuned.model, tuned.weights, tokenizer, knobs.model, knobs.method)
-    if knobs.merge and knobs.method == "lora":
-        output.write_merged(out)
-
-
 def card(knobs: Params, data: artifacts.Artifact, facts: dict[str, Any]) -> str:
-    from stages.lib.training import output
-
     prompt = prompts.render("{instruction}", "{input}")
     licence = output.licence(knobs.model)
     return output.card(

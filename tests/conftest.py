@@ -1,90 +1,29 @@
-"""A workspace of one's own for every test: stages address artifacts relative to the current folder."""
+"""Fixtures that tests of several folders use. What they are made of is in tests/support."""
 
-import os
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-
-from commands.profile import round_trip
-from stages.lib.models import causal
+from workspace import REPOSITORY, SHARED, UNPACKED, Workspace
 
 if TYPE_CHECKING:
     from apiserver import ApiServer
 
-REPOSITORY = Path(__file__).parent.parent
-SHARED = Path(os.environ.get("TIDEMILL_SHARED", REPOSITORY.parent / "shared"))
-UNPACKED = REPOSITORY / causal.UNPACKED  # one unpacked model for all tests
-causal.UNPACKED = UNPACKED
-UNPACKED.mkdir(parents=True, exist_ok=True)
+__all__ = ["REPOSITORY", "UNPACKED"]  # tests import them from here too
 # In the background of a shell Ctrl-C is ignored, by pytest and by all that it starts, unless somebody says otherwise.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class Workspace:
-    """A folder with the default params.yaml, into which stages are run as `dvc` runs them."""
+# Files that take more than half a minute, the longest first: a worker that takes one last keeps the others waiting.
+LONGEST = ("test_pipeline.py",)
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        shutil.copy(REPOSITORY / "params.yaml", path)
-        (path / ".tidemill").mkdir()
-        (path / ".tidemill/models").symlink_to(UNPACKED)
 
-    def set(self, key: str, value: Any) -> None:
-        """Set `section.key[.key]` of params.yaml to `value`."""
-        yaml = round_trip()
-        values = yaml.load(self.path / "params.yaml")
-        *parents, leaf = key.split(".")
-        section = values
-        for parent in parents:
-            section = section[parent]
-        section[leaf] = value
-        yaml.dump(values, self.path / "params.yaml")
-
-    def command(self, stage: str) -> list[str]:
-        """`stage`: its name, and what may follow it (`embed --shard 0/2`)."""
-        return [sys.executable, "-m", "executors.runner", *stage.split()]
-
-    def environment(self, **extra: str) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(REPOSITORY), **extra}
-
-    def run(self, stage: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a stage to its end in a process of its own."""
-        return subprocess.run(
-            self.command(stage),
-            cwd=self.path,
-            env=self.environment(**environment),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    def start(self, stage: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a stage in a process of its own, to be killed or waited for."""
-        return subprocess.Popen(
-            self.command(stage),
-            cwd=self.path,
-            env=self.environment(**environment),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def stop(self, stage: str, line: str, how: signal.Signals) -> int:
-        """Start a stage, send it `how` as soon as it logs `line`, and return its exit status."""
-        process = self.start(stage)
-        assert process.stdout
-        for logged in process.stdout:
-            if line in logged:
-                process.send_signal(how)
-                break
-        process.stdout.read()
-        return process.wait(240)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest files first. Workers take whole files (--dist loadfile), in this order."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
 @pytest.fixture
@@ -103,9 +42,28 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["ApiServ
         yield running
 
 
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The endpoint of an S3 server that checks credentials, and the folder that it serves."""
+    import s3server
+
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "bucket").mkdir()
+    port = s3server.free_port()
+    with s3server.serve(folder, port):
+        yield f"http://127.0.0.1:{port}", folder
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny causal language model (tests/tiny.py)."""
+    """The folder of a tiny causal language model (tests/support/tiny.py)."""
     from tiny import save
 
     path = tmp_path_factory.mktemp("tiny")

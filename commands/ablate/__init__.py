@@ -1,7 +1,7 @@
 """Compares runs, as DVC experiments: `make ablate NAME=smoke`.
 
 python -m commands ablate NAME          run what is missing, then write the page
-python -m commands ablate NAME --page   write the page of what is there
+python -m commands ablate NAME --page   write the page from the finished runs
 python -m commands ablate               list the matrices
 """
 
@@ -12,7 +12,7 @@ from stages.lib.errors import BadInput
 
 
 def main(arguments: list[str]) -> None:
-    """Run the matrix that `arguments` name. Raises `BadInput` for one that is not there, or a run that failed."""
+    """Run the matrix that `arguments` names. Raises `BadInput` for an unknown matrix or a failed run."""
     from commands.ablate import comparison, driver, matrix
 
     parser = argparse.ArgumentParser(
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     words = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     if not words.name:
-        raise BadInput(f"name one: make ablate NAME=…\n{_list()}")
+        raise BadInput(f"name a matrix: make ablate NAME=…\n{_list()}")
     found = matrix.load(words.name)
     matrix.check_values(found)
     clone = driver.existing(found) if words.page else driver.run(found)

@@ -1,4 +1,4 @@
-"""The comparison page: index.html, and the same as index.md and results.json."""
+"""The comparison page as index.html, index.md and results.json."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ from stages.lib.report import rendering as report
 from stages.lib.statistics import Difference
 
 FOLDER = Path(__file__).parent
-ALL_PAIRS = 6  # runs up to which each is compared with each; of more, each with the reference
+ALL_PAIRS = 6  # up to this many runs, compare every pair; above, compare each with the reference
 UNTUNED = "untuned model"
 
 
 def write(matrix: Matrix, clone: Clone, folder: Path) -> str:
-    """Write the page of the runs that are there into `folder`; the paths, in words. Raises `BadInput` for none."""
+    """Write the finished runs' page into `folder` and return a summary. Raises `BadInput` if no run is finished."""
     found = results.read(matrix, clone)
     if not found:
-        raise BadInput(f"no run of {matrix.name} is finished; make ablate NAME={matrix.name}")
+        raise BadInput(f"no run of {matrix.name} is finished; run `make ablate NAME={matrix.name}`")
     facts = gather(matrix, found, driver.events(folder))
     html = report.render("index.html.j2", folder=FOLDER, **facts)
     (folder / "index.html").write_text(html, encoding="utf-8")
@@ -34,14 +34,14 @@ def write(matrix: Matrix, clone: Clone, folder: Path) -> str:
     artifacts.write_json(folder / "results.json", to_json(facts))
     counted = facts["stages"]
     return (
-        f"stages: {counted['ran']} ran, {counted['cached']} taken from the cache of runs, {counted['unchanged']} "
-        f"unchanged from the run before; {counted['distinct']} different artifacts of {counted['all']}\n"
+        f"stages: {counted['ran']} ran, {counted['cached']} came from the run cache, {counted['unchanged']} did not "
+        f"change from the previous run; {counted['distinct']} of {counted['all']} artifacts are distinct\n"
         f"{folder / 'index.html'} (and index.md, results.json)"
     )
 
 
 def gather(matrix: Matrix, found: list[Result], events: list[dict[str, str]]) -> dict[str, Any]:
-    """What the templates show."""
+    """The templates' variables."""
     reference = next((one for one in found if one.name == matrix.reference), found[0])
     differences = compare(found, reference)
     return {
@@ -61,7 +61,7 @@ def gather(matrix: Matrix, found: list[Result], events: list[dict[str, str]]) ->
         "shares": {
             "Tasks": shares(found, "mix", "tasks"),
             "Languages": shares(found, "mix", "languages"),
-            "Pass rate by rule, of the candidates that it was applied to": shares(found, "pass_rate", "by_rule"),
+            "Pass rate by rule, of the candidates it was applied to": shares(found, "pass_rate", "by_rule"),
             "Contamination by benchmark": shares(found, "contamination", "by_benchmark"),
         },
         "ways": list_ways(found, events),
@@ -69,7 +69,7 @@ def gather(matrix: Matrix, found: list[Result], events: list[dict[str, str]]) ->
 
 
 def compare(found: Sequence[Result], reference: Result) -> list[Difference]:
-    """The runs' tuned models in pairs on equal problems, the reference's untuned model first; p by Holm over all."""
+    """Pairs of tuned models on equal problems, and the reference against its untuned model; p Holm-corrected."""
     sides: list[tuple[str, Score]] = [(one.name, one.scores["tuned"]) for one in found if "tuned" in one.scores]
     if "base" in reference.scores:
         sides.insert(0, (UNTUNED, reference.scores["base"]))
@@ -86,7 +86,7 @@ def compare(found: Sequence[Result], reference: Result) -> list[Difference]:
 
 
 def group(found: Sequence[Result], reference: Result) -> list[dict[str, Any]]:
-    """The scores by benchmark: a line for each tuned model and for each different untuned one."""
+    """The scores by benchmark: a line per tuned model and per distinct untuned one."""
     groups: dict[str, list[dict[str, Any]]] = {}
     slices: dict[str, str] = {}
     for one in sorted(found, key=lambda one: one is not reference):
@@ -104,21 +104,21 @@ def group(found: Sequence[Result], reference: Result) -> list[dict[str, Any]]:
 
 
 def conclude(differences: Sequence[Difference], reference: str) -> str:
-    """In a sentence, what the tests of pass@1 allow to say."""
+    """In a sentence, what the tests of pass@1 show."""
     if not differences:
-        return "No two runs were scored on the same problems: nothing can be said of their models."
+        return "No two runs were scored on the same problems, so their models cannot be compared."
     shown = [one for one in differences if one.p_holm < 0.05]
     if not shown:
         return (
-            f"On {report.plural(differences[0].problems, 'problem')} no difference of pass@1 between any two of them "
-            "is more than chance would give."
+            f"On {report.plural(differences[0].problems, 'problem')}, no difference in pass@1 between any two of them "
+            "is larger than chance explains."
         )
     named = "; ".join(f"{one.other} {'above' if one.mean > 0 else 'below'} {one.one}" for one in shown)
-    return f"More than chance (p below 5% after Holm's correction): {named}."
+    return f"Larger than chance explains (p below 5% after Holm's correction): {named}."
 
 
 def count_stages(found: Sequence[Result], events: Sequence[dict[str, str]]) -> dict[str, int]:
-    """How the stages of all runs came to their results."""
+    """How many stages ran or were reused over all runs, and how many artifacts are distinct."""
     how = Counter(event["how"] for event in events)
     outcomes = {(path, root) for one in found for path, root in one.roots.items()}
     return {
@@ -131,7 +131,7 @@ def count_stages(found: Sequence[Result], events: Sequence[dict[str, str]]) -> d
 
 
 def changed_params(found: Sequence[Result], reference: Result) -> dict[str, list[tuple[str, Any, Any]]]:
-    """Of each run, the params that differ from the reference's: key, the reference's value, its own."""
+    """Per run, the params that differ from the reference: key, the reference's value, the run's."""
     own = _flat(reference.params)
     changes = {}
     for one in found:
@@ -142,9 +142,9 @@ def changed_params(found: Sequence[Result], reference: Result) -> dict[str, list
 
 
 def shares(found: Sequence[Result], *path: str) -> dict[str, dict[str, float | None]]:
-    """A mapping of metrics/measure.json by its path, turned: by name, each run's share.
+    """A mapping of metrics/measure.json, transposed: by name, each run's share.
 
-    What a mix does not name has no row; a rule or benchmark that is not named was not looked at.
+    A name missing from a mix has no rows; a missing rule or benchmark was not checked.
     """
     turned: dict[str, dict[str, float | None]] = {}
     held: dict[str, Any] = {}
@@ -159,7 +159,7 @@ def shares(found: Sequence[Result], *path: str) -> dict[str, dict[str, float | N
 
 
 def list_ways(found: Sequence[Result], events: Sequence[dict[str, str]]) -> dict[str, dict[str, str]]:
-    """By stage and run, how the stage came to its result: "ran" if it did in any attempt, else the last word."""
+    """By stage and run, where the result came from: "ran" if it ran in any attempt, otherwise the last event."""
     names = {one.name for one in found}
     ways: dict[str, dict[str, str]] = {}
     for event in events:
@@ -170,21 +170,21 @@ def list_ways(found: Sequence[Result], events: Sequence[dict[str, str]]) -> dict
 
 
 def draw_scores(found: Sequence[Result], reference: Result) -> str:
-    """pass@1 with its interval, a line a model; "" where nothing was scored."""
+    """pass@1 with its interval, a line per model; "" if nothing was scored."""
     rows = [row for part in group(found, reference)[:1] for row in part["rows"]]
     lines = [(row["name"], row["score"].pass_at_1, row["score"].low, row["score"].high) for row in rows]
     return plots.interval_lines("pass@1 of each model with its 95% interval", lines, "pass@1") if lines else ""
 
 
 def draw_differences(differences: Sequence[Difference]) -> str:
-    """Each run minus the reference, with its paired interval; "" where nothing was compared."""
+    """Each run minus the reference, with its paired interval; "" if nothing was compared."""
     lines = [(one.other, one.mean, one.low, one.high) for one in differences]
-    title = "Difference of pass@1 to the reference with its paired 95% interval"
+    title = "Difference in pass@1 from the reference, with its paired 95% interval"
     return plots.interval_lines(title, lines, "difference of pass@1", zero=True) if lines else ""
 
 
 def draw_curve(found: Sequence[Result]) -> str:
-    """pass@1 by training rows, where the largest dataset has twice the rows of the smallest or more."""
+    """pass@1 by training rows, if the largest dataset has at least twice the rows of the smallest."""
     points = [
         (float(rows), one.scores["tuned"])
         for one in found
@@ -202,7 +202,7 @@ def draw_curve(found: Sequence[Result]) -> str:
 
 
 def to_json(facts: dict[str, Any]) -> dict[str, Any]:
-    """The page's figures for machines."""
+    """The page's figures as JSON."""
     matrix = facts["matrix"]
     return {
         "matrix": {key: getattr(matrix, key) for key in ("name", "title", "question", "reference", "runs")},

@@ -1,7 +1,7 @@
 """Runs a matrix: one DVC experiment after another, each at most once, each stage at most once for equal inputs.
 
-`dvc exp run` is `dvc repro` and `dvc exp save` with a stash and a detached head in between, which a kill leaves behind.
-Apart, in a clone, a kill leaves only a workspace, from which the next `make ablate` goes on.
+`dvc exp run` is `dvc repro` plus `dvc exp save`, with a stash and a detached head in between that a kill leaves behind.
+Calling the two separately, in a clone, means that a kill leaves only a workspace from which `make ablate` resumes.
 """
 
 import fcntl
@@ -27,26 +27,26 @@ from stages.lib import artifacts
 from stages.lib.errors import BadInput
 
 ROOT = Path(".tidemill/ablate")
-# What `dvc repro` prints of a stage, and what that means.
+# What `dvc repro` prints about a stage, and what that means.
 SAYS = (
     (re.compile(r"Running stage '([^']+)'"), "ran"),
     (re.compile(r"Stage '([^']+)' is cached"), "cached"),
     (re.compile(r"Stage '([^']+)' didn't change"), "unchanged"),
 )
-PATIENCE = 120.0  # seconds that a killed run's stages get to save their progress
-TAIL = 30  # lines of a failed run that are shown
+PATIENCE = 120.0  # seconds a stopped run's stages get to save their progress
+TAIL = 30  # lines shown of a failed run
 
 log = logging.getLogger("tidemill.ablate")
 
 
 class Interrupted(Exception):
-    """SIGTERM or SIGINT: the stage that ran has saved its progress."""
+    """SIGTERM or SIGINT; the running stage has saved its progress."""
 
 
 def run(matrix: Matrix) -> Clone:
-    """Every run of `matrix` that is not there yet. Raises `BadInput` for a run that failed, or the budget."""
+    """Run what is missing of `matrix`. Raises `BadInput` if a run fails or the budget does not suffice."""
     if (executor := os.environ.get("EXECUTOR") or "local") != "local":
-        raise BadInput(f"EXECUTOR={executor}: comparisons run here, in a clone that no image sees; unset it")
+        raise BadInput(f"EXECUTOR={executor}: comparisons run locally, in a clone that no image sees; unset EXECUTOR")
     folder = ROOT / matrix.name
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(matrix.name, folder):
@@ -67,27 +67,27 @@ def run(matrix: Matrix) -> Clone:
 
 
 def existing(matrix: Matrix) -> Clone:
-    """The clone with the experiments that are there. Raises `BadInput` where there is none."""
+    """The clone with the finished experiments. Raises `BadInput` if there is none."""
     path = (ROOT / matrix.name / "workspace").resolve()
     if not (path / ".git").is_dir():
-        raise BadInput(f"nothing of {matrix.name} was run here; make ablate NAME={matrix.name}")
+        raise BadInput(f"{matrix.name} has not run here; run `make ablate NAME={matrix.name}`")
     return Clone(path, clones.check_committed())
 
 
 def events(folder: Path) -> list[dict[str, str]]:
-    """What every stage did in every attempt: run, stage, and how it came to its result."""
+    """What each stage did in each attempt: run, stage, and whether it ran or was reused."""
     file = folder / "stages.jsonl"
     lines = file.read_text().splitlines() if file.is_file() else []
     return [json.loads(line) for line in lines]
 
 
 def count(folder: Path) -> Counter[str]:
-    """Stages by how they came to their results."""
+    """Stages counted by whether they ran or were reused."""
     return Counter(event["how"] for event in events(folder))
 
 
 def _is_done(matrix: Matrix, run: str, clone: Clone) -> bool:
-    """Whether the experiment is there, with the params that the matrix gives it today."""
+    """Whether the experiment exists with the params that the matrix gives it today."""
     commit = clone.find(matrix.experiment(run))
     return commit is not None and clone.show(commit, "params.yaml") == matrix.texts[run]
 
@@ -105,7 +105,7 @@ def _run_one(matrix: Matrix, run: str, clone: Clone, folder: Path) -> None:
 
 
 def _repro(matrix: Matrix, run: str, clone: Clone, folder: Path) -> None:
-    """`dvc repro` of the run's targets; one line a stage, all that was printed in logs/RUN.log."""
+    """`dvc repro` the run's targets; prints a line per stage and logs everything to logs/RUN.log."""
     logs = folder / "logs"
     logs.mkdir(exist_ok=True)
     with (
@@ -116,11 +116,11 @@ def _repro(matrix: Matrix, run: str, clone: Clone, folder: Path) -> None:
         tail = _follow(process.stdout, run, folder, written, process)
     if process.returncode:
         shown = "\n".join(tail)
-        raise BadInput(f"run {run} failed; what is done is kept, and `make ablate` goes on from there:\n{shown}")
+        raise BadInput(f"run {run} failed; finished stages are kept, and `make ablate` resumes from there:\n{shown}")
 
 
 def _follow(printed: IO[str], run: str, folder: Path, written: IO[str], process: "subprocess.Popen[str]") -> list[str]:
-    """Copy what `dvc repro` prints, note each stage that ends, and return the last lines."""
+    """Copy `dvc repro`'s output to the log, record each finished stage, and return the last lines."""
     tail: list[str] = []
     running, began = "", 0.0
     for line in printed:
@@ -147,7 +147,7 @@ def _note(folder: Path, run: str, stage: str, how: str, seconds: float = 0.0) ->
 
 
 def _finished(clone: Clone) -> list[str]:
-    """The stages that dvc.lock of the clone has results of."""
+    """The stages with results in the clone's dvc.lock."""
     from ruamel.yaml import YAML
 
     text = (clone.path / clones.LOCK_FILE).read_text(encoding="utf-8")
@@ -157,7 +157,7 @@ def _finished(clone: Clone) -> list[str]:
 
 @contextmanager
 def _started(words: list[str], where: Path, folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    """A process in a group of its own, which is stopped with its children where this process is."""
+    """A process in its own group, stopped with its children when this process is."""
     process = subprocess.Popen(
         words, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -180,13 +180,13 @@ def _interrupt(number: int, frame: Any) -> None:
 
 @contextmanager
 def _alone(name: str, folder: Path) -> Iterator[None]:
-    """Hold the matrix. Raises `BadInput` where another process does."""
+    """Lock the matrix. Raises `BadInput` if another process has it."""
     with (folder / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise BadInput(f"matrix {name} is being run by process {lock.read().strip() or '?'}; wait for it") from None
+            raise BadInput(f"process {lock.read().strip() or '?'} is running matrix {name}; wait for it") from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -194,7 +194,7 @@ def _alone(name: str, folder: Path) -> Iterator[None]:
 
 
 def _stop_orphans(folder: Path) -> None:
-    """Stop what a killed driver left running: SIGTERM, so that stages save their progress, and SIGKILL at last."""
+    """Stop what a killed driver left running: SIGTERM first, so that stages save their progress, then SIGKILL."""
     file = folder / "group.json"
     if not file.is_file():
         return
@@ -202,17 +202,17 @@ def _stop_orphans(folder: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + PATIENCE
         for process in _members(group, where):
-            log.info("stopping process %d of a run before", process)
+            log.info("stopping process %d of an earlier run", process)
             _send(process, number)
         while _members(group, where) and time.monotonic() < deadline:
             time.sleep(0.1)
-    # DVC takes a holder that is dead but not reaped yet for a living one.
+    # DVC mistakes a dead lock holder that is not reaped yet for a living one.
     (where / ".dvc/tmp/rwlock").unlink(missing_ok=True)
     file.unlink(missing_ok=True)
 
 
 def _members(group: int, where: Path) -> list[int]:
-    """The live processes of a group that work in the clone: no other one, should the number be in use again."""
+    """The group's live processes that work in the clone; the check guards against a reused group number."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():

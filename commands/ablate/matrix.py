@@ -18,7 +18,7 @@ from stages.lib.errors import BadInput
 from stages.lib.measures import registry
 
 FOLDER = Path("profiles/ablations")
-NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # it becomes part of a git ref
+NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # becomes part of a git ref
 PIPELINE = Path("dvc.yaml")
 
 Overrides = dict[str, Any]
@@ -29,17 +29,17 @@ class Section(params.Section):
 
     title: str
     question: str
-    base: list[str] = Field(default=[])  # profiles that are laid over params.yaml first
-    targets: list[str] = Field(default=[])  # stages up to which each run goes; none: the whole pipeline
+    base: list[str] = Field(default=[])  # profiles merged into params.yaml first
+    targets: list[str] = Field(default=[])  # the stages to run, with their dependencies; []: the whole pipeline
     budget_usd: Annotated[float, Field(ge=0)] = 0.0
-    reference: str = ""  # the run that the others are compared with; none: the first
+    reference: str = ""  # the run the others are compared with; "": the first
     figures: Annotated[list[str], Field(min_length=1)]
     runs: Annotated[dict[str, Overrides], Field(min_length=2)]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A checked matrix. `texts` holds the whole params.yaml of each run."""
+    """A checked matrix. `texts` holds each run's whole params.yaml."""
 
     name: str
     title: str
@@ -52,25 +52,25 @@ class Matrix:
     texts: dict[str, str]
 
     def experiment(self, run: str) -> str:
-        """The name of the DVC experiment of `run`."""
+        """The name of `run`'s DVC experiment."""
         return f"{self.name}-{run}"
 
 
 def load(name: str) -> Matrix:
     """The matrix `name`, with the params of the workspace.
 
-    Raises `BadInput` for a name that is none, an unknown matrix, key, profile, stage or figure, an override of a key
-    that params.yaml does not have, and two runs with equal params.
+    Raises `BadInput` for an invalid name, an unknown matrix, key, profile, stage or figure, an override of a key that
+    params.yaml does not have, and two runs with equal params.
     """
     file, found = FOLDER / f"{name}.yaml", read(name)
     registry.check(found.figures, "figures", f"{file}: figures")
     reference = found.reference or next(iter(found.runs))
     if reference not in found.runs:
-        raise BadInput(f"{file}: reference {reference!r} is no run of it; there are {', '.join(found.runs)}")
+        raise BadInput(f"{file}: reference {reference!r} is not a run; choose one of {', '.join(found.runs)}")
     _check_targets(found.targets, file)
     for run in found.runs:
         if not NAME.fullmatch(run):
-            raise BadInput(f"{file}: run {run!r}: a name holds small letters, digits and hyphens")
+            raise BadInput(f"{file}: run {run!r}: use only lowercase letters, digits and hyphens")
     texts = {run: _params_of(overrides, found.base, file, run) for run, overrides in found.runs.items()}
     _refuse_equal(texts, file)
     own = {key: getattr(found, key) for key in ("title", "question", "targets", "budget_usd", "figures", "runs")}
@@ -78,8 +78,8 @@ def load(name: str) -> Matrix:
 
 
 def check_values(matrix: Matrix) -> None:
-    """Raise `BadInput` for a run with a value that its stage would refuse, before any run has begun."""
-    checked: set[str] = set()  # sections that runs share are read once
+    """Raise `BadInput` for a value that a stage would refuse, before any run starts."""
+    checked: set[str] = set()  # check sections shared by several runs only once
     with TemporaryDirectory() as folder:
         for run, text in matrix.texts.items():
             file = Path(folder, f"{matrix.name}, run {run}")
@@ -95,28 +95,28 @@ def check_values(matrix: Matrix) -> None:
 
 
 def read(name: str) -> Section:
-    """The file of the matrix `name` as it stands. Raises `BadInput` if there is none, or it is no matrix."""
+    """The matrix file `name`, unchecked. Raises `BadInput` if it is missing or not a matrix."""
     if not NAME.fullmatch(name):
-        raise BadInput(f"matrix {name!r}: a name holds small letters, digits and hyphens; there are {known()}")
+        raise BadInput(f"matrix {name!r}: use only lowercase letters, digits and hyphens; choose one of {known()}")
     file = FOLDER / f"{name}.yaml"
     if not file.is_file():
         near = difflib.get_close_matches(name, known().split(", "), n=1)
-        raise BadInput(f"no matrix {name!r}{f'; did you mean {near[0]!r}?' if near else ''}; there are {known()}")
+        raise BadInput(f"no matrix {name!r}{f'; did you mean {near[0]!r}?' if near else ''}; choose one of {known()}")
     return params.load("matrix", Section, file)
 
 
 def known() -> str:
-    """The names of all matrices, in a line."""
+    """The names of all matrices, on one line."""
     return ", ".join(sorted(path.stem for path in FOLDER.glob("*.yaml"))) or "none"
 
 
 def values(text: str) -> dict[str, Any]:
-    """The params of a run as plain values."""
+    """A run's params as plain values."""
     return dict(YAML(typ="safe", pure=True).load(text))
 
 
 def _params_of(overrides: Overrides, base: list[str], file: Path, run: str) -> str:
-    """params.yaml with the profiles `base` and `overrides` laid over it, comments kept."""
+    """params.yaml with the profiles `base` and the `overrides` merged in, comments kept."""
     yaml = profile.round_trip()
     tree = yaml.load(params.FILE)
     for name in base:
@@ -146,7 +146,7 @@ def _check_targets(targets: list[str], file: Path) -> None:
     stages = list(params.read(PIPELINE)["stages"])
     for target in targets:
         if target.partition("@")[0] not in stages:
-            raise BadInput(f"{file}: targets: no stage {target!r}; the stages are {', '.join(stages)}")
+            raise BadInput(f"{file}: targets: no stage {target!r}; choose from {', '.join(stages)}")
 
 
 def _refuse_equal(texts: dict[str, str], file: Path) -> None:
@@ -154,5 +154,5 @@ def _refuse_equal(texts: dict[str, str], file: Path) -> None:
     for run, text in texts.items():
         key = artifacts.digest(values(text))
         if key in seen:
-            raise BadInput(f"{file}: {seen[key]} and {run} have equal params; they would be one run: remove one")
+            raise BadInput(f"{file}: {seen[key]} and {run} have the same params; remove one")
         seen[key] = run

@@ -1,4 +1,4 @@
-"""A budget for a whole matrix: no run starts that could overshoot it."""
+"""A budget for a whole matrix: no run starts that could exceed it."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ ASKING = ("generate", "judge")
 
 
 def check(name: str, budget: float, values: dict[str, Any], state: Path) -> float:
-    """US dollars that the journal gained since this matrix began, where the next run fits the rest of the budget.
+    """US dollars spent since this matrix began.
 
-    Each stage has a cap over the journal's life (`teacher.budget_usd`), which it never oversteps; what those caps
-    still leave is the most that a run can spend. Raises `BadInput` where that is more than the rest of `budget`.
+    No stage exceeds its own cap over the journal's life (`teacher.budget_usd`), so what those caps leave is the most a
+    run can spend. Raises `BadInput` if that is more than what is left of `budget`.
     """
     spent = spend_by_label()
     if not state.is_file():
@@ -23,15 +23,15 @@ def check(name: str, budget: float, values: dict[str, Any], state: Path) -> floa
     open_caps = most(values, spent)
     if open_caps and gone + open_caps > budget:
         raise BadInput(
-            f"{name}: {gone:.4f} of its budget_usd of {budget:.4f} US dollars are spent, and by the budget_usd of its "
-            f"stages it may spend {open_caps:.4f} more; raise the matrix's, or lower generate.teacher.budget_usd and "
+            f"{name}: {gone:.4f} of its budget_usd of {budget:.4f} US dollars are spent, and its stages' budget_usd "
+            f"allow {open_caps:.4f} more; raise the matrix's budget_usd, or lower generate.teacher.budget_usd and "
             "judge.teacher.budget_usd; nothing is paid twice"
         )
     return gone
 
 
 def most(values: dict[str, Any], spent: dict[str, float]) -> float:
-    """The most that a run with the params `values` can spend, US dollars."""
+    """The most a run with the params `values` can spend, in US dollars."""
     total = 0.0
     for stage in ASKING:
         first = params.completed(values, stage)["teacher"]
@@ -45,7 +45,7 @@ def most(values: dict[str, Any], spent: dict[str, float]) -> float:
 
 
 def spend_by_label(folder: Path = journal.FOLDER) -> dict[str, float]:
-    """US dollars of all journaled answers, by the stage that asked."""
+    """US dollars of all journaled answers, by stage."""
     file = folder / "exchanges.log"
     spent: dict[str, float] = {}
     if file.is_file():

@@ -1,4 +1,4 @@
-"""What an experiment came to, read from its commit and DVC's cache: nothing else is kept of a run."""
+"""An experiment's results, read from its commit and DVC's cache; nothing else is kept of a run."""
 
 import json
 from collections import defaultdict
@@ -17,8 +17,8 @@ MODELS = ("tuned", "base")
 
 @dataclass(frozen=True)
 class Score:
-    """One model on one benchmark: the share of each problem's samples that passed, pass@1 and its bootstrap 95%
-    interval over problems."""
+    """One model on one benchmark: each problem's share of passed samples, pass@1 and its bootstrap 95% interval over
+    problems."""
 
     benchmark: str
     slice: str
@@ -30,13 +30,13 @@ class Score:
 
     @property
     def comparable(self) -> tuple[str, frozenset[str]]:
-        """Only scores that agree in this are compared: benchmark and problems."""
+        """Benchmark and problems; only scores that agree in both are compared."""
         return self.benchmark, frozenset(self.shares)
 
 
 @dataclass(frozen=True)
 class Result:
-    """One run: its experiment and commit, params, the metrics of each stage, artifacts by their root hashes."""
+    """One run: experiment, commit, params, each stage's metrics, and the root hash of each artifact."""
 
     name: str
     experiment: str
@@ -48,14 +48,14 @@ class Result:
     scores: dict[str, Score]
 
     def figure(self, path: str) -> float | None:
-        """A figure of metrics/measure.json by its path; None where the run has none."""
+        """A figure of metrics/measure.json by its path; None if the run does not have it."""
         value: Any = self.metrics.get("measure", {})
         for part in path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         return None if isinstance(value, dict) else value
 
     def interval(self, path: str) -> list[float] | None:
-        """The 95% interval beside a figure that is a share of few; None for others."""
+        """The 95% interval next to a figure that is a share of few; None for others."""
         *parents, leaf = path.split(".")
         value: Any = self.metrics.get("measure", {})
         for part in [*parents, f"{leaf}_95"]:
@@ -64,7 +64,7 @@ class Result:
 
 
 def read(matrix: Matrix, clone: Clone) -> list[Result]:
-    """The runs of `matrix` whose experiments are there, in its order."""
+    """The finished runs of `matrix`, in its order."""
     found = [(run, clone.find(matrix.experiment(run))) for run in matrix.runs]
     return [_read(matrix, run, commit, clone) for run, commit in found if commit]
 
@@ -104,5 +104,5 @@ def score(rows: list[dict[str, Any]], benchmark: str, slice: str) -> Score:
 
 
 def figures(names: list[str]) -> list[dict[str, Any]]:
-    """The catalogue's entries of these figures, with their paths."""
+    """The catalogue entries of these figures, with their paths."""
     return [{"path": name, **registry.read()["figures"][name]} for name in names]

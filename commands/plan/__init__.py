@@ -1,21 +1,21 @@
-"""What the next run would take, in requests, tokens, dollars, memory and hours: `make plan`.
+"""Estimates the next run's requests, tokens, dollars, memory and hours: `make plan`.
 
-python -m commands plan [--devices N] [--memory GIB] [--tflops RATE]     of other devices than this machine's
+python -m commands plan [--devices N] [--memory GIB] [--tflops RATE]     for devices other than this machine's
 """
 
 import argparse
 
 
 def main(arguments: list[str]) -> None:
-    """Print the plan. Raises `BadInput` for parameters that no run could start with."""
+    """Print the plan. Raises `BadInput` for parameters that no run accepts."""
     from commands.plan import teachers, training
 
     parser = argparse.ArgumentParser(
         prog="make plan", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--devices", type=int, help="that share the training (default: those found here)")
-    parser.add_argument("--memory", type=float, help="GiB of each (default: what is found here)")
-    parser.add_argument("--tflops", type=float, help="matrix rate of each (default: measured here)")
+    parser.add_argument("--devices", type=int, help="training devices (default: those found here)")
+    parser.add_argument("--memory", type=float, help="GiB per device (default: measured here)")
+    parser.add_argument("--tflops", type=float, help="matrix TFLOP/s per device (default: measured here)")
     given = parser.parse_args(arguments)
     print("\n".join(teachers.describe()))
     print("\n".join(training.describe(given.devices, given.memory, given.tflops)))

@@ -1,10 +1,9 @@
-"""What the next run would ask of its teachers, before anything is spent.
+"""Estimates what the next run would ask of its teachers, before anything is spent.
 
-For each round of generate and judge, for sample where it asks an endpoint, and for the rounds of `make evolve`:
-requests, tokens and US dollars, from params.yaml, the price table and the best basis that there is: the exchanges
-of the last run of that round under the same model, or the first prompts, rendered and measured. A row that the
-journal answers costs nothing; the figures are for a journal that knows none of them, and for one request a row and
-the re-asks of the last run.
+Requests, tokens and US dollars for each round of generate and judge, for sample on an endpoint, and for the rounds of
+`make evolve`, from params.yaml, its prices, and the last run of that round under the same model; without one, from the
+first prompts, rendered and measured. The figures assume an empty journal (journaled rows cost nothing), one request per
+row, and the last run's share of re-asks.
 """
 
 from collections.abc import Sequence
@@ -23,13 +22,13 @@ from stages.lib.tasks.slices import estimate_tokens
 from stages.lib.teacher import Settings
 from stages.lib.teacher.budget import Prices
 
-SAMPLE = 40  # prompts that are rendered and measured
+SAMPLE = 40  # prompts rendered and measured
 BYTES_PER_TOKEN = 3.5  # of a prompt: English and code, by byte-level tokenizers
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one row takes: requests, tokens of prompt and answer; `basis` says where that is from."""
+    """One row's requests, prompt tokens and answer tokens; `basis` says where the figures come from."""
 
     requests: float
     prompt: float
@@ -39,8 +38,8 @@ class Load:
 
 @dataclass(frozen=True)
 class Line:
-    """One stage of the plan, in US dollars: `most` if every answer is as long as it may be; `budget`, the stage's cap,
-    None for a free model."""
+    """One stage of the plan, in US dollars: `most` if every answer has max_tokens; `budget` is the stage's cap, None
+    for a free model."""
 
     stage: str
     requests: int
@@ -53,22 +52,22 @@ class Line:
 
 
 def describe() -> list[str]:
-    """The plan as lines. Raises `BadInput` for a model without a price that is not said to be free."""
+    """The plan as lines. Raises `BadInput` for a model that has no price and is not marked free."""
     values = params.read()
     lines = [*generation(values), *sampling(values)]
     said = [*_table(lines), *_warnings(lines)]
     if side := evolution(values):
         said += [
             "",
-            "`make evolve`, if every round is run and every evolution stands:",
+            "`make evolve`, if every round runs and every evolution passes:",
             *_table(side),
             *_warnings(side),
         ]
-    return [*said, "What the journal already answers is not asked again and costs nothing."]
+    return [*said, "Rows that the journal already answers cost nothing."]
 
 
 def generation(values: dict[str, Any]) -> list[Line]:
-    """A line for each round of generate and judge: each row is asked about, and for the judge each one may stand."""
+    """A line per round of generate and judge, as if every row reached the judge."""
     generate, lines = values["generate"], []
     for stage in ("generate", "judge"):
         settings = read_settings(f"{stage}.teacher", params.completed(values, stage)["teacher"])
@@ -79,7 +78,7 @@ def generation(values: dict[str, Any]) -> list[Line]:
 
 
 def sampling(values: dict[str, Any]) -> list[Line]:
-    """A line for each model that `sample` asks an endpoint for; none where it runs the models itself."""
+    """A line per model that `sample` asks an endpoint for; none if it runs the models itself."""
     sample = values["sample"]
     if sample["engine"] != "endpoint":
         return []
@@ -105,7 +104,7 @@ def sampling(values: dict[str, Any]) -> list[Line]:
 
 
 def evolution(values: dict[str, Any]) -> list[Line]:
-    """A line for each round of `make evolve`: two requests a seed, and one of the judge where there is one."""
+    """A line per round of `make evolve`: two requests per seed, and one more with a judge."""
     evolve = params.completed(values, "evolve")
     seeds = _seeds(evolve)
     if not seeds:
@@ -127,7 +126,7 @@ def evolution(values: dict[str, Any]) -> list[Line]:
 
 
 def read_settings(key: str, teacher: dict[str, Any]) -> Settings:
-    """The teacher that `key` describes, with a price or free. Raises `BadInput`."""
+    """The teacher at `key`. Raises `BadInput` if it is neither priced nor free."""
     try:
         settings = Settings.model_validate(teacher)
     except ValidationError as error:
@@ -137,7 +136,7 @@ def read_settings(key: str, teacher: dict[str, Any]) -> Settings:
 
 
 def estimate(stage: str, rows: int, settings: Settings, load: Load) -> Line:
-    """What `stage` would take for `rows` rows."""
+    """`stage`'s requests, tokens and cost for `rows` rows."""
     requests = round(rows * load.requests)
     prompt, answer = round(requests * load.prompt), round(requests * load.answer)
     prices = Prices(settings)
@@ -148,7 +147,7 @@ def estimate(stage: str, rows: int, settings: Settings, load: Load) -> Line:
 
 
 def last_run(stage: str, settings: Settings) -> Load | None:
-    """What a row took in the last run of `stage` with the same model, or None if there was none."""
+    """What a row took in the last run of `stage` with the same model; None without one."""
     name, _, number = stage.partition("@")
     file = Path("data") / {"generate": "candidates", "judge": "verdicts"}[name] / number / "exchanges.parquet"
     metrics = Path("metrics") / f"{name}-{number}.json"
@@ -165,8 +164,8 @@ def last_run(stage: str, settings: Settings) -> Load | None:
 
 
 def rendered(settings: Settings, generate: dict[str, Any]) -> Load:
-    """What a row takes by generate's prompts about the first functions of the corpus, or by a guess; the judge's
-    prompts, which hold an instance more and fewer examples, are about as long."""
+    """What a row takes, from generate's prompts about the corpus's first functions, or a guess. The judge's prompts,
+    with one instance more and fewer examples, are about as long."""
     functions = _functions(generate["max_code_tokens"])
     if not functions:
         return Load(
@@ -177,13 +176,13 @@ def rendered(settings: Settings, generate: dict[str, Any]) -> Load:
 
 
 def _load(lengths: Sequence[float], requests: float, max_tokens: int) -> Load:
-    """What a row takes in `requests` whose prompts have these `lengths` in bytes."""
+    """What a row takes with `requests` requests whose prompts have these `lengths` in bytes."""
     basis = f"{len(lengths)} rendered prompts, answers half of max_tokens"
     return Load(requests, sum(lengths) / len(lengths) / BYTES_PER_TOKEN, max_tokens / 2, basis)
 
 
 def _seeds(evolve: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows that evolve's first round starts from; none as long as there is no dataset."""
+    """The rows evolve's first round starts from; none without a dataset."""
     from stages.lib import artifacts
     from stages.lib.evolution import rows
 
@@ -202,7 +201,7 @@ def _functions(most_tokens: int) -> list[dict[str, Any]]:
 
 
 def _prompt_bytes(function: dict[str, Any], generate: dict[str, Any]) -> float:
-    """The mean over the mix's tasks of the prompt about `function`, its examples among the seeds."""
+    """The mean length over the mix's tasks of the prompt about `function`, with seeds as examples."""
     total = sum(generate["mix"].values())
     code, language = function["code"], function["language"]
     length = 0.0
@@ -236,8 +235,8 @@ def _table(lines: list[Line]) -> list[str]:
 
 def _warnings(lines: list[Line]) -> list[str]:
     return [
-        f"{line.stage}: may cost up to {line.most:.2f} US dollars, its budget_usd is {line.budget:.2f}; "
-        "it stops there, and goes on when that is raised"
+        f"{line.stage}: may cost up to {line.most:.2f} US dollars, but its budget_usd is {line.budget:.2f}; "
+        "it stops there and resumes when you raise it"
         for line in lines
         if line.budget is not None and line.most > line.budget
     ]

@@ -1,4 +1,4 @@
-"""Memory and hours of the training that params.yaml describes, before it starts."""
+"""Estimates the memory and hours of the training in params.yaml before it starts."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from stages.lib.training.requirements import GIB
 
 
 def describe(devices: int | None, memory: float | None, tflops: float | None) -> list[str]:
-    """The plan of params.yaml's `train` as lines, for so many devices of so many GiB and TFLOP/s: None is what is found
-    and measured here. Raises `BadInput` if it cannot fit."""
+    """The plan for params.yaml's `train` as lines. `memory` is in GiB and `tflops` in TFLOP/s per device; None means
+    what is found or measured here. Raises `BadInput` if it cannot fit."""
     section = params.read()["train"]
     device = location.device(section["device"])
     run = requirements.run_of(section, devices or _devices_here(section, device), device)
@@ -21,14 +21,14 @@ def describe(devices: int | None, memory: float | None, tflops: float | None) ->
     rate = tflops * 1e12 if tflops else flops.matrix_rate(device, section["precision"])
     lines = [
         f"train: {section['model']}, {needed.parameters:,} parameters, {needed.trainable:,} trained",
-        f"memory of each of {run.devices} {device} devices: {needed.total / GIB:.1f} GiB "
+        f"memory on each of {run.devices} {device} devices: {needed.total / GIB:.1f} GiB "
         f"({requirements.describe(needed)})",
-        f"there: {available / GIB:.1f} GiB",
+        f"available: {available / GIB:.1f} GiB",
     ]
     if (tokens := _dataset_tokens(section)) is not None:
         seconds = tokens * needed.flops_per_token / (rate * requirements.UTILISATION * run.devices)
         lines.append(
-            f"time: {tokens:,} tokens at {requirements.UTILISATION:.0%} of {rate / 1e12:.2f} TFLOP/s a device: "
+            f"time: {tokens:,} tokens at {requirements.UTILISATION:.0%} of {rate / 1e12:.2f} TFLOP/s per device: "
             f"about {seconds / 3600:.2f} hours"
         )
     return lines
@@ -39,7 +39,7 @@ def _devices_here(section: dict[str, Any], device: str) -> int:
 
 
 def _dataset_tokens(section: dict[str, Any]) -> int | None:
-    """Tokens of all epochs, where the dataset is there."""
+    """Tokens over all epochs; None without a dataset."""
     if not Path("data/dataset").is_dir():
         return None
     tokenizer = causal.load_tokenizer(section["model"])

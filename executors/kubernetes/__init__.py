@@ -1,6 +1,7 @@
-"""EXECUTOR=kubernetes: each stale stage a Job of its image, side by side where the graph allows (docs/kubernetes.md).
+"""EXECUTOR=kubernetes: each stale stage runs as a Job of its image, in parallel where the graph allows.
 
-The manifests are in k8s/. What the Jobs make is taken from DVC's remote by hash, verified, without running it here.
+The manifests are in k8s/ (docs/kubernetes.md). Results come from DVC's remote by hash and are verified; nothing runs
+here.
 """
 
 from collections.abc import Sequence
@@ -9,16 +10,17 @@ from stages.lib.errors import BadInput
 
 
 def run(stages: Sequence[str]) -> int:
-    """Submit what is stale among `stages` (or all) and upstream of them, and take the results. Returns the exit status
-    of the first stage that failed, or 0; 130 when interrupted. Killed, the same call attaches to what runs."""
+    """Submit the stale ones of `stages` (or all) and of everything upstream, and fetch the results. Returns 0, the exit
+    status of the first stage that failed, or 130 when interrupted. After a kill, the same call attaches to running
+    Jobs."""
     from executors.kubernetes import jobs, submit
 
     return submit.run(stages, jobs.load_settings())
 
 
 def enter(stage: str, words: Sequence[str]) -> None:
-    """A single stage asked for through `dvc` would be computed here."""
+    """Raise `BadInput`: a stage started through `dvc` would run here."""
     raise BadInput(
-        f"{stage}: under EXECUTOR=kubernetes a stage runs as a Job, and DVC would run it here; "
-        "`EXECUTOR=kubernetes make` submits what is stale and fetches the results"
+        f"{stage}: under EXECUTOR=kubernetes stages run as Jobs, but DVC would run this one here; use "
+        "`EXECUTOR=kubernetes make`, which submits stale stages and fetches the results"
     )

@@ -1,12 +1,12 @@
-"""Looks after a cluster: `make k8s-…`.
+"""Manages a cluster: `make k8s-…`.
 
-    python -m executors.kubernetes run [STAGE …]     run what is stale, each stage a Job
+    python -m executors.kubernetes run [STAGE …]     run stale stages as Jobs
     python -m executors.kubernetes render [STAGE …]  print the manifests; needs no cluster
     python -m executors.kubernetes setup             create the namespace, the account and the network policies
     python -m executors.kubernetes status | logs STAGE | stop STAGE
 
-Exit status: the stage's own (0, 3, 75 or a crash's), 130 when interrupted. Killed at any moment, the same command
-attaches to what runs.
+Exit status: the stage's own (0, 3, 75 or a crash's), 130 when interrupted. After a kill, the same command attaches to
+running Jobs.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
 
 
 def render(names: Sequence[str], settings: Settings) -> int:
-    """Print what would be submitted, for the named stages or all."""
+    """Print the manifests of the named stages, or all."""
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     manifests = jobs.static(settings)
@@ -72,11 +72,11 @@ def _ask_cluster(command: str, names: list[str], settings: Settings) -> int:
                 created = cluster.create(manifest)
                 if not created and manifest["kind"] == "NetworkPolicy":
                     cluster.replace(manifest)  # it may have been edited since
-                say(f"{what}: {'created' if created else 'there'}")
+                say(f"{what}: {'created' if created else 'exists'}")
             except BadInput as error:
                 if manifest["kind"] != "Namespace":
                     raise
-                say(f"{what}: {error}; taken to be there")  # its owner need not be its maker
+                say(f"{what}: {error}; assuming that it exists")  # an administrator may have created it
         return 0
     if command == "status":
         found = cluster.jobs(",".join("=".join(pair) for pair in APP.items()))
@@ -88,7 +88,7 @@ def _ask_cluster(command: str, names: list[str], settings: Settings) -> int:
             say("no Jobs")
         return 0
     if len(names) != 1:
-        raise BadInput(f"say which: make k8s-{command} STAGE=train")
+        raise BadInput(f"name a stage: make k8s-{command} STAGE=train")
     if command == "stop":
         submit.stop(cluster, names[0])
         return 0

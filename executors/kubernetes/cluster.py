@@ -1,6 +1,6 @@
-"""The API server, through the official client: calls that are tried again, Jobs that are watched to their end.
+"""Talks to the API server through the official client: retries calls and watches Jobs to their end.
 
-Errors in plain words: no cluster, no permission (which verb on which resource), no such image, unschedulable.
+Turns errors into plain words: no cluster, no permission (which verb on which resource), no such image, unschedulable.
 """
 
 import json
@@ -22,12 +22,12 @@ from kubernetes.client.exceptions import ApiException
 from executors.kubernetes.kustomize import Manifest
 from stages.lib.errors import BadInput
 
-PATIENCE = 300.0  # seconds without an answer from the API server before we give up; the Job goes on without us
-SILENCE = 30.0  # seconds that a Job may have neither a pod nor an event before we say so
+PATIENCE = 300.0  # seconds without an answer from the API server before we give up; the Job continues without us
+SILENCE = 30.0  # seconds without a pod or an event before we report a Job
 BUSY = {429, 500, 502, 503, 504}
 NO_IMAGE = {"ErrImageNeverPull", "InvalidImageName", "ErrImagePull", "ImagePullBackOff"}
-# What a registry or a kubelet says for good; anything else (a time-out, too many requests) may pass. Of an image it is
-# said twice, as ErrImagePull and then as ImagePullBackOff.
+# Permanent errors of a registry or kubelet; others (a timeout, too many requests) may pass. Image errors come twice, as
+# ErrImagePull and then as ImagePullBackOff.
 HOPELESS = re.compile(
     r"ErrImageNeverPull|InvalidImageName|ImagePullBackOff.*(not ?found|unknown|denied|unauthori|forbidden|no match for "
     r'platform|no such host)|CreateContainerConfigError (secret "[^"]*" not found|couldn.t find key|.*runAsNonRoot)',
@@ -35,7 +35,7 @@ HOPELESS = re.compile(
 )
 # kubelet's pkg/kubelet/kuberuntime/logs: RFC 3339 with nanoseconds, then the line
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) (.*)", re.DOTALL)
-NO_LOG = "unable to retrieve container logs"  # by the kubelet, in the log's place, of a container that is gone
+NO_LOG = "unable to retrieve container logs"  # the kubelet's text instead of a log, when the container is gone
 LOST = (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
 
 log = logging.getLogger("tidemill.k8s")
@@ -43,7 +43,7 @@ log = logging.getLogger("tidemill.k8s")
 
 @dataclass
 class Outcome:
-    """How a Job ended: the exit status of its last pod (0: succeeded), and why in words."""
+    """How a Job ended: its last pod's exit status (0: succeeded) and the reason."""
 
     status: int
     reason: str = ""
@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass
 class Followed:
-    """What is known of a Job's pods: who reads their logs, which have ended, whether that is all of them."""
+    """A Job's pods: the threads that read their logs, which pods have ended, and whether all have."""
 
     readers: dict[str, threading.Thread] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
@@ -65,14 +65,14 @@ class Cluster:
     namespace: str
     patience: float = PATIENCE
     _said: dict[str, str] = field(default_factory=dict)
-    _waiting: dict[str, float] = field(default_factory=dict)  # since when a pod, or a Job, waits
+    _waiting: dict[str, float] = field(default_factory=dict)  # since when a pod or Job has been waiting
 
     def __post_init__(self) -> None:
         self._connect()
 
     def _connect(self) -> None:
         try:
-            # Read at every connection: the client library looks at KUBECONFIG only when it is imported.
+            # Pass KUBECONFIG explicitly: the client library reads it only on import.
             named = os.environ.get("KUBECONFIG")
             if named is None and "KUBERNETES_SERVICE_HOST" in os.environ:
                 config.load_incluster_config()
@@ -84,9 +84,9 @@ class Cluster:
         self._host = self.core.api_client.configuration.host
 
     def call(self, verb: str, resource: str, function: str, *arguments: Any, **more: Any) -> Any:
-        """One API call by the client's method name, tried again while the server is busy or away.
+        """One API call by the client's method name, retried while the server is busy or unreachable.
 
-        Raises `BadInput` where permission or the cluster is missing, `ApiException` for anything else it says.
+        Raises `BadInput` without permission or a cluster, `ApiException` for any other error.
         """
         give_up = time.monotonic() + self.patience
         renewed = False
@@ -95,7 +95,7 @@ class Cluster:
             try:
                 return getattr(api, function)(*arguments, _request_timeout=(10, 60), **more)
             except ApiException as error:
-                if error.status == 401 and not renewed:  # an expired token: the kubeconfig may bring a new one
+                if error.status == 401 and not renewed:  # an expired token; the kubeconfig may have a new one
                     renewed = True
                     self._connect()
                     continue
@@ -105,23 +105,23 @@ class Cluster:
                     raise
                 if time.monotonic() > give_up:
                     raise BadInput(
-                        f"no cluster: {self._host} answers {error.status} only ({_message(error)})"
+                        f"no cluster: {self._host} keeps answering {error.status} ({_message(error)})"
                     ) from None
                 wait = float((error.headers or {}).get("Retry-After") or _pause(attempt))
             except LOST as error:
                 if time.monotonic() > give_up:
                     raise BadInput(
-                        f"no cluster: {self._host} does not answer ({type(error).__name__}); what runs there goes on, "
-                        "and the same command attaches to it"
+                        f"no cluster: {self._host} does not answer ({type(error).__name__}); running Jobs go on, and "
+                        "the same command attaches to them"
                     ) from None
                 wait = _pause(attempt)
             time.sleep(min(wait, 30))
         raise AssertionError
 
     def create(self, manifest: Manifest) -> bool:
-        """Create an object; False if one of that name is there (a lost answer may have been a yes).
+        """Create an object; False if one of that name exists (the answer to an earlier try may have been lost).
 
-        One that is being deleted is waited for: `BadInput` if it is still there after `patience` seconds.
+        Waits for one that is being deleted; `BadInput` if it still exists after `patience` seconds.
         """
         kind = re.sub(r"(?<!^)([A-Z])", r"_\1", manifest["kind"]).lower()
         arguments = (manifest,) if kind == "namespace" else (self.namespace, manifest)
@@ -136,30 +136,30 @@ class Cluster:
                 if error.status == 409 and "already exists" in said and "being deleted" not in said:
                     return False
                 if error.status == 404:
-                    raise BadInput(f"there is no namespace {self.namespace}: `make k8s-setup` makes it") from None
+                    raise BadInput(f"there is no namespace {self.namespace}; `make k8s-setup` creates it") from None
                 if error.status in (400, 422):
-                    raise BadInput(f"{manifest['kind']} {name} is not taken: {said}") from None
+                    raise BadInput(f"the cluster rejects {manifest['kind']} {name}: {said}") from None
                 if error.status != 409:
                     raise
-                # Being deleted; or two at once counted against one quota, and the other was faster.
+                # Being deleted; or two requests raced for one quota, and this one lost.
                 if time.monotonic() > until:
                     raise self._still_there(kind.replace("_", ""), name, self.patience) from None
                 time.sleep(0.5)
 
     def provide(self, manifest: Manifest) -> None:
-        """Create an object, or give the one that is there to the owner that `manifest` names: an earlier Job of the
-        same name would take it along."""
+        """Create an object, or hand an existing one to the owner in `manifest`: an earlier Job of the same name would
+        take it along when deleted."""
         owners = manifest["metadata"].get("ownerReferences")
         while not self.create(manifest):
             if not owners or self._own(manifest["kind"], manifest["metadata"]["name"], owners):
                 return
 
     def release(self, volume: str) -> None:
-        """A workspace outlasts the Job that owns it."""
+        """Let the workspace outlast the Job that owns it."""
         self._own("PersistentVolumeClaim", volume, [])
 
     def _own(self, kind: str, name: str, owners: list[dict[str, str]]) -> bool:
-        """Whether it was there to be given to `owners`, and stays: one that is on its way goes whoever owns it."""
+        """Whether the object existed and now belongs to `owners`; one already being deleted goes whoever owns it."""
         snake = {"ConfigMap": "config_map", "PersistentVolumeClaim": "persistent_volume_claim"}[kind]
         change = [{"op": "add", "path": "/metadata/ownerReferences", "value": owners}]
         try:
@@ -173,14 +173,14 @@ class Cluster:
     def _still_there(self, resource: str, name: str, seconds: float) -> BadInput:
         holder = {"persistentvolumeclaim": "the pod that holds it", "job": "its pods"}.get(resource, "what holds it")
         what = {"persistentvolumeclaim": "volume", "job": "Job"}.get(resource, resource)
-        lost = "; one on a node that is lost goes when that node is back or removed" if resource == "job" else ""
+        lost = "; pods on a lost node go when that node is back or removed" if resource == "job" else ""
         return BadInput(
-            f"the {what} {name} was deleted {seconds:.0f} s ago and is still there; "
+            f"the {what} {name} was deleted {seconds:.0f} s ago but still exists; "
             f"`kubectl --namespace {self.namespace} describe {resource} {name}` names {holder}{lost}"
         )
 
     def replace(self, manifest: Manifest) -> None:
-        """Put a NetworkPolicy in the place of the one of its name."""
+        """Replace the NetworkPolicy of the same name."""
         name = manifest["metadata"]["name"]
         self.call("update", "networkpolicies", "replace_namespaced_network_policy", name, self.namespace, manifest)
 
@@ -202,7 +202,7 @@ class Cluster:
     def delete_job(self, name: str) -> None:
         """Delete a Job and its pods, and wait until both are gone.
 
-        Raises `BadInput` if it is still there `patience` seconds after its pods' grace period.
+        Raises `BadInput` if it still exists `patience` seconds after its pods' grace period.
         """
         there = self.job(name)
         if there is None:
@@ -220,11 +220,11 @@ class Cluster:
             time.sleep(0.5)
 
     def delete_settings(self, name: str) -> None:
-        """Delete a stage's settings; they may be gone already."""
+        """Delete a stage's settings, if they exist."""
         self._delete("configmaps", "delete_namespaced_config_map", name)
 
     def delete_needs(self, name: str, service: bool) -> None:
-        """Delete a stage's workspace, its settings and, where it has one, its Service; they may be gone already."""
+        """Delete a stage's workspace, settings and Service, if they exist."""
         self._delete("persistentvolumeclaims", "delete_namespaced_persistent_volume_claim", name)
         self.delete_settings(name)
         if service:
@@ -247,15 +247,15 @@ class Cluster:
             raise
 
     def follow(self, name: str, say: Callable[[str], None]) -> Outcome:
-        """Watch the Job to its end, saying each pod's log lines and each change of state."""
+        """Watch the Job to its end and print each pod's log lines and state changes."""
         followed = Followed()
         for _ in self._changes(name, followed):
             job = self.job(name)
             if job is None:
-                return Outcome(1, f"Job {name} was deleted while it was watched")
+                return Outcome(1, f"Job {name} was deleted while we watched it")
             pods = self.pods(name)
             queue = (job.metadata.labels or {}).get("kueue.x-k8s.io/queue-name", "?")
-            held = f"suspended until Kueue's queue {queue} lets it start" if job.spec.suspend else ""
+            held = f"suspended until Kueue's queue {queue} admits it" if job.spec.suspend else ""
             if self._said.get(name, "") != held:
                 self._said[name] = held
                 say(f"{name}: {held or 'started by its queue'}")
@@ -275,8 +275,8 @@ class Cluster:
         raise AssertionError
 
     def _say_warnings(self, job: Any, say: Callable[[str], None]) -> None:
-        """Why a Job has no pods: a quota, a ServiceAccount that is missing; or that nobody says why."""
-        uid, found = job.metadata.uid, self._warnings(job)  # another Job of that name is another one
+        """Print why a Job has no pods: a quota, a missing ServiceAccount, or no known reason."""
+        uid, found = job.metadata.uid, self._warnings(job)  # by uid: an earlier Job had the same name
         since = self._waiting.setdefault(uid, time.monotonic())
         if not found and time.monotonic() - since > SILENCE:
             found = ["no event says why; does the cluster's Job controller run?"]
@@ -287,7 +287,7 @@ class Cluster:
                 say(f"{job.metadata.name}: no pod: {words}{' (`make k8s-setup` makes it)' if missing else ''}")
 
     def _warnings(self, job: Any) -> list[str]:
-        """What the cluster's events warn of; nothing to who may not read them."""
+        """The cluster's warning events about the Job; none without permission to read them."""
         selector = f"involvedObject.uid={job.metadata.uid},type=Warning"  # not of an earlier Job of that name
         try:
             found = self.call("list", "events", "list_namespaced_event", self.namespace, field_selector=selector)
@@ -296,8 +296,8 @@ class Cluster:
         return list(dict.fromkeys(event.message or event.reason for event in found.items))
 
     def _changes(self, name: str, followed: Followed) -> Iterator[None]:
-        """Returns on every change of the Job's pods, and at least every ten seconds, or every second when all have
-        ended: that the Job has, too, is said after the last word of its pods. Never ends by itself."""
+        """Yield on every change of the Job's pods, and at least every ten seconds; every second once all pods have
+        ended, because the Job's own end follows theirs. Never stops."""
         selector = f"batch.kubernetes.io/job-name={name}"
         version = None
         while True:
@@ -319,7 +319,7 @@ class Cluster:
                     if followed.over:
                         break
             except ApiException as error:
-                version = None  # 410: too old a version; whatever else it was, look again from now
+                version = None  # 410: the version is too old; in any case, start again from now
                 if error.status == 401:
                     self._connect()
                 time.sleep(0.2 if error.status == 410 else 1)
@@ -340,9 +340,9 @@ class Cluster:
             reader.start()
 
     def _read_log(self, pod: str, ended: set[str], say: Callable[[str], None]) -> None:
-        """A pod's log to its end. A stream that has ended may have been cut, at the node or by the API server: only
-        one that was begun after the pod's end was read whole. Lines are told apart by their times; counting them
-        would be wrong once the kubelet has begun a new file."""
+        """Print a pod's log to its end. A stream may be cut by the node or the API server; only one begun after the
+        pod's end is sure to be whole. Lines are matched by timestamp: counts break when the kubelet rotates the
+        file."""
         last, untimed, attempt, left = (0.0, ""), set[str](), 0, 20
         while left:
             over = pod in ended
@@ -370,7 +370,7 @@ class Cluster:
                 status = error.status if isinstance(error, ApiException) else 0
                 if status == 403 or attempt == 5:
                     why = _message(error) if isinstance(error, ApiException) else type(error).__name__
-                    say(f"{pod}: its log does not arrive ({why})")
+                    say(f"{pod}: cannot read its log ({why})")
                 if status in (403, 404):
                     return
                 left -= over
@@ -378,8 +378,8 @@ class Cluster:
             attempt += 1
 
     def _stuck(self, pod: Any) -> str:
-        """Why the pod will never start, or "". What does not say so for good (a registry that fails, settings that are
-        on their way, a kubelet that has not heard of them yet) has `patience` seconds."""
+        """Why the pod will never start, or "". Errors that may pass (a failing registry, settings that have not arrived
+        yet) get `patience` seconds."""
         for status in pod.status.container_statuses or []:
             waiting = status.state.waiting
             if waiting and waiting.reason in NO_IMAGE | {"CreateContainerConfigError"}:
@@ -393,7 +393,7 @@ def describe(pod: Any) -> str:
     """A pod's state in plain words."""
     restarts = sum(status.restart_count or 0 for status in pod.status.container_statuses or [])
     again = f", restarted {restarts} times" if restarts else ""
-    # What the kubelet says of the pod as a whole: evicted for its own use of disk, no device free on the node, …
+    # The kubelet's word on the whole pod: evicted for its disk use, no free device on the node, …
     told = " ".join(filter(None, [pod.status.reason, pod.status.message and f"({pod.status.message.strip()})"]))
     for status in pod.status.container_statuses or []:
         if ended := status.state.terminated:
@@ -407,13 +407,13 @@ def describe(pod: Any) -> str:
         if condition.type == "DisruptionTarget" and condition.status == "True":
             why = f"{condition.reason}: {condition.message}" if condition.message else condition.reason
             if condition.reason == "DeletionByTaintManager":
-                return f"its node is lost ({why}): another pod takes over when it is back, or removed from the cluster"
+                return f"its node is lost ({why}): another pod takes over when the node is back or removed"
             return f"evicted ({why}): another pod takes over, at no cost"
     return f"{str(pod.status.phase).lower()}{told and f': {told}'}{again}"
 
 
 def unschedulable(message: str) -> str:
-    """The scheduler's message in plain words, what it says of preemption left out, what has none as it is:
+    """The scheduler's message in plain words, without its part about preemption; unknown messages stay as they are.
     "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient nvidia.com/gpu. preemption: …"."""
     total = re.match(r"0/(\d+) nodes are available: ", message)
     if not total:
@@ -423,26 +423,26 @@ def unschedulable(message: str) -> str:
 
 
 def _by_resource(reason: str) -> bool:
-    return " Insufficient " not in reason  # the first thing to know
+    return " Insufficient " not in reason  # show these first
 
 
 def _lacking(reason: str, of: str) -> str:
-    """One of the scheduler's reasons (its plugins' words, pkg/scheduler/framework/plugins)."""
+    """One of the scheduler's reasons (texts from pkg/scheduler/framework/plugins) in plain words."""
     if lacking := re.fullmatch(r"\d+ Insufficient (\S+)", reason):
         return f"0 of {of} nodes have a free {lacking[1]}" if "/" in lacking[1] else f"too little free {lacking[1]}"
     if tainted := re.fullmatch(r"(\d+) node\(s\) had untolerated taint(?:\(s\)| \{([^}:]+).*)", reason):
         for_whom = f" for {tainted[2].strip()}" if tainted[2] else " by taints"
-        return f"{tainted[1]} of {of} nodes are kept{for_whom} (cluster.tolerations in k8s/params.yaml)"
+        return f"{tainted[1]} of {of} nodes are reserved{for_whom} (cluster.tolerations in k8s/params.yaml)"
     if unlike := re.fullmatch(r"(\d+) node\(s\) didn't match Pod's node affinity/selector", reason):
-        return f"{unlike[1]} of {of} nodes have not the labels that cluster.node_selector asks for"
+        return f"{unlike[1]} of {of} nodes lack the labels in cluster.node_selector"
     if "unbound immediate PersistentVolumeClaims" in reason:
-        return "no volume is offered for its workspace (storage_class, or shared_storage_class, in k8s/params.yaml)"
+        return "no volume for its workspace (check storage_class or shared_storage_class in k8s/params.yaml)"
     return reason
 
 
 def _waiting(waiting: Any, image: str) -> str:
     if waiting.reason in NO_IMAGE:
-        advice = "" if "/" in image else "; `make images-push REGISTRY=…`, or load it into every node"
+        advice = "" if "/" in image else "; run `make images-push REGISTRY=…`, or load it into every node"
         return f"no such image: {image} cannot be pulled ({waiting.message or waiting.reason}){advice}"
     if waiting.reason == "CreateContainerConfigError":
         return f"a Secret or ConfigMap is missing: {waiting.message}"
@@ -468,7 +468,7 @@ def _outcome(job: Any, pods: list[Any]) -> Outcome:
     if failed.reason == "DeadlineExceeded":
         reason += " (cluster.deadline in k8s/params.yaml)"
     failures = [code for code in codes if code]
-    # Of several pods one may have ended the Job, and the others with it.
+    # One of several pods may have ended the Job, and the others with it.
     return Outcome(3 if 3 in failures else failures[-1] if failures else 1, reason)
 
 
@@ -478,7 +478,7 @@ def finished(job: Any) -> str:
 
 
 def _lines(response: Any) -> Iterator[tuple[str, bool]]:
-    """The stream's lines, and whether they are whole: the last one may be a half."""
+    """The stream's lines, each with whether it is complete; the last may not be."""
     rest = b""
     for piece in response.stream(4096):
         *lines, rest = (rest + piece).split(b"\n")
@@ -488,7 +488,7 @@ def _lines(response: Any) -> Iterator[tuple[str, bool]]:
 
 
 def _stamped(line: str) -> tuple[tuple[float, str] | None, str]:
-    """A line of a log, and when it was written (seconds, nanoseconds); what the kubelet says itself has no time."""
+    """A log line's time (seconds, nanoseconds) and text; the kubelet's own messages have no time."""
     found = STAMP.fullmatch(line)
     if not found:
         return None, line
@@ -501,7 +501,7 @@ def _pause(attempt: int) -> float:
 
 
 def _message(error: ApiException) -> str:
-    """What the API server says of an error, in its own words."""
+    """The API server's own error message."""
     try:
         return str(json.loads(error.body or "")["message"])
     except (ValueError, KeyError, TypeError):
@@ -512,7 +512,7 @@ def _no_permission(verb: str, resource: str, namespace: str, error: ApiException
     if error.status == 401:
         return "no permission: the API server does not know you (401); log in to the cluster again"
     said = _message(error)
-    if " cannot " not in said:  # an authorizer's word (apiserver's responsewriters/errors.go); else an admission's
+    if " cannot " not in said:  # an authorizer says it (apiserver's responsewriters/errors.go); admission does not
         return f"the cluster refuses: {said}"
     return (
         f"no permission: you may not {verb} {resource} in namespace {namespace} "

@@ -1,4 +1,4 @@
-"""A stage as Kubernetes objects: which Jobs, in which order, under names made of what goes into the stage."""
+"""A stage as Kubernetes objects: which Jobs, in which order, named after the stage's inputs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ STAGE_LABEL, KEY_LABEL = "tidemill/stage", "tidemill/key"
 
 
 class Resources(params.Section):
-    """What a pod of a stage asks of a node, and how many pods work on it at once."""
+    """What a stage's pod requests from a node, and how many pods work on the stage at once."""
 
     cpu: str
     memory: str
@@ -66,10 +66,10 @@ def load_settings() -> Settings:
 
 @dataclass(frozen=True)
 class Step:
-    """One Job of a stage: its name's ending ("" for the stage's own name), and what its pods do (k8s/base/pod.py).
+    """One Job of a stage: its name's suffix ("" for none), and its pods' phases (k8s/base/pod.py).
 
-    `shards`, `nodes`: 0 where its pods are not such; `offline`: they have no network, and no Secret. Pods that fetch
-    and then do something of their own have a workspace that goes with them; the others share the stage's.
+    `shards` and `nodes` are 0 if its pods are neither; `offline` pods have no network and no Secret. Pods that fetch
+    and then work alone have their own temporary workspace; the others share the stage's.
     """
 
     ending: str
@@ -80,14 +80,14 @@ class Step:
 
     @property
     def alone(self) -> bool:
-        """Whether each pod has a workspace of its own."""
+        """Whether each pod has its own workspace."""
         return "fetch" in self.phases and ("take" in self.phases or self.shards > 0)
 
 
 def steps(stage: str, wanted: Resources) -> list[Step]:
-    """The Jobs of a stage, one after the other.
+    """The Jobs of a stage, in order.
 
-    Raises `BadInput` for shards of a stage that does not shard, and nodes of one that runs on one.
+    Raises `BadInput` for shards or nodes of a stage that does not support them.
     """
     name = stage.partition("@")[0]
     table = params.read(container.STAGES)
@@ -95,7 +95,7 @@ def steps(stage: str, wanted: Resources) -> list[Step]:
     for count, what in (wanted.shards, "shards"), (wanted.nodes, "nodes"):
         if count > 1 and not entry.get(what):
             able = ", ".join(other for other, one in table.items() if one.get(what))
-            raise BadInput(f"{FILE}: resources: {name} cannot be {count} {what}; these can: {able}")
+            raise BadInput(f"{FILE}: resources: {name} cannot use {count} {what}; only these can: {able}")
     offline = bool(entry.get("isolated"))
     shards = wanted.shards if wanted.shards > 1 else 0
     nodes = wanted.nodes if wanted.nodes > 1 else 0
@@ -108,7 +108,7 @@ def steps(stage: str, wanted: Resources) -> list[Step]:
 
 
 def render(plan: Plan, settings: Settings) -> tuple[list[Manifest], list[Manifest]]:
-    """What the Jobs of a stage need (settings, program, volume), and the Jobs, to be run one after the other."""
+    """What a stage's Jobs need (settings, program, volume), and the Jobs, to run in this order."""
     wanted = settings.of(plan.stage)
     manifests = kustomize.build(FOLDER / ("overlays/gpu" if wanted.gpus else "base"))
     by_name = {(one["kind"], one["metadata"]["name"]): one for one in manifests}
@@ -132,7 +132,7 @@ def asks_models(stage: str) -> bool:
 
 
 def static(settings: Settings) -> list[Manifest]:
-    """What a namespace needs once: itself, the account, the network policies."""
+    """The namespace, the account and the network policies, needed once."""
     found = kustomize.build(FOLDER / "setup")
     for manifest in found:
         if manifest["kind"] == "Namespace":
@@ -143,10 +143,10 @@ def static(settings: Settings) -> list[Manifest]:
 
 
 def image(stage: str, settings: Settings) -> str:
-    """The image that a Job of `stage` names: the locked digest, or a tag where nothing is locked.
+    """The image for `stage`'s Jobs: the locked digest, or a tag if nothing is locked.
 
-    Raises `BadInput` for a locked image that no registry has, a GPU that params ask for and k8s/params.yaml does
-    not give.
+    Raises `BadInput` for a locked image that no registry has, or a GPU that params.yaml requires and k8s/params.yaml
+    does not give.
     """
     name = stage.partition("@")[0]
     entry = params.read(container.STAGES).get(name)
@@ -163,7 +163,7 @@ def image(stage: str, settings: Settings) -> str:
     if reference := lock["references"].get(kind):
         return str(reference)
     if lock[kind] != container.UNLOCKED:
-        raise BadInput(f"{container.LOCK} locks {kind}, and no registry has it: `make images-push REGISTRY=…`")
+        raise BadInput(f"{container.LOCK} locks {kind}, but no registry has it; run `make images-push REGISTRY=…`")
     return f"{settings.registry.rstrip('/')}/tidemill-{kind}" if settings.registry else f"tidemill-{kind}"
 
 
@@ -199,7 +199,7 @@ def _job(base: Manifest, plan: Plan, settings: Settings, program: str, step: Ste
 
 
 def _several(plan: Plan, settings: Settings, step: Step) -> dict[str, Any]:
-    """Of an Indexed Job: how many pods, how often they may fail, and how they know of each other."""
+    """An Indexed Job's settings: number of pods, allowed failures, and how pods find each other."""
     pods = step.shards or step.nodes
     if not pods:
         return {}
@@ -220,7 +220,7 @@ def _several(plan: Plan, settings: Settings, step: Step) -> dict[str, Any]:
 
 
 def _names(plan: Plan, settings: Settings) -> Manifest:
-    """The headless Service by which the pods of one run on several nodes find the first."""
+    """The headless Service through which the pods of a multi-node run find the first one."""
     (service,) = kustomize.read(FOLDER / "overlays/nodes/service.yaml")
     metadata = {"name": plan.name, "namespace": settings.namespace, "labels": _labels(plan)}
     return dict(kustomize.merge(service, {"metadata": metadata, "spec": {"selector": {KEY_LABEL: plan.key}}}))
@@ -268,8 +268,8 @@ def _patch(plan: Plan, settings: Settings, program: str, step: Step) -> dict[str
 
 
 def _pull(reference: str) -> str:
-    """A digest is what it is; a tag may have moved; a bare name, or podman's `localhost/`, is no registry's, and the
-    nodes have it or nobody."""
+    """The pull policy: a digest cannot change; a tag may have moved; a bare name, or podman's `localhost/`, is in no
+    registry, only on the nodes."""
     if "@sha256:" in reference:
         return "IfNotPresent"
     return "Always" if "/" in reference and not reference.startswith("localhost/") else "Never"

@@ -1,5 +1,5 @@
-"""What of kustomize this project uses, so that manifests render without kubectl: resources, strategic-merge
-patches of one kind, a namespace, generated ConfigMaps. tests/test_manifests.py compares it with `kubectl kustomize`.
+"""The part of kustomize that this project uses, so that manifests render without kubectl: resources, strategic-merge
+patches of one kind, a namespace, generated ConfigMaps. test_manifests.py compares it with `kubectl kustomize`.
 """
 
 import copy
@@ -9,8 +9,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 Manifest = dict[str, Any]
-# The key that tells two items of a list apart (https://kubernetes.io/docs/reference/kubernetes-api); a list that is
-# not here is replaced as a whole, as kustomize does.
+# Merge keys of lists (https://kubernetes.io/docs/reference/kubernetes-api). Like kustomize, we replace other lists
+# whole.
 MERGE_KEYS = {
     "containers": "name",
     "initContainers": "name",
@@ -22,7 +22,7 @@ CLUSTER_WIDE = {"Namespace", "PriorityClass"}
 
 
 def build(folder: Path) -> list[Manifest]:
-    """The manifests of a kustomization, in the order in which they are listed."""
+    """The manifests of a kustomization, in listed order."""
     content = read(folder / "kustomization.yaml")[0]
     manifests: list[Manifest] = []
     for name in content.get("resources", []):
@@ -49,7 +49,7 @@ def read(path: Path) -> list[Manifest]:
 
 
 def merge(base: Any, patch: Any, key: str = "") -> Any:
-    """`patch` laid over `base`: mappings by key (null removes one), keyed lists by their merge key, anything else
+    """`patch` merged into `base`: mappings by key (null removes one), keyed lists by merge key, anything else
     replaced."""
     if isinstance(base, dict) and isinstance(patch, dict):
         merged = {name: value for name, value in base.items() if patch.get(name, value) is not None}

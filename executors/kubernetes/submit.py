@@ -1,4 +1,4 @@
-"""Submits the Jobs of a stage, attaches to those that are there, and follows them to their end."""
+"""Submits a stage's Jobs, attaches to existing ones, and follows them to their end."""
 
 import os
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def run(names: Sequence[str], settings: Settings) -> int:
-    """Submit the stale stages among the named ones (or all) and those upstream, and take their results."""
-    os.environ["EXECUTOR"] = "kubernetes"  # what DVC would run here, `stages/run` refuses
+    """Submit the stale ones of the named stages (or all) and of those upstream, and fetch their results."""
+    os.environ["EXECUTOR"] = "kubernetes"  # makes `stages/run` refuse what DVC would run here
     found = stale(names)
     if found is None:
         return 0
     chosen, lost = found
     remote = graph.remote(settings.remote, settings.endpoint)
     for name in chosen:
-        jobs.image(name, settings)  # bad configuration is found before anything is sent
-    commit = git.committed("a pod could not have it")
+        jobs.image(name, settings)  # find bad configuration before sending anything
+    commit = git.committed("pods could not fetch them")
     if urlsplit(url := remote.get("endpointurl", "")).hostname in LOOPBACK:
-        say(f"{url} is this machine; in a pod it is the pod itself: say cluster.endpoint in k8s/params.yaml")
+        say(f"{url} is this machine, but in a pod it is the pod itself; set cluster.endpoint in k8s/params.yaml")
     courier = Courier()
     if not settings.repository:
         courier.send_bundle(commit)
@@ -52,7 +52,7 @@ class Submitter:
         return {"image": jobs.image(stage, self.settings)}
 
     def asks_models(self, stage: str) -> bool:
-        """Whether containers/stages.yaml says that `stage` keeps a journal."""
+        """Whether `stage` keeps a journal, by containers/stages.yaml."""
         return jobs.asks_models(stage)
 
     def stop(self, stage: str) -> None:
@@ -60,12 +60,12 @@ class Submitter:
         stop(self.cluster, stage)
 
     def submit(self, plan: Plan) -> int:
-        """Submit the Jobs of `plan` in turn, or attach to them, and follow each; the first status that is not 0."""
+        """Submit the Jobs of `plan` in turn, or attach to them, and follow each; returns the first nonzero status."""
         objects, rendered = jobs.render(plan, self.settings)
         names = [job["metadata"]["name"] for job in rendered]
         self._clear(plan, names)
-        # Where a later Job is there, the earlier ones have done their part; made anew (Jobs are kept for a time only)
-        # they would work in the workspace of one that runs.
+        # If a later Job exists, the earlier ones are done (and may have expired); created again, they would interfere
+        # with its workspace.
         first = max((number for number, name in enumerate(names) if self.cluster.job(name)), default=0)
         for job in rendered[first:]:
             name = job["metadata"]["name"]
@@ -77,15 +77,15 @@ class Submitter:
         return 0
 
     def _clear(self, plan: Plan, names: list[str]) -> None:
-        """Remove Jobs that have succeeded and whose record somebody took away, to have it made again; and the volume,
-        which lasts as long as their pods. The same where somebody is removing them."""
+        """Remove Jobs that succeeded but whose record somebody deleted, to make the stage again, and their volume,
+        which lasts as long as their pods. Also wait for Jobs that are being deleted."""
         there = [job for name in names if (job := self.cluster.job(name))]
         if there and there[-1].metadata.deletion_timestamp:
-            say(f"{there[-1].metadata.name} is being deleted; waiting for the end of its pods")
+            say(f"{there[-1].metadata.name} is being deleted; waiting for its pods to end")
         elif there and there[-1].metadata.name == names[-1] and finished(there[-1]) == "Complete":
             if self.courier.result(plan.key) is not None:
                 return
-            say(f"{names[-1]} succeeded, and its record is not on the remote any more; making it again")
+            say(f"{names[-1]} succeeded, but its record is no longer on the remote; running it again")
         else:
             return
         for name in names:
@@ -93,28 +93,28 @@ class Submitter:
         self.tidy(plan)
 
     def tidy(self, plan: Plan) -> None:
-        """A delivered stage needs no volume and no settings any more. (The Job goes by itself, `cluster.keep`.)"""
+        """Delete a delivered stage's volume and settings. (Its Job expires after `cluster.keep`.)"""
         objects, _ = jobs.render(plan, self.settings)
         self.cluster.delete_needs(plan.name, any(needed["kind"] == "Service" for needed in objects))
 
     def _ensure(self, plan: Plan, job: Manifest, objects: list[Manifest], alone: bool) -> None:
-        """The Job is there and not failed: created, attached to, or, where an earlier one failed, made anew."""
+        """Make sure that the Job exists and has not failed: create it, attach to it, or replace a failed one."""
         name = job["metadata"]["name"]
         there = self.cluster.job(name)
         state = finished(there) if there is not None else ""
         if state == "Complete":
-            return  # what it needed may be gone, or on its way
+            return  # its resources may be gone already
         if state == "Failed":
             say(f"{name} failed before; submitting it again")
-            self.cluster.release(plan.name)  # the workspace stays, with what was saved there
+            self.cluster.release(plan.name)  # the workspace stays, with its saves
             self.cluster.delete_job(name)
-            self.cluster.delete_settings(plan.name)  # they may be why
+            self.cluster.delete_settings(plan.name)  # they may be the cause
         for needed in objects:
-            self.cluster.create(needed)  # before the Job, whose pod would wait for it
+            self.cluster.create(needed)  # first, or the Job's pod would wait for it
         if self.cluster.create(job):
             say(f"{name}: submitted")
         else:
-            say(f"{name}: runs already; attached to it")
+            say(f"{name}: already running; attached to it")
         there = self.cluster.job(name)
         if not alone or there is None:
             return
@@ -134,7 +134,7 @@ def stop(cluster: Cluster, stage: str) -> None:
 
 
 def jobs_of(cluster: Cluster, stage: str) -> list[Any]:
-    """The Jobs of `stage`, the oldest first. Raises `BadInput` if there is none."""
+    """The Jobs of `stage`, oldest first. Raises `BadInput` if there are none."""
     found = cluster.jobs(f"{STAGE_LABEL}={word(stage)}")
     if not found:
         raise BadInput(f"there is no Job of {stage} in namespace {cluster.namespace}; `make k8s-status` lists them")

@@ -1,1 +1,1 @@
-"""DVC and git: the only package that names them, so that what is sealed and recorded can be read without either."""
+"""DVC and git. No other package uses them, so that seals and records can be read without either."""

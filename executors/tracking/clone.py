@@ -1,7 +1,7 @@
-"""A clone of the workspace in which experiments run, so that the workspace itself never changes.
+"""A clone of the workspace for experiments, so that the workspace itself never changes.
 
-It holds the committed files; shares DVC's cache, and so its cache of runs, the journal, the environment, downloads and
-whatever else git does not track at the top of the workspace; and keeps its own data, checkpoints and locks.
+It contains the committed files and has its own data, checkpoints and locks. It shares DVC's cache (run cache included),
+the journal, the environment, downloads and everything else at the top of the workspace that git does not track.
 """
 
 import io
@@ -17,7 +17,7 @@ from typing import Any
 from executors.tracking import git
 from stages.lib.errors import BadInput
 
-# What a run makes: never shared between workspaces.
+# A run's products, never shared between workspaces.
 OWN = {"data", "models", "report", "metrics", "plots", ".tidemill", ".dvc", ".git", "dvc.lock"}
 STATE, JOURNAL = Path(".tidemill"), Path("journal")
 OWN_STATE = {"run", "checkpoints", "ablate", "bytecode", "plots", "serve", "tensorboard"}
@@ -46,20 +46,20 @@ class Clone:
 
     @contextmanager
     def files(self, commit: str) -> Iterator["Files"]:
-        """The files of `commit`, those that DVC holds among them."""
+        """The files of `commit`, including those DVC tracks."""
         from dvc.repo import Repo
 
         with Repo(str(self.path), rev=commit) as repo:
             yield Files(repo)
 
     def publish(self, experiment: str) -> None:
-        """Let the workspace's own repository have the experiment: `dvc exp show`, `apply` and `push` know it then."""
+        """Copy the experiment into the workspace's own repository, for `dvc exp show`, `apply` and `push`."""
         reference = self.reference(experiment)
         git.call("fetch", "--quiet", "--no-tags", str(self.path), f"+{reference}:{reference}")
 
 
 class Files:
-    """The files of one commit, those that DVC holds among them."""
+    """The files of one commit, including those DVC tracks."""
 
     def __init__(self, repo: Any) -> None:
         self._system = repo.dvcfs
@@ -78,18 +78,18 @@ class Files:
 
 
 def check_committed() -> str:
-    """The workspace's commit. Raises `BadInput` where it is not what git would clone.
+    """The workspace's commit. Raises `BadInput` if the workspace differs from it.
 
-    dvc.lock may differ: experiments make their own. What git does not track at the top (a data folder, the
-    environment) is shared with the clone, but not a new file among the tracked ones.
+    dvc.lock may differ: experiments write their own. Untracked entries at the top (a data folder, the environment) are
+    shared with the clone; a new file among the tracked ones is not, so it counts as a difference.
     """
     return git.committed("experiments would run without these changes", _is_shared)
 
 
 def prepare(folder: Path) -> Clone:
-    """The clone in `folder`, made, or brought to the workspace's commit with what a killed run left kept.
+    """The clone in `folder`, created or moved to the workspace's commit; what a killed run left stays.
 
-    Raises `BadInput` for a working tree with changes, or a workspace that DVC does not know.
+    Raises `BadInput` for uncommitted changes, or a folder that is no DVC workspace.
     """
     base = check_committed()
     path = folder.resolve()
@@ -104,7 +104,7 @@ def prepare(folder: Path) -> Clone:
     lock = path / LOCK_FILE
     kept = None if fresh or not lock.exists() else lock.read_text()
     git.call("checkout", "--quiet", "--force", "--detach", base, where=path)
-    # What the lock of the commit says of stages that a run does not reach is no result of that run.
+    # The committed lock's entries for stages that a run does not reach are not that run's results.
     lock.unlink(missing_ok=True)
     if kept is not None:
         lock.write_text(kept)
@@ -116,7 +116,7 @@ def prepare(folder: Path) -> Clone:
 
 
 def _drop_unfinished(path: Path) -> None:
-    """Forget an experiment whose saving was killed half-way."""
+    """Forget an experiment whose saving was killed halfway."""
     for reference in git.call("for-each-ref", "--format=%(refname)", "refs/exps/exec", where=path).splitlines():
         git.call("update-ref", "--no-deref", "-d", reference, where=path)
     shutil.rmtree(path / ".dvc/tmp/exps/run", ignore_errors=True)
@@ -124,13 +124,13 @@ def _drop_unfinished(path: Path) -> None:
 
 
 def _share(path: Path) -> None:
-    """Link what the workspace has and git does not track, and DVC's cache."""
+    """Link the workspace's untracked entries and DVC's cache."""
     JOURNAL.mkdir(exist_ok=True)
     (STATE / "downloads").mkdir(parents=True, exist_ok=True)
     tracked = {name.split("/")[0] for name in git.call("ls-files").splitlines()}
     outside = [found for found in Path().iterdir() if found.name not in tracked | OWN]
     linked = [*outside, *(found for found in STATE.iterdir() if found.name not in OWN_STATE)]
-    if JOURNAL.name in tracked:  # a shared journal's record is a file of the commit: the rest is linked one by one
+    if JOURNAL.name in tracked:  # its shared.dvc is committed, so the other entries are linked one by one
         linked += [JOURNAL / "exchanges.log", JOURNAL / "claims"]
     (path / STATE).mkdir(exist_ok=True)
     for found in linked:
@@ -156,7 +156,7 @@ def _cache_folder() -> str:
         with Repo() as repo:
             return str(repo.cache.local_cache_dir)
     except NotDvcRepoError:
-        raise BadInput("this is no DVC workspace; run this at the top of Tidemill's repository") from None
+        raise BadInput("this is not a DVC workspace; run this at the top of Tidemill's repository") from None
 
 
 def _is_shared(line: str) -> bool:
@@ -164,7 +164,7 @@ def _is_shared(line: str) -> bool:
 
 
 def dvc() -> str:
-    """The path of the `dvc` that belongs to this interpreter."""
+    """The path of this interpreter's `dvc`."""
     return str(Path(sys.executable).with_name("dvc"))
 
 

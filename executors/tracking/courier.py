@@ -1,4 +1,4 @@
-"""What travels beside the data on DVC's default remote: the commit as a bundle, dvc.lock, result records."""
+"""What DVC's default remote carries besides data: the commit as a bundle, dvc.lock, result records."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from stages.lib.errors import BadInput
 
 
 class Courier:
-    """Sends and looks up what is not data."""
+    """Sends and looks up bundles, locks and records."""
 
     def __init__(self) -> None:
         from dvc.repo import Repo
@@ -22,14 +22,14 @@ class Courier:
             self.fs, self.root, self.url = found.fs, found.path, repo.config["remote"][found.name]["url"]
 
     def send_bundle(self, commit: str) -> None:
-        """Put the commit on the remote, unless it is there."""
+        """Upload the commit unless the remote has it."""
         with tempfile.TemporaryDirectory() as folder:
             bundle = Path(folder) / "bundle"
             git.call("bundle", "create", "--quiet", str(bundle), "HEAD")
             self._put(bundle, "bundles", f"{commit}.bundle")
 
     def send_lock(self) -> str:
-        """Put this workspace's dvc.lock on the remote under its sha256, which is returned."""
+        """Upload this workspace's dvc.lock under its sha256 and return that."""
         lock = Path("dvc.lock")
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "lock"
@@ -39,7 +39,7 @@ class Courier:
         return name
 
     def result(self, key: str) -> dict[str, Any] | None:
-        """The record that a pod left when it had delivered, or None."""
+        """The record a pod left on delivery, or None."""
         path = self.path("results", f"{key}.json")
         try:
             if not self.fs.exists(path):
@@ -50,7 +50,7 @@ class Courier:
             raise self._refused(error) from None
 
     def path(self, *names: str) -> str:
-        """Where something of ours lies on the remote."""
+        """The path of one of our files on the remote."""
         return str(self.fs.join(self.root, "tidemill", *names))
 
     def _put(self, source: Path, *names: str) -> None:
@@ -59,14 +59,14 @@ class Courier:
             if self.fs.exists(target):
                 return
             self.fs.makedirs(self.fs.parent(target), exist_ok=True)
-            partial = f"{target}.{uuid.uuid4().hex}"  # nobody finds half a file under its name
+            partial = f"{target}.{uuid.uuid4().hex}"  # nobody finds half a file under the final name
             self.fs.put_file(str(source), partial)
             self.fs.move(partial, target)
         except Exception as error:
             raise self._refused(error) from None
 
     def _refused(self, error: Exception) -> BadInput:
-        # Each backend raises errors of its own; all of them mean that the remote cannot be used as it is.
+        # Each backend raises its own errors; all of them mean that the remote does not work.
         return BadInput(
             f"the remote {self.url} cannot be used: {type(error).__name__}: {error}; check its credentials (for S3 "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) and its address (`dvc remote list`)"

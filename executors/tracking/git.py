@@ -1,4 +1,4 @@
-"""The commit of this workspace, where something is to run at exactly that commit elsewhere."""
+"""The workspace's commit, for what must run elsewhere at exactly that commit."""
 
 import os
 import subprocess
@@ -11,25 +11,25 @@ LOCK_FILE = "dvc.lock"  # every run writes its own
 
 
 def committed(consequence: str, travels: Callable[[str], bool] = lambda _line: False) -> str:
-    """The commit that the working tree is. `travels` tells of a line of `git status --porcelain` that it does no harm.
+    """The working tree's commit. `travels` decides for a line of `git status --porcelain` whether it is harmless.
 
-    Raises `BadInput`, with the `consequence`, for a tree with other changes than in dvc.lock, or without a commit.
+    Raises `BadInput`, with the `consequence`, for changes outside dvc.lock, or without a commit.
     """
     if run("rev-parse", "--verify", "--quiet", "HEAD").returncode:
-        raise BadInput("this is no repository with a commit, and none could be run elsewhere; `git init`, `git commit`")
+        raise BadInput("there is no git commit to run elsewhere; run `git init` and `git commit`")
     lines = call("status", "--porcelain").splitlines()
     changed = [line for line in lines if line[3:] != LOCK_FILE and not travels(line)]
     if changed:
         listed = "\n  ".join(changed[:10])
         raise BadInput(
-            f"the working tree is not a commit, and {consequence}:\n  {listed}\n"
-            "commit it (`git commit --all`; `git add` for what is new) or put it aside (`git stash -u`)"
+            f"the working tree has uncommitted changes, and {consequence}:\n  {listed}\n"
+            "commit them (`git commit --all`; `git add` new files first) or put them aside (`git stash -u`)"
         )
     return call("rev-parse", "HEAD").strip()
 
 
 def call(*words: str, where: Path | None = None) -> str:
-    """What git prints. Raises `BadInput` with what it says if it fails."""
+    """Git's output. Raises `BadInput` with its error if it fails."""
     done = run(*words, where=where)
     if done.returncode:
         raise BadInput(f"git {words[0]}: {done.stderr.strip()}")
@@ -42,6 +42,6 @@ def run(*words: str, where: Path | None = None) -> "subprocess.CompletedProcess[
 
 
 def environment() -> dict[str, str]:
-    """With it git, and who asks it, look at the folder that they are given, also where a hook or a test has set git's
-    variables for another."""
+    """An environment without git's variables, so that git looks at the folder it is given, even under a hook or a test
+    that set them for another."""
     return {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}

@@ -1,6 +1,6 @@
-"""The graph of dvc.yaml as a submitter sees it: which stages are stale, and what goes into each of them.
+"""The graph of dvc.yaml as a submitter sees it: which stages are stale, and each one's inputs.
 
-A stage's inputs are told by hash: an upstream's outputs by dvc.lock, whether or not they are in this workspace.
+Inputs are identified by hash: upstream outputs by dvc.lock, whether or not they are in this workspace.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Stage:
 
 
 def load() -> dict[str, Stage]:
-    """Every stage of the workspace's dvc.yaml, each after those that it reads from.
+    """Every stage of dvc.yaml, in topological order.
 
     Raises `BadInput` if a dependency that no stage makes is missing.
     """
@@ -66,7 +66,7 @@ def _stage(repo: Any, stage: Any, makers: dict[str, tuple[str, Any]]) -> Stage:
             locked = dep.hash_info.value if dep.hash_info else None
         else:
             if not dep.exists:
-                raise BadInput(f"{path}, which {stage.name} depends on, is missing; restore it (`git checkout {path}`)")
+                raise BadInput(f"{path}, a dependency of {stage.name}, is missing; restore it (`git checkout {path}`)")
             locked = dep.hash_info.value if dep.hash_info else None
             current = dep.get_hash().value
         inputs[path] = current
@@ -76,10 +76,10 @@ def _stage(repo: Any, stage: Any, makers: dict[str, tuple[str, Any]]) -> Stage:
 
 
 def remote(override: str, endpoint: str = "") -> dict[str, str]:
-    """The remote as a pod configures it: url and options, no secret. `override`, `endpoint`: the url and the S3
-    endpoint as pods reach them, "" where that is as from here.
+    """The remote as a pod configures it: url and options, no secret. `override` and `endpoint` are the url and the S3
+    endpoint as pods reach them, "" if the same as here.
 
-    Raises `BadInput` where no remote is the default one, or pods could not reach it.
+    Raises `BadInput` if there is no default remote, or pods could not reach it.
     """
     from dvc.repo import Repo
 
@@ -87,9 +87,9 @@ def remote(override: str, endpoint: str = "") -> dict[str, str]:
         names, default = sorted(repo.config["remote"]), repo.config["core"].get("remote")
         if not default:
             raise BadInput(
-                f"{len(names)} remotes ({', '.join(names)}) and none is the default: `dvc remote default NAME`"
+                f"none of the {len(names)} remotes ({', '.join(names)}) is the default: run `dvc remote default NAME`"
                 if names
-                else "pods hand data over through DVC's remote, and there is none: `make remote URL=s3://bucket/path`"
+                else "pods exchange data through DVC's remote, and none is set: run `make remote URL=s3://bucket/path`"
             )
         options = {key: str(value) for key, value in repo.config["remote"][default].items() if key not in SECRETS}
     if endpoint:
@@ -98,7 +98,7 @@ def remote(override: str, endpoint: str = "") -> dict[str, str]:
         options["url"] = override
     elif "://" not in options["url"]:
         raise BadInput(
-            f"remote {default} is the folder {options['url']} of this machine, which pods do not see; `make remote "
-            "URL=s3://bucket/path` sets another, or cluster.remote in k8s/params.yaml says where pods find this one"
+            f"remote {default} is the local folder {options['url']}, which pods do not see; set another with `make "
+            "remote URL=s3://bucket/path`, or set cluster.remote in k8s/params.yaml to its address for pods"
         )
     return options

@@ -1,11 +1,11 @@
 """Carries the journal's shared segments (stages/lib/teacher/sharing.py): through DVC, and between pods.
 
-    make journal-share     seals what is new, tracks it with DVC, pushes it; then commit journal/shared.dvc
-    dvc pull               brings what others sealed; the next run takes it into its journal by itself
+    make journal-share     seals new answers, tracks them with DVC, pushes them; then commit journal/shared.dvc
+    dvc pull               downloads what others sealed; the next run imports it into its journal
 
-Two people who share at the same time meet in journal/shared.dvc: take either side and share again. Pods have nobody to
-commit for them: `bring` and `publish` exchange segments through the folder `journal` of DVC's default remote itself,
-and `make journal-share` collects what they left there.
+If two people share at the same time, journal/shared.dvc conflicts: take either side and share again. Pods cannot
+commit, so `bring` and `publish` exchange segments through the folder `journal` of DVC's default remote, and `make
+journal-share` collects what they left there.
 """
 
 import uuid
@@ -22,9 +22,9 @@ TRACKED = "shared.dvc"
 
 
 def share(folder: Path = FOLDER) -> str:
-    """Collect what others shared, seal what is new, track all of it with DVC and push it; what was done.
+    """Collect what others shared, seal new answers, track all of it with DVC and push it. Returns a summary.
 
-    Raises `BadInput` where DVC cannot bring what journal/shared.dvc records: sealing without it would leave it out.
+    Raises `BadInput` if DVC cannot fetch what journal/shared.dvc records, since sealing would leave it out.
     """
     with _repository() as repo:
         remote = _has_remote(repo)
@@ -35,11 +35,11 @@ def share(folder: Path = FOLDER) -> str:
             sharing.take_in(book)
             new = sharing.seal(book)
         if not sharing.segments(folder):
-            raise BadInput(f"{folder} holds no answers to share")
+            raise BadInput(f"{folder} contains no answers to share")
         repo.add([str(folder / sharing.SHARED)])
         if remote:
             with repo.lock:
-                repo.drop_data_index()  # a killed push leaves half of it: executors/tracking/transfer.py
+                repo.drop_data_index()  # a killed push leaves it incomplete, see executors/tracking/transfer.py
             repo.push(targets=[str(folder / TRACKED)])
     said = f"{new} new responses sealed" if new else "nothing new"
     pushed = "pushed" if remote else "no remote to push to (make remote URL=…)"
@@ -48,7 +48,7 @@ def share(folder: Path = FOLDER) -> str:
 
 
 def bring(folder: Path = FOLDER) -> str:
-    """Take in what is shared: what journal/shared.dvc of this commit records, and what pods left at the remote."""
+    """Import what is shared: what journal/shared.dvc of this commit records, and what pods left on the remote."""
     with _repository() as repo:
         _restore(folder, repo)
         fetched = _download(folder, repo) if _has_remote(repo) else 0
@@ -58,7 +58,7 @@ def bring(folder: Path = FOLDER) -> str:
 
 
 def publish(folder: Path = FOLDER) -> str:
-    """Seal what is new and put it at the remote, for whoever calls `bring` or `share`; killed, it may run again."""
+    """Seal new answers and upload them, for whoever calls `bring` or `share`; safe to run again after a kill."""
     with sharing.opened(folder) as book:
         sharing.take_in(book)
         new = sharing.seal(book)
@@ -67,13 +67,13 @@ def publish(folder: Path = FOLDER) -> str:
 
 
 def _restore(folder: Path, repo: Any) -> None:
-    """Bring the segments that journal/shared.dvc of this commit records. Others may go: the journal has taken them
-    in, or they were left over from a killed run."""
+    """Fetch the segments that journal/shared.dvc of this commit records. Others may be removed: the journal has
+    imported them, or a killed run left them."""
     tracked = folder / TRACKED
     if not tracked.exists():
         return
     if "<<<<<<<" in tracked.read_text():
-        raise BadInput(f"{tracked} has a merge conflict; `git checkout --theirs {tracked}`, then make journal-share")
+        raise BadInput(f"{tracked} has a merge conflict; `git checkout --theirs {tracked}`, then `make journal-share`")
     with sharing.opened(folder) as book:
         sharing.take_in(book)
     bring = repo.pull if _has_remote(repo) else repo.checkout
@@ -94,11 +94,11 @@ def _repository() -> Iterator[Any]:
         with Repo() as repo:
             yield repo
     except (DvcException, OSError) as error:
-        raise BadInput(f"the shared journal, at DVC: {type(error).__name__}: {error}") from None
+        raise BadInput(f"DVC failed on the shared journal: {type(error).__name__}: {error}") from None
 
 
 def _download(folder: Path, repo: Any) -> int:
-    """Fetch the segments of the remote's folder that are not here; how many."""
+    """Fetch the segments of the remote's folder that are missing here; returns their number."""
     fs, there = _at_remote(repo)
     missing = _names(fs, there) - {path.name for path in sharing.segments(folder)} - _taken(folder)
     (folder / sharing.SHARED).mkdir(parents=True, exist_ok=True)
@@ -107,13 +107,13 @@ def _download(folder: Path, repo: Any) -> int:
         fs.get_file(fs.join(there, name), str(part))
         if sharing.hash_segment(part) != name.partition(".")[0]:
             part.unlink()
-            raise BadInput(f"{fs.join(there, name)} at the remote is not what its name says; remove it there")
+            raise BadInput(f"{fs.join(there, name)} on the remote does not match the hash in its name; remove it there")
         part.replace(folder / sharing.SHARED / name)
     return len(missing)
 
 
 def _upload(folder: Path, repo: Any) -> int:
-    """Put the segments that the remote's folder has not; how many."""
+    """Upload the segments missing from the remote's folder; returns their number."""
     fs, there = _at_remote(repo)
     fs.makedirs(there, exist_ok=True)
     known = _names(fs, there)

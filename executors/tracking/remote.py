@@ -1,7 +1,7 @@
-"""DVC's default remote in one word: `make remote URL=s3://bucket/path [ENDPOINT=https://…]`.
+"""Sets DVC's default remote: `make remote URL=s3://bucket/path [ENDPOINT=https://…]`.
 
-Any URL that DVC takes: s3, gs, azure, ssh, a folder. It is tried before it becomes the default, and read with
-`verify`: without it DVC hands on a damaged object without a word.
+Any URL that DVC supports: s3, gs, azure, ssh, a folder. It is tested before it becomes the default, and gets `verify =
+true`, because otherwise DVC passes on damaged objects silently.
 """
 
 import os
@@ -18,7 +18,7 @@ CONFIG = Path(".dvc/config")
 
 
 def set_default(url: str, endpoint: str = "") -> None:
-    """Write the remote into .dvc/config and try it. Raises `BadInput`, the old one kept, if it cannot be used."""
+    """Write the remote into .dvc/config and test it. If it does not work, raises `BadInput` and keeps the old one."""
     _check_credentials(url)
     before = CONFIG.read_text()
     try:
@@ -36,7 +36,7 @@ def set_default(url: str, endpoint: str = "") -> None:
 def _check_credentials(url: str) -> None:
     if "@" in url.partition("://")[2].partition("/")[0] and ":" in url.partition("://")[2].partition("@")[0]:
         raise BadInput(
-            "the URL holds a password, and .dvc/config is committed; leave it out, set it in the environment"
+            "the URL contains a password, and .dvc/config is committed; set the password in the environment instead"
         )
 
 
@@ -51,13 +51,13 @@ def _try(url: str) -> None:
             remote.fs.pipe_file(probe, b"probe")
             found = _read(remote.fs, probe)
             remote.fs.remove(probe)
-        except Exception as error:  # each backend has errors of its own
+        except Exception as error:  # each backend has its own errors
             raise BadInput(
-                f"{url} cannot be written and read ({type(error).__name__}: {error}); check its credentials (for S3 "
+                f"cannot write and read {url} ({type(error).__name__}: {error}); check its credentials (for S3 "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), the bucket and ENDPOINT"
             ) from None
         if found != b"probe":
-            raise BadInput(f"{url} gave back {found[:20]!r} for what was written; it is no store to keep data in")
+            raise BadInput(f"{url} returned {found[:20]!r} instead of the bytes written to it; use another store")
 
 
 def _read(fs: Any, path: str) -> bytes:

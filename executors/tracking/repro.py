@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def run(stages: Sequence[str], *options: str) -> int:
-    """Bring `stages` (all, if none is named) up to date, here, and return DVC's exit status."""
+    """Bring `stages` (all if none is named) up to date and return DVC's exit status."""
     from dvc.cli import main as dvc
 
     return int(dvc(["repro", *options, *stages]))

@@ -1,12 +1,13 @@
-"""`make push` and `make pull`: DVC's, and what a killed one left can do no harm. `dvc push` alone does not look.
+"""`make push` and `make pull`: DVC's, made safe against what a killed one left behind.
 
-DVC 3.67 keeps lists of what there is to push and to pull (`index/data` in its site cache). It writes them piece by
-piece, because sqltrie's `executescript` commits what is half done. Killed in between, it takes a piece for the whole
-the next time: `dvc push` then leaves objects out, sends the listing of a folder without its files, and ends with
-status 0; every later one finds the listing and believes that its files are there. So the lists are dropped first, and
-before and after a push the remote is asked for every object and its length: DVC asks for the name alone, and would
-believe half a file. What is to be sent is hashed, because DVC sends what its cache holds. What DVC knows of finished
-runs is sent last (DVC would do it first): killed between the two, it tells nobody of objects that are not there.
+DVC 3.67 keeps lists of what to push and pull (`index/data` in its site cache), and sqltrie's `executescript` commits
+them piece by piece. After a kill, DVC takes a piece for the whole: `dvc push` skips objects, uploads a folder's listing
+without its files, and ends with status 0; every later push finds the listing and believes that the files are there. So:
+- the lists are dropped first;
+- before and after a push, the remote is asked for every object and its length (DVC asks only for the name, and would
+  accept half a file);
+- what is sent is hashed first, because DVC sends whatever its cache holds;
+- the run cache goes last (DVC sends it first), so that a kill in between never announces objects that are not there.
 """
 
 import argparse
@@ -17,18 +18,18 @@ from typing import Any
 
 from stages.lib.errors import BadInput
 
-NAMED = 10  # objects in a message
+NAMED = 10  # at most this many objects in a message
 
 
 def main(arguments: list[str]) -> int:
     """Push or pull, and return the exit status."""
     from dvc.exceptions import DvcException
 
-    parser = argparse.ArgumentParser(prog="transfer", description="dvc push, dvc pull, and a look at what is there")
+    parser = argparse.ArgumentParser(prog="transfer", description="dvc push and dvc pull, checked")
     parser.add_argument("command", choices=["push", "pull"])
-    parser.add_argument("targets", nargs="*", help="stages or outputs; all of them if none is named")
+    parser.add_argument("targets", nargs="*", help="stages or outputs (default: all)")
     parser.add_argument("--quiet", action="store_true")
-    parser.add_argument("--run-cache", action="store_true", help="what DVC knows of finished runs as well")
+    parser.add_argument("--run-cache", action="store_true", help="push DVC's run cache too")
     options = parser.parse_intermixed_args(arguments)
     command = [options.command, *(["--quiet"] if options.quiet else []), *options.targets]
     try:
@@ -43,15 +44,15 @@ def main(arguments: list[str]) -> int:
     except BadInput as error:
         print(f"{options.command}: {error}", file=sys.stderr)
         return 3
-    except DvcException as error:  # it is busy, or this is none of its repositories
+    except DvcException as error:  # busy, or not a DVC repository
         print(f"{options.command}: {error}", file=sys.stderr)
         return 1
 
 
 def push(command: list[str], targets: list[str]) -> int:
-    """`dvc push` of what the remote lacks, and a look at whether it came. Returns DVC's status.
+    """`dvc push` what the remote lacks and check that it arrived. Returns DVC's status.
 
-    Raises `BadInput` if an object that is to be sent is damaged here, and if one is not in the remote afterwards.
+    Raises `BadInput` if an object to be sent is damaged here, or one is not in the remote afterwards.
     """
     with _repo() as repo, repo.lock:
         wanted, remote = used(repo, targets), repo.cloud.get_remote_odb()
@@ -59,25 +60,25 @@ def push(command: list[str], targets: list[str]) -> int:
         missing = lacking(repo, wanted, sizes)
         _refuse_damaged(repo, missing)
         for oid in missing.keys() & sizes.keys():
-            print(f"{oid} of {missing[oid]} is cut short in the remote; sending it again", file=sys.stderr)
+            print(f"{oid} of {missing[oid]} is incomplete in the remote; sending it again", file=sys.stderr)
             remote.fs.remove(remote.oid_to_path(oid))
         if missing and unlist(repo, remote, missing):
-            print("the remote has listings of folders and not all of their files; sending these", file=sys.stderr)
+            print("the remote has folder listings without all of their files; sending those", file=sys.stderr)
     if status := _dvc(command):
         return status
     if missing and (missing := absent(targets)):
         named = "\n  ".join(f"{oid} of {name}" for oid, name in list(missing.items())[:NAMED])
         raise BadInput(
-            f"{len(missing)} objects are not in the remote after that: what is not in the cache either `dvc repro` "
-            f"makes, `make push` sends the others:\n  {named}"
+            f"{len(missing)} objects are still not in the remote; run `dvc repro` for those not in the cache either, "
+            f"then `make push`:\n  {named}"
         )
     return 0
 
 
 def push_runs() -> None:
-    """Send what DVC knows of finished runs, and look whether it came: DVC says what did not, and ends with status 0.
+    """Push the run cache and check that it arrived: DVC reports what did not, but ends with status 0.
 
-    Raises `DvcException` for what is not in the remote afterwards. A remote that takes none goes without (HTTP).
+    Raises `DvcException` for what is not in the remote afterwards. A remote that takes none (HTTP) is skipped.
     """
     from dvc.exceptions import DvcException
     from dvc.stage.cache import RunCacheNotSupported
@@ -92,11 +93,11 @@ def push_runs() -> None:
         sent = {cache.fs.join(cache.path, *entry): remote.fs.join(remote.path, *entry) for entry in entries}
         here, there = _lengths(cache, sent.keys()), _lengths(remote, sent.values())
     if lost := [target for source, target in sent.items() if there.get(target) != here.get(source)]:
-        raise DvcException(f"{len(lost)} of {len(sent)} entries of the run cache are not in the remote after that")
+        raise DvcException(f"{len(lost)} of {len(sent)} run cache entries are still not in the remote")
 
 
 def absent(targets: Iterable[str] = ()) -> dict[str, str]:
-    """The objects that the remote lacks of what dvc.lock names (or `targets` alone), and each one's output."""
+    """The objects of dvc.lock (or only of `targets`) that the remote lacks, and each one's output."""
     with _repo() as repo:
         wanted = used(repo, targets)
         return lacking(repo, wanted, _sizes(repo.cloud.get_remote_odb(), wanted))
@@ -117,14 +118,14 @@ def nowhere(targets: Iterable[str]) -> set[str]:
 
 
 def lacking(repo: Any, wanted: dict[str, str], sizes: dict[str, int]) -> dict[str, str]:
-    """What of `wanted` is not among the remote's `sizes`, or not as long there as in the cache."""
+    """Those of `wanted` that are missing from the remote's `sizes`, or shorter there than in the cache."""
     here = _sizes(repo.cache.local, sizes)
     return {oid: name for oid, name in wanted.items() if oid not in sizes or here.get(oid, sizes[oid]) != sizes[oid]}
 
 
 def used(repo: Any, targets: Iterable[str] = ()) -> dict[str, str]:
-    """Every object that the outputs in dvc.lock (or `targets` alone) are made of, and the output's name. Of a folder
-    whose listing is not in the cache, the listing alone."""
+    """Every object of the outputs in dvc.lock (or only of `targets`), and the output's name. For a folder whose listing
+    is not in the cache, only the listing."""
     found: dict[str, str] = {}
     for out in sorted(repo.index.targets_view(list(targets) or None).outs, key=lambda out: str(out.fs_path)):
         if not (out.hash_info and out.use_cache):
@@ -137,8 +138,8 @@ def used(repo: Any, targets: Iterable[str] = ()) -> dict[str, str]:
 
 
 def unlist(repo: Any, remote: Any, oids: Collection[str]) -> list[str]:
-    """Remove from the remote the listings of folders of dvc.lock that hold one of `oids`, so that `dvc push` looks at
-    these folders' files again, and DVC's index of the remote. Returns the listings that were there."""
+    """Remove DVC's index of the remote, and from the remote the folder listings that contain one of `oids`, so that
+    `dvc push` checks these folders' files again. Returns the removed listings."""
     from dvc_data.hashfile.db import get_index
 
     folders = [out for out in repo.index.outs if out.hash_info and out.hash_info.isdir]
@@ -161,14 +162,15 @@ def hash_object(odb: Any, oid: str) -> str:
 
 
 def _sizes(odb: Any, oids: Iterable[str]) -> dict[str, int]:
-    """The bytes of each of `oids` that is there."""
+    """The size in bytes of each of `oids` that exists."""
     paths = {oid: odb.oid_to_path(oid) for oid in oids}
     found = _lengths(odb, paths.values())
     return {oid: found[path] for oid, path in paths.items() if path in found}
 
 
 def _lengths(odb: Any, paths: Iterable[str]) -> dict[str, int]:
-    """The bytes of each of `paths` that is there, by one question each. Raises `DvcException` if it does not answer."""
+    """The size in bytes of each of `paths` that exists, one request each. Raises `DvcException` if there is no
+    answer."""
     from dvc.exceptions import DvcException
 
     paths = list(paths)
@@ -184,9 +186,8 @@ def _refuse_damaged(repo: Any, oids: Iterable[str]) -> None:
     for oid in sorted(_sizes(cache, oids)):
         if (found := hash_object(cache, oid)) != oid.removesuffix(".dir"):
             raise BadInput(
-                f"cache object {cache.oid_to_path(oid)} holds {found}, not {oid}, and is not sent; `make forget "
-                f"OBJECT={oid}` removes it, then `dvc commit` takes it from a workspace that verifies, or `dvc repro` "
-                "makes it"
+                f"cache object {cache.oid_to_path(oid)} has the hash {found}, not {oid}, and is not sent; `make forget "
+                f"OBJECT={oid}` removes it, then `dvc commit` in a workspace that verifies, or `dvc repro`, restores it"
             )
 
 

@@ -1,16 +1,16 @@
-"""What a pod does for a stage: `pod.py fetch run deliver`, or some of these (score runs without a network).
+"""What a pod does for a stage: `pod.py fetch run deliver`, or some of these phases (score runs without a network).
 
-fetch    checks out the exact commit, pulls the stage's inputs by hash, and the saves that its shards have sent
-shard    makes one shard's saves; after a fetch, in a workspace of its own, it sends each to the remote
-run      runs the stage as everywhere, through `dvc repro --single-item`; on several nodes the first does, others join
-take     after a fetch, takes what another pod's run has made from HANDOVER: data alone, nothing of it is executed
+fetch    checks out the exact commit, pulls the stage's inputs by hash, and the saves its shards have sent
+shard    makes one shard's saves; after a fetch, in its own workspace, sends each to the remote
+run      runs the stage through `dvc repro --single-item`; on several nodes the first does, the others join
+take     after a fetch, takes another pod's results from HANDOVER: only data, none of it is executed
 deliver  pushes outputs, then DVC's run cache, then the result record KEY.json
 
-Told by the environment (a ConfigMap): STAGE, KEY, COMMIT, REPOSITORY ("" for a bundle beside the data), LOCK (sha256
-of dvc.lock beside the data), REMOTE (its DVC configuration, JSON), WORKSPACE; JOURNAL, not "" for a stage that asks
-models; HANDOVER, another pod's workspace; in an Indexed Job JOB_COMPLETION_INDEX, and SHARDS or PET_NODE_RANK. It
-stands alone: the code that it checks out is not there yet when it starts. Exit status: the stage's own; 3 for what no
-further pod could do.
+Settings come from the environment (a ConfigMap): STAGE, KEY, COMMIT, REPOSITORY ("" for a bundle on the remote), LOCK
+(sha256 of the dvc.lock on the remote), REMOTE (its DVC configuration, JSON), WORKSPACE; JOURNAL (nonempty for a stage
+that asks models); HANDOVER (another pod's workspace); in an Indexed Job JOB_COMPLETION_INDEX, and SHARDS or
+PET_NODE_RANK. The program is self-contained, because it starts before the code is checked out. Exit status: the stage's
+own; 3 for what no other pod could do either.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from types import FrameType
 from typing import Any
 
 BAD_INPUT, CRASHED, PREEMPTED = 3, 1, 75
-SEND_EVERY_S = 10.0  # that a shard's new saves are sent
+SEND_EVERY_S = 10.0  # how often a shard's new saves are sent
 STAGE = os.environ["STAGE"]
 SAVES = Path(".tidemill/checkpoints", STAGE)
 COMMIT = os.environ["COMMIT"]
@@ -40,12 +40,12 @@ DVC = [sys.executable, "-m", "dvc"]
 
 
 def first(phases: list[str]) -> int:
-    """`main`, in a child of the container's first process. What other processes leave behind becomes the first one's,
-    and somebody must reap it: a program that was killed with its parent would else count among its user's for ever."""
+    """Run `main` in a child, so that the container's first process can reap orphans. Without that, a program killed
+    with its parent would count among its user's processes until the pod ends."""
     child = 0
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
-        if not child:  # in the child, until `main` has its own handler
+        if not child:  # in the child, until `main` installs its own handler
             sys.exit(PREEMPTED)
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGTERM)
@@ -62,7 +62,7 @@ def first(phases: list[str]) -> int:
 
 
 def main(phases: list[str]) -> int:
-    """Run the phases in turn; the first status that is not 0 is the pod's."""
+    """Run the phases in turn; the first nonzero status is the pod's."""
     # Before the stage runs there is nothing to save. A first process of a container that set no handler would not even
     # hear of it, and its node would wait out the grace period; nor may a transfer's threads be waited for.
     signal.signal(signal.SIGTERM, lambda _signum, _frame: os._exit(PREEMPTED))
@@ -74,12 +74,12 @@ def main(phases: list[str]) -> int:
     if not os.access(WORKSPACE, os.W_OK | os.X_OK):
         return _refuse(
             f"user {os.getuid()}, groups {os.getgroups()}, may not write to the volume at {WORKSPACE}: its storage "
-            "class does not heed fsGroup (hostPath, some NFS); name another in k8s/params.yaml (storage_class)"
+            "class ignores fsGroup (hostPath, some NFS); set another storage_class in k8s/params.yaml"
         )
     os.chdir(WORKSPACE)
-    if phases == ["fetch"]:  # for another pod, which runs foreign code there and may have done so before
+    if phases == ["fetch"]:  # for another pod, which runs foreign code there, perhaps already has
         _empty_workspace()
-    sys.path.append(str(WORKSPACE))  # stages.lib, of the commit that is checked out; last, so that it hides no package
+    sys.path.append(str(WORKSPACE))  # the checked-out commit's stages.lib; last, so that it shadows no package
     _trust_workspace()
     acts: dict[str, Callable[[], int]] = {
         "fetch": fetch,
@@ -96,7 +96,7 @@ def main(phases: list[str]) -> int:
 
 
 def fetch() -> int:
-    """The commit, the lock and the inputs, in WORKSPACE; what an earlier pod saved there stays."""
+    """Bring the commit, the lock and the inputs to WORKSPACE; an earlier pod's saves stay."""
     if not _checkout():
         return BAD_INPUT
     _add_remote()
@@ -104,18 +104,20 @@ def fetch() -> int:
         _get(f"tidemill/locks/{wanted}", Path("dvc.lock"))
         found = hashlib.sha256(Path("dvc.lock").read_bytes()).hexdigest()
         if found != wanted:
-            return _refuse(f"dvc.lock on the remote holds {found}, not {wanted}; submit the stage again")
+            return _refuse(f"dvc.lock on the remote has the hash {found}, not {wanted}; submit the stage again")
     inputs = _inputs()
     _say(f"pulling {', '.join(inputs) or 'nothing'}")
     if inputs and _transfer("pull", "--quiet", *inputs):
-        _say("an input is missing or damaged on the remote; `make verify REMOTE=1` where you submitted names it")
+        _say(
+            "an input is missing or damaged on the remote; run `make verify REMOTE=1` where you submitted, it names it"
+        )
         return CRASHED
     _get_saves()
     return _share_journal("bring")
 
 
 def shard(send: bool) -> int:
-    """The saves of one shard. What was sent is not made again, whichever pod takes over."""
+    """Make one shard's saves. Those already sent are not made again, whichever pod takes over."""
     mine = f"{os.environ['JOB_COMPLETION_INDEX']}/{os.environ['SHARDS']}"
     process = _start_stage("--shard", mine)
     sent = _seals()
@@ -132,15 +134,15 @@ def shard(send: bool) -> int:
 
 
 def join() -> int:
-    """A node beside the first one, which seals: the stage itself, and DVC knows nothing of it."""
+    """Run the stage on a node other than the first, without DVC; the first one seals."""
     return _start_stage().wait()
 
 
 def run() -> int:
-    """The stage by `dvc repro`, which turns every status into 255: the true one is in .tidemill/run."""
+    """Run the stage by `dvc repro`. That turns every failure into 255; the true status is in .tidemill/run."""
     record, lock = Path(f".tidemill/run/{STAGE}.json"), Path(f".tidemill/run/{STAGE}.lock")
     record.unlink(missing_ok=True)
-    if lock.is_file():  # of a pod that was lost: its process number means another one here
+    if lock.is_file():  # left by a lost pod; its process number is meaningless here
         lock.write_text("")
     _recover()
     process = subprocess.Popen([*DVC, "repro", "--single-item", STAGE], env={**os.environ, "EXECUTOR": "local"})
@@ -149,7 +151,7 @@ def run() -> int:
     def stop(_signum: int, _frame: FrameType | None) -> None:
         nonlocal early
         if record.is_file():
-            return  # the stage has ended, and there is time to keep what it made
+            return  # the stage has ended; use the time to deliver
         found = re.search(r"process (\d+)", lock.read_text()) if lock.is_file() else None
         early = not found
         with suppress(ProcessLookupError):  # DVC does not pass SIGTERM on to the stage
@@ -158,7 +160,7 @@ def run() -> int:
     signal.signal(signal.SIGTERM, stop)
     status = process.wait()
     _deaf()
-    shared = _share_journal("publish")  # however it ended: what was answered is paid for
+    shared = _share_journal("publish")  # however it ended: answers are paid for
     if status and record.is_file():
         return int(json.loads(record.read_text())["status"]) or CRASHED
     if status:
@@ -167,8 +169,8 @@ def run() -> int:
 
 
 def take() -> int:
-    """The stage's outputs as the pod that ran it left them, and DVC's entries for them made anew: foreign code may have
-    run beside them, so that nothing else of that workspace is believed in a pod that has credentials."""
+    """Take only the stage's outputs from the pod that ran it, and recreate DVC's entries for them. Foreign code may
+    have run there, so a pod with credentials trusts nothing else in that workspace."""
     handover = Path(os.environ["HANDOVER"])
     for out in _outs():
         source, target = handover / out, Path(out)
@@ -186,7 +188,7 @@ def take() -> int:
 
 
 def deliver() -> int:
-    """Objects before the run cache that names them: killed between the two, nobody is sent to what is not there."""
+    """Push objects before the run cache that names them, so that a kill in between points nobody to missing objects."""
     _deaf()
     if _transfer("push", "--quiet", "--run-cache", STAGE):
         return CRASHED
@@ -200,26 +202,26 @@ def deliver() -> int:
 
 
 def _recover() -> None:
-    """Put right what a killed pod can have left of DVC's own files in this workspace."""
+    """Repair what a killed pod can leave of DVC's own files in this workspace."""
     from executors.tracking import recover
 
     recover.main()
 
 
 def _deaf() -> None:
-    """What is made is delivered: SIGTERM changes nothing any more, and the grace period is the time there is."""
+    """Ignore SIGTERM from here on: use the grace period to deliver."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _start_stage(*words: str) -> "subprocess.Popen[bytes]":
-    """`stages/run`, which SIGTERM reaches."""
+    """Run `stages/run` and pass SIGTERM on to it."""
     process = subprocess.Popen(["stages/run", STAGE, *words], env={**os.environ, "EXECUTOR": "local"})
     signal.signal(signal.SIGTERM, lambda _signum, _frame: process.send_signal(signal.SIGTERM))
     return process
 
 
 def _get_saves() -> None:
-    """Sealed saves that shards of these inputs sent: each file before the seal that makes it count."""
+    """Fetch the sealed saves sent by shards of these inputs: files first, then the seal that validates them."""
     fs, root = _remote()
     there = fs.join(root, "tidemill", "saves", os.environ["KEY"])
     found = [fs.relpath(path, there) for path in fs.find(there)]
@@ -230,36 +232,36 @@ def _get_saves() -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             _get(f"tidemill/saves/{os.environ['KEY']}/{name}", target)
     if sealed:
-        _say(f"{len(sealed)} saves are there")
+        _say(f"fetched {len(sealed)} saves")
 
 
 def _seals() -> set[tuple[Path, int]]:
-    """The seals of all saves and when they were set: a damaged save is made again under its name."""
+    """All saves' seals and their times; a damaged save is made again under the same name."""
     return {(seal, seal.stat().st_mtime_ns) for seal in SAVES.rglob("checkpoint.json")}
 
 
 def _send_saves(send: bool, sent: set[tuple[Path, int]]) -> bool:
-    """Send the saves that are not `sent` yet, each one's seal last. False where the remote does not take them."""
+    """Send the saves not `sent` yet, each one's seal last. False if the remote fails."""
     for seal, when in sorted(_seals() - sent) if send else []:
         try:
             for file in sorted(seal.parent.iterdir(), key=lambda file: file == seal):
                 _put(file, f"tidemill/saves/{os.environ['KEY']}/{file.relative_to(SAVES).as_posix()}")
         except Exception as error:  # each backend has errors of its own
-            _say(f"{seal.parent} cannot be sent: {type(error).__name__}: {error}")
+            _say(f"cannot send {seal.parent}: {type(error).__name__}: {error}")
             return False
         sent.add((seal, when))
     return True
 
 
 def _remove_saves() -> None:
-    """What is delivered needs no saves; where they may not be deleted they lie there."""
+    """Remove a delivered stage's saves from the remote, if that is permitted."""
     fs, root = _remote()
     there = fs.join(root, "tidemill", "saves", os.environ["KEY"])
     try:
         if fs.exists(there):
             fs.rm(there, recursive=True)
     except Exception as error:  # each backend has errors of its own
-        _say(f"{there} cannot be removed: {type(error).__name__}: {error}")
+        _say(f"cannot remove {there}: {type(error).__name__}: {error}")
 
 
 def _result() -> dict[str, Any]:
@@ -270,14 +272,14 @@ def _result() -> dict[str, Any]:
 
 
 def _share_journal(how: str) -> int:
-    """Exchange models' answers with the remote, for a stage that asks for some (executors/tracking/journal.py)."""
+    """Exchange models' answers with the remote if the stage asks models (executors/tracking/journal.py)."""
     if not os.environ.get("JOURNAL"):
         return 0
     return subprocess.run([sys.executable, "-m", "commands", "journal-share", how], check=False).returncode
 
 
 def _checkout() -> bool:
-    """COMMIT in WORKSPACE, exactly; False, with the reason said, if it cannot be reached."""
+    """Check out exactly COMMIT in WORKSPACE; if that fails, print why and return False."""
     shutil.rmtree(".dvc/tmp", ignore_errors=True)  # a killed pod's locks
     _git("init", "--quiet")
     if _git("cat-file", "-e", f"{COMMIT}^{{commit}}", quiet=True):
@@ -288,7 +290,7 @@ def _checkout() -> bool:
         else:
             _get(f"tidemill/bundles/{COMMIT}.bundle", Path(".git/submitted.bundle"))
             status = _git("fetch", "--quiet", ".git/submitted.bundle", "HEAD")
-            where = "the bundle beside the data: submit the stage again"
+            where = "the bundle on the remote: submit the stage again"
         if status or _git("cat-file", "-e", f"{COMMIT}^{{commit}}", quiet=True):
             _refuse(f"commit {COMMIT} cannot be fetched from {where}")
             return False
@@ -296,7 +298,7 @@ def _checkout() -> bool:
 
 
 def _empty_workspace() -> None:
-    """Only the saves stay: in a volume that an earlier run has left, foreign code may have put anything else."""
+    """Remove everything but the saves: an earlier run's foreign code may have left anything in the volume."""
     for path in Path().iterdir():
         if path.name == ".tidemill" and not path.is_symlink():
             for inner in path.iterdir():
@@ -314,7 +316,7 @@ def _remove(path: Path) -> None:
 
 
 def _inputs() -> list[str]:
-    """What the stage reads of what other stages make."""
+    """The stage's inputs that other stages make."""
     from dvc.repo import Repo
 
     with Repo() as repo:
@@ -332,7 +334,7 @@ def _outs() -> dict[str, str]:
 
 
 def _add_remote() -> None:
-    """Make REMOTE the default, checked on every read: a bad object must not arrive without a word."""
+    """Make REMOTE the default, with every read verified, so that no damaged object passes unnoticed."""
     from dvc.config import Config
 
     with Config(".dvc", validate=False).edit("local") as local:
@@ -342,7 +344,7 @@ def _add_remote() -> None:
 
 @cache
 def _remote() -> Any:
-    """(file system, path) of the remote; the repository may not be there yet."""
+    """(file system, path) of the remote; works before the repository exists."""
     from dvc.fs import parse_external_url
 
     options = json.loads(os.environ["REMOTE"])
@@ -355,7 +357,7 @@ def _get(name: str, target: Path) -> None:
 
 
 def _put(source: Path, name: str) -> None:
-    """Put it there whole: on a file system a pod that is killed would leave half of it under its name."""
+    """Upload atomically: on a file system, a killed pod would leave half a file under the final name."""
     fs, root = _remote()
     path, partial = fs.join(root, *name.split("/")), fs.join(root, "tidemill", "partial", uuid.uuid4().hex)
     for one in path, partial:
@@ -367,7 +369,7 @@ def _put(source: Path, name: str) -> None:
 
 
 def _transfer(*words: str) -> int:
-    """In this process, which has DVC loaded: another one would take longer to start than most transfers last."""
+    """Run DVC in this process, which has it loaded: starting another would take longer than most transfers."""
     from executors.tracking import transfer
 
     return int(transfer.main(list(words)))
@@ -383,7 +385,7 @@ def _git(*words: str, quiet: bool = False) -> int:
 
 
 def _trust_workspace() -> None:
-    """A volume belongs to its file system's owner, and git would not trust it."""
+    """Make git trust the volume, which belongs to its file system's owner."""
     home = Path(tempfile.mkdtemp())
     (home / "gitconfig").write_text("[safe]\n\tdirectory = *\n[user]\n\tname = pod\n\temail = pod@localhost\n")
     os.environ["GIT_CONFIG_GLOBAL"] = str(home / "gitconfig")

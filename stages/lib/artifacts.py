@@ -1,9 +1,9 @@
 """The artifact guard: open, seal and verify a directory under content hashes.
 
-A stage's output directory becomes an artifact when its last file, `artifact.json`, is renamed into
-place. It lists every file (path, bytes, rows, sha256), the artifacts that it was made from, the
-stage's parameters and seed, and the root hash over all of that. It holds no time, host or absolute
-path: the same inputs give the same bytes wherever they ran (docs/architecture.md, section 3).
+A stage's output directory becomes an artifact when its last file, `artifact.json`, is renamed into place. It lists
+every file (path, bytes, rows, sha256), the input artifacts, the stage's parameters and seed, and the root hash over all
+of that. It contains no time, host or absolute path, so the same inputs give the same bytes anywhere
+(docs/architecture.md, section 3).
 """
 
 import csv
@@ -25,7 +25,7 @@ FORMAT = 1
 
 
 class Damaged(BadInput):
-    """An artifact whose bytes are not what was sealed; the message names the repair."""
+    """An artifact whose bytes differ from its seal; the message names the repair."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,15 @@ class Artifact:
         """The path of the sealed file `name`. Raises `BadInput` if the artifact has no such file."""
         if all(entry["path"] != name for entry in self.files):
             held = ", ".join(entry["path"] for entry in self.files)
-            raise BadInput(f"{self.path} holds no file {name} (it holds {held}); {_repair(self.path, self.stage)}")
+            raise BadInput(f"{self.path} has no file {name} (it has {held}); {_repair(self.path, self.stage)}")
         return self.path / name
 
 
 def open(path: str | Path) -> Artifact:
     """Verify every byte of the artifact at `path` and return it.
 
-    Raises `Damaged`, naming the file, both hashes and the command that repairs it, if the seal is
-    missing or unreadable, a file is missing, extra or changed, or an input that is present in the
-    workspace is not the one that this artifact was made from.
+    Raises `Damaged`, naming the file, both hashes and the repairing command, if the seal is missing or unreadable, a
+    file is missing, extra or changed, or an input in the workspace is not the one this artifact was made from.
     """
     path = Path(path)
     seal = _read_seal(path)
@@ -79,8 +78,7 @@ def create(
 ) -> Iterator[Path]:
     """An empty directory to fill; sealed when the block ends without an error.
 
-    What an interrupted run left at `path` is removed first, its seal before anything else, so that
-    no half-written directory ever carries a seal.
+    Whatever is at `path` is removed first, starting with its seal, so that no half-written directory ever has a seal.
     """
     path = Path(path)
     (path / SEAL).unlink(missing_ok=True)
@@ -100,8 +98,7 @@ def seal(
 ) -> Artifact:
     """Hash every file under `path` and rename `artifact.json` into place.
 
-    The artifacts in `inputs` are compared with the disk once more: a stage whose input changed
-    while it ran must not seal what it made.
+    The `inputs` are compared with the disk again: a stage whose input changed while it ran must not seal its result.
     """
     for artifact in inputs:
         if _read_seal(artifact.path)["root"] != artifact.root:
@@ -119,7 +116,7 @@ def seal(
 
 
 def list_files(path: Path, skip: str) -> list[dict[str, Any]]:
-    """Path, bytes, rows and sha256 of every file under `path` but `skip`, in path order, synced to disk."""
+    """Path, bytes, rows and sha256 of every file under `path` except `skip`, in path order; syncs them to disk."""
     entries = []
     for file in sorted(_walk(path, skip), key=lambda file: file.relative_to(path).as_posix()):
         _sync(file)
@@ -142,7 +139,7 @@ def compare_files(path: Path, recorded: Iterable[dict[str, Any]], skip: str, rep
     if missing := sorted(expected.keys() - present):
         raise Damaged(f"{path / missing[0]} is missing, sealed as {expected[missing[0]]['sha256']}{advice}")
     if extra := sorted(present - expected.keys()):
-        raise Damaged(f"{path / extra[0]} is no part of the sealed artifact: remove it, or{advice or ' seal it'}")
+        raise Damaged(f"{path / extra[0]} is not part of the sealed artifact: remove it, or{advice or ' seal it'}")
     for name, entry in expected.items():
         found = hash_file(path / name)
         if found != entry["sha256"]:
@@ -176,17 +173,21 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` by atomic rename, synced to disk."""
+    """Write `text` to `path` by atomic rename, synced to disk. Leaves nothing behind on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    _sync(temporary)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        _sync(temporary)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     _sync(path.parent)
 
 
 def write_metrics(stage: str, metrics: dict[str, Any]) -> None:
-    """Write metrics/STAGE.json, which `dvc metrics show` reads. No times: they differ on every run."""
+    """Write metrics/STAGE.json, which `dvc metrics show` reads. No times, since they differ on every run."""
     write_json(Path("metrics") / f"{stage.replace('@', '-')}.json", metrics)
 
 
@@ -201,7 +202,7 @@ def write_series(stage: str, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def find_all(workspace: Path = Path()) -> list[Path]:
-    """The directories of the workspace that carry a seal, in path order."""
+    """The workspace's sealed directories, in path order."""
     roots = (workspace / "data", workspace / "models", workspace / "report")
     return sorted(found.parent for root in roots for found in root.rglob(SEAL))
 
@@ -209,7 +210,7 @@ def find_all(workspace: Path = Path()) -> list[Path]:
 def _read_seal(path: Path) -> dict[str, Any]:
     file = path / SEAL
     if not path.is_dir():
-        raise Damaged(f"{path} is missing; `dvc pull {path}` fetches it, `dvc repro` makes it")
+        raise Damaged(f"{path} is missing; get it with `dvc pull {path}` or make it with `dvc repro`")
     if not file.is_file():
         raise Damaged(f"{file} is missing: {path} was never finished; {_repair(path, None)}")
     try:
@@ -221,7 +222,7 @@ def _read_seal(path: Path) -> dict[str, Any]:
     if root != found:
         raise Damaged(f"{file} was changed: root hash {root}, found {found}; {_repair(path, seal.get('stage'))}")
     if seal.get("format") != FORMAT:
-        raise Damaged(f"{file} has format {seal.get('format')}, this code reads {FORMAT}; {_repair(path, None)}")
+        raise Damaged(f"{file} has format {seal.get('format')}, but this code reads {FORMAT}; {_repair(path, None)}")
     return {**seal, "root": root}
 
 
@@ -240,7 +241,7 @@ def _from_seal(path: Path, seal: dict[str, Any]) -> Artifact:
 def _check_inputs(artifact: Artifact) -> None:
     for recorded in artifact.inputs:
         if not (Path(recorded["name"]) / SEAL).is_file():
-            continue  # not pulled into this workspace: there is nothing to compare with
+            continue  # not in this workspace, so nothing to compare with
         present = _read_seal(Path(recorded["name"]))
         if present["root"] != recorded["root"]:
             raise Damaged(
@@ -250,7 +251,7 @@ def _check_inputs(artifact: Artifact) -> None:
 
 
 def _repair(path: Path, stage: str | None) -> str:
-    # DVC trusts modification times: it restores only what is not there.
+    # DVC trusts modification times and restores only what is missing.
     restore = f"`rm -r {path} && dvc checkout {path}` (or `dvc pull {path}`) restores it"
     rebuild = f"`dvc repro --force {stage}`" if stage else "`dvc repro`"
     return f"{restore}, {rebuild} makes it again"
@@ -259,7 +260,7 @@ def _repair(path: Path, stage: str | None) -> str:
 def _walk(path: Path, skip: str) -> Iterator[Path]:
     for file in path.rglob("*"):
         if file.is_symlink() or not (file.is_dir() or file.is_file()):
-            raise Damaged(f"{file} is neither a file nor a directory: an artifact holds nothing else")
+            raise Damaged(f"{file} is neither a file nor a directory; remove it: an artifact contains nothing else")
         if file.is_file() and file != path / skip:
             yield file
 

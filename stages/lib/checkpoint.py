@@ -1,10 +1,9 @@
 """Progress that outlives a killed stage: keyed saves outside the stage's outputs.
 
-A stage keeps its progress in `.tidemill/checkpoints/STAGE/KEY/`. KEY is the hash of the inputs'
-root hashes, the parameters and the seed, so that a change of any of them can never pick up an old
-save. A save is a folder that counts from the moment its `checkpoint.json` (the hash of every file
-in it) is renamed into place; a save with a changed byte is refused by name and the one before it
-is taken.
+A stage keeps its progress in `.tidemill/checkpoints/STAGE/KEY/`. KEY hashes the inputs' root hashes, the parameters and
+the seed, so that a change of any of them never picks up an old save. A save is a folder that becomes valid when its
+`checkpoint.json` (the hash of every file in it) is renamed into place. A save with a changed byte is refused by name,
+and the one before it is used.
 """
 
 import logging
@@ -29,12 +28,12 @@ class Preempted(Exception):
 
 
 def stop_on_sigterm() -> None:
-    """Let the first SIGTERM ask the stage to save and stop, and the second one stop it at once."""
+    """Make the first SIGTERM ask the stage to save and stop, and the second one stop it at once."""
 
     def handle(_signum: int, _frame: FrameType | None) -> None:
         global _stop_requested
         if _stop_requested:
-            raise Preempted("stopped at once by a second SIGTERM; the last save stands")
+            raise Preempted("stopped at once by a second SIGTERM; the last save is kept")
         _stop_requested = True
         log.warning("SIGTERM: saving progress, then stopping")
 
@@ -47,13 +46,13 @@ def stop_requested() -> bool:
 
 
 def raise_if_stop_requested() -> None:
-    """Raise `Preempted` if a SIGTERM has arrived; call it where all progress is saved."""
+    """Raise `Preempted` if a SIGTERM has arrived; call it when all progress is saved."""
     if _stop_requested:
-        raise Preempted("stopped by SIGTERM; run it again to go on from the last save")
+        raise Preempted("stopped by SIGTERM; run it again to resume from the last save")
 
 
 def folder(stage: str, inputs: Iterable[artifacts.Artifact], params: dict[str, Any], seed: int | None = None) -> Path:
-    """The folder for saves of `stage` under exactly these inputs, parameters and seed; made if absent."""
+    """The folder for saves of `stage` with exactly these inputs, parameters and seed; created if missing."""
     key = artifacts.digest({"inputs": [artifact.reference for artifact in inputs], "params": params, "seed": seed})
     path = ROOT / stage / key[:16]
     path.mkdir(parents=True, exist_ok=True)
@@ -61,12 +60,12 @@ def folder(stage: str, inputs: Iterable[artifacts.Artifact], params: dict[str, A
 
 
 def seal(save: Path) -> None:
-    """Make the folder `save` count: hash its files and rename `checkpoint.json` into place."""
+    """Validate the folder `save`: hash its files and rename `checkpoint.json` into place."""
     artifacts.write_json(save / SEAL, {"files": artifacts.list_files(save, skip=SEAL)})
 
 
 def is_valid(save: Path) -> bool:
-    """Whether `save` is sealed and every byte of it is what was sealed; logs the file that is not."""
+    """Whether `save` is sealed and unchanged; logs the file that is not."""
     if not (save / SEAL).is_file():
         return False
     try:
@@ -86,7 +85,7 @@ def newest(where: Path, pattern: str = "*") -> Path | None:
 
 
 def discard(where: Path) -> None:
-    """Remove the saves of a stage whose output is sealed; nothing needs them any more."""
+    """Remove the saves of a stage whose output is sealed."""
     shutil.rmtree(where, ignore_errors=True)
 
 

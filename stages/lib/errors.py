@@ -1,4 +1,4 @@
-"""The errors that a person can act on, and the exit statuses that every executor understands."""
+"""The error for problems that a person can fix, and the exit statuses that every executor understands."""
 
 DONE = 0  # and sealed
 CRASHED = 1
@@ -8,7 +8,7 @@ INTERRUPTED = 130  # from the keyboard
 
 
 class BadInput(Exception):
-    """Bad input or configuration: the message names the file, row or key and says what to do.
+    """Bad input or configuration. The message names the file, row or key and says what to do.
 
     `stages/run` prints it without a traceback and exits with status 3, which no executor retries.
     """

@@ -1,7 +1,7 @@
 """A section of params.yaml as a typed model; an unknown or misspelt key is an error.
 
-A field declared with `Field(exclude=True)` sets how fast a stage works, never what it makes
-(concurrency, batch size): it stays out of `Section.result`, and so out of every root hash.
+A field declared with `Field(exclude=True)` (such as concurrency) changes how fast a stage works, never its result: it
+is left out of `Section.result`, and so of every root hash.
 """
 
 import difflib
@@ -44,13 +44,22 @@ def load(section: str, model: type[SectionType], file: Path = FILE) -> SectionTy
     except ValidationError as error:
         problems = "\n  ".join(_explain(section, model, detail) for detail in error.errors())
         own = values[section].get("teacher") if isinstance(values[section], dict) else None
-        for key in values.get("teacher", {}).keys() - (own or {}).keys():  # said where it stands
+        for key in values.get("teacher", {}).keys() - (own or {}).keys():  # report it where it is written
             problems = problems.replace(f"{section}.teacher.{key}: ", f"teacher.{key}: ")
         raise BadInput(f"{file}:\n  {problems}") from None
 
 
+def parse(values: Any, model: type[SectionType], file: Path) -> SectionType:
+    """`values` of the data file `file` as `model`. Raises `BadInput`, naming file and key."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+
+
 def completed(values: dict[str, Any], section: str) -> Any:
-    """`section` of `values`; its `teacher`, if it has one, has the keys of the section `teacher` that it leaves out."""
+    """`section` of `values`; its `teacher`, if any, inherits the keys of the section `teacher` that it does not set."""
     found, shared = values[section], values.get("teacher")
     if isinstance(found, dict) and isinstance(found.get("teacher"), dict) and isinstance(shared, dict):
         return {**found, "teacher": {**shared, **found["teacher"]}}
@@ -58,7 +67,7 @@ def completed(values: dict[str, Any], section: str) -> Any:
 
 
 def read(file: Path = FILE) -> dict[str, Any]:
-    """All of `file` as plain values. Raises `BadInput` if it is absent or not a YAML mapping."""
+    """All of `file` as plain values. Raises `BadInput` if it is missing or not a YAML mapping."""
     from ruamel.yaml import YAML, YAMLError
 
     if not file.is_file():
@@ -68,7 +77,7 @@ def read(file: Path = FILE) -> dict[str, Any]:
     except YAMLError as error:
         raise BadInput(f"{file} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
-        raise BadInput(f"{file} must hold one section a stage, at the top level")
+        raise BadInput(f"{file} must have one section per stage at the top level")
     return values
 
 

@@ -1,4 +1,4 @@
-"""The record types that stages hand to each other, as Arrow schemas, and their readers and writers."""
+"""The record types that stages exchange, as Arrow schemas, with readers and writers."""
 
 import json
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from stages.lib.artifacts import canonical
 from stages.lib.errors import BadInput
 
-LANGUAGES = ("Python", "PHP", "Go", "Java", "JavaScript", "Ruby", "C++", "C#", "Rust")
+Row = dict[str, Any]  # one record, as a plain dict
 
 # One function of raw code. `id` is sha256(language, NUL, code): equal code has one id everywhere.
 FUNCTION = pa.schema(
@@ -29,7 +29,7 @@ FUNCTION = pa.schema(
     ]
 )
 
-# What the teacher made of one function for one task (the paper's four output keys and their lineage).
+# The teacher's instance for one function and task (the paper's four output keys and their lineage).
 CANDIDATE = pa.schema(
     [
         ("id", pa.string()),  # sha256 over the function, the task and the first request
@@ -42,17 +42,20 @@ CANDIDATE = pa.schema(
         ("instruction", pa.string()),
         ("information", pa.string()),
         ("solution", pa.string()),
-        ("answer", pa.string()),  # what the teacher wrote of these, JSON; the task fills the rest from the raw code
+        (
+            "answer",
+            pa.string(),
+        ),  # what the teacher wrote of these, JSON; the task fills in the rest
         ("examples", pa.list_(pa.string())),  # ids of the pool's examples in the prompt
-        ("request", pa.string()),  # the journal's key of the request that made it
-        ("tests", pa.list_(pa.string())),  # Python asserts that the teacher wrote for the solution, none by default
+        ("request", pa.string()),  # the journal key of the request that made it
+        ("tests", pa.list_(pa.string())),  # the teacher's Python asserts for the solution; none by default
     ]
 )
 
-# One rule applied to one candidate. `kind` is "check" (no model asked), "execution" (its tests were run) or "judge".
+# One rule applied to one candidate. `kind` is "check" (no model), "execution" (its tests were run) or "judge".
 RULING = pa.struct([("rule", pa.string()), ("kind", pa.string()), ("passed", pa.bool_()), ("reason", pa.string())])
 
-# A candidate with what was said of it. `request` "" means that checks alone decided.
+# A candidate with its rulings. `judge_request` "" means that only checks decided.
 VERDICT = pa.schema(
     [
         *CANDIDATE,
@@ -63,7 +66,7 @@ VERDICT = pa.schema(
     ]
 )
 
-# What one judge of a panel said of one candidate.
+# One panel judge's rulings on one candidate.
 BALLOT = pa.schema(
     [
         ("id", pa.string()),  # the candidate's
@@ -74,7 +77,7 @@ BALLOT = pa.schema(
     ]
 )
 
-# An instance of the judge's audit, whose worth is known, with what was said of it. Never a row of the dataset.
+# An instance of known quality from the judge's audit, with its rulings. Never a row of the dataset.
 PLANT = pa.schema(
     [
         ("id", pa.string()),
@@ -111,7 +114,7 @@ INSTANCE = pa.schema(
     ]
 )
 
-# Every exchange with an endpoint that a stage used: what `make trace` shows and what replays a run.
+# Every exchange with an endpoint that a stage used; `make trace` shows them.
 EXCHANGE = pa.schema(
     [
         ("request", pa.string()),  # the journal's key: sha256 of the whole request
@@ -128,9 +131,9 @@ COMPLETION = pa.schema(
         ("task_id", pa.string()),
         ("sample", pa.int32()),
         ("prompt", pa.string()),
-        ("completion", pa.string()),  # as written, with the stop pattern's match that ended it
+        ("completion", pa.string()),  # as written, including the match of the stop pattern that ended it
         ("tokens", pa.int32()),
-        ("finished", pa.bool_()),  # false where it was cut at the most tokens
+        ("finished", pa.bool_()),  # false if cut off at the maximum number of tokens
     ]
 )
 
@@ -160,17 +163,17 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows that `write_lines` wrote. Lines end at newlines alone: JSON leaves Unicode's other separators, at
-    which `splitlines` would cut, as they are inside strings."""
+    """The rows that `write_lines` wrote. Splits only at newlines: `splitlines` would also cut at Unicode's other
+    separators, which JSON leaves as they are inside strings."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def read(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a parquet file of `schema`. Raises `BadInput`, naming the file and the column, if it is of another."""
+    """Read a parquet file of `schema`. Raises `BadInput`, naming the file and column, if it does not match."""
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise BadInput(f"{path} is not a parquet file that can be read: {error}") from None
+        raise BadInput(f"{path} is not a readable parquet file: {error}") from None
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         raise BadInput(f"{path} has no column {missing[0]!r} (it has {', '.join(table.column_names)})")

@@ -75,13 +75,22 @@ def compare(one: str, other: str, left: Shares, right: Shares) -> Difference:
     (https://en.wikipedia.org/wiki/McNemar%27s_test), with more it is the sign test.
     """
     import numpy as np
-    from scipy.stats import binomtest
 
     moves = np.array([right[task] - left[task] for task in left])
     gained, lost = int((moves > 0).sum()), int((moves < 0).sum())
     low, high = bootstrap(moves.tolist())
-    p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    p = sign_test(gained, lost)
     return Difference(one, other, len(moves), gained, lost, float(moves.mean()), low, high, p)
+
+
+def sign_test(gained: int, lost: int) -> float:
+    """The two-sided p value of the sign test: how likely so one-sided a split is if moves are coin tosses.
+
+    https://en.wikipedia.org/wiki/Sign_test
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def holm(values: Sequence[float]) -> list[float]:

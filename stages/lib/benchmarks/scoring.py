@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.lib import sandbox, statistics
-from stages.lib.benchmarks import extraction
+from stages.lib.benchmarks import expected, extraction
 from stages.lib.benchmarks.suites import Benchmark
 
 METRIC = Path(__file__).parent / "pass_at_k"
@@ -39,20 +39,30 @@ class Settings:
 
 def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> Generator[sandbox.Outcome]:
     """The outcome of each sample, in order. Raises `BadInput` where there is no isolation and weak is not allowed."""
-    programs = (_program(benchmark, sample, settings.mode) for sample in samples)
+    problems = [benchmark.problems[task_id] for task_id in dict.fromkeys(sample.task_id for sample in samples)]
+    known = expected.find(benchmark, problems, settings.workers, settings.allow_weak)
+    tests = {
+        problem.task_id: expected.tests(problem, known[problem.task_id])
+        if problem.oracle
+        else extraction.tests(benchmark, problem, settings.mode)
+        for problem in problems
+    }
+    limits = {task_id: found.limits(settings.limits) for task_id, found in known.items()}
+    programs = [_program(benchmark, sample, tests[sample.task_id], limits.get(sample.task_id)) for sample in samples]
     yield from sandbox.run_all(programs, settings.limits, settings.workers, settings.allow_weak)
 
 
-def _program(benchmark: Benchmark, sample: Sample, mode: extraction.Mode) -> sandbox.Program:
+def _program(benchmark: Benchmark, sample: Sample, tests: str, limits: sandbox.Limits | None) -> sandbox.Program:
     problem = benchmark.problems[sample.task_id]
     # Some tests call helpers that the prompt defines: they get the prompt's own, not the candidate's.
     helpers = "" if benchmark.family == "mbpp" else f"{problem.prompt}\n    pass\n"
     return sandbox.Program(
         language=benchmark.language,
         candidate=sample.program,
-        tests=extraction.tests(benchmark, problem, mode),
+        tests=tests,
         entry_point=problem.entry_point,
         helpers=helpers,
+        limits=limits,
     )
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks that a model can be asked: one YAML file each beside this one, its problems in a pinned file."""
+"""The benchmarks that a model can be asked: one YAML file each in suites/, its problems in a pinned file."""
 
 import re
 import textwrap
@@ -10,8 +10,7 @@ from stages.lib import artifacts, published
 from stages.lib.benchmarks import plus
 from stages.lib.errors import BadInput
 
-FOLDER = Path(__file__).parent
-TABLE = "languages"  # languages.yaml is the table of post-processing
+FOLDER = Path(__file__).parent / "suites"
 CHECK_ALIAS = "tidemill_checked"
 DATA = Path("shared/data")
 
@@ -21,7 +20,8 @@ class Problem:
     """One function to be written: `prompt` is its head, `test` defines check(candidate).
 
     HumanEvalPack has more: the head without its docstring, a body with a bug, the docstring's text, and what stands
-    before a Go test. MBPP's `setup` is its test_setup_code.
+    before a Go test. MBPP's `setup` is its test_setup_code. EvalPlus's own files have no `test` but an `oracle`:
+    inputs, and how answers are compared with the canonical solution's (expected.py).
     """
 
     task_id: str
@@ -33,6 +33,7 @@ class Problem:
     buggy_solution: str = ""
     docstring: str = ""
     setup: str = ""
+    oracle: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Benchmark:
 
 def known() -> list[str]:
     """The names of the benchmarks that there are."""
-    return sorted(name for path in FOLDER.glob("*.yaml") if path.stem != TABLE for name in _names(path))
+    return sorted(name for path in FOLDER.glob("*.yaml") for name in _names(path))
 
 
 def _names(path: Path) -> list[str]:

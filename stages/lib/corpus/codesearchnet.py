@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.lib.corpus.functions import function_id, without_docstring
+from stages.lib.corpus.functions import function_id, tagged, without_docstring
 from stages.lib.corpus.names import used_imports
 from stages.lib.errors import BadInput
 
@@ -30,14 +30,6 @@ _COLUMNS = {
     "code": ("code", "func_code_string", "original_string", "whole_func_string"),
     "docstring": ("docstring", "func_documentation_string"),
     "language": ("language",),
-}
-_LANGUAGES = {
-    "python": "Python",
-    "php": "PHP",
-    "go": "Go",
-    "java": "Java",
-    "javascript": "JavaScript",
-    "ruby": "Ruby",
 }
 _LINE = re.compile(r"#L(\d+)")
 
@@ -144,8 +136,8 @@ def _function(row: dict[str, Any], file: str, line: int, source: str) -> dict[st
         "".join(values.values()).encode()
     except UnicodeEncodeError as error:
         return SetAside(file, line, f"no text: {error.reason}")
-    language = _LANGUAGES.get(values["language"].lower())
-    if language is None:
+    language = tagged(values["language"])
+    if not language:
         return SetAside(file, line, f"unknown language {values['language']!r}")
     code = without_docstring(values["code"], language)
     url = row.get("url") or row.get("func_code_url") or ""

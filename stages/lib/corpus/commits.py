@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from stages.lib import params
 from stages.lib.corpus import functions, names
@@ -67,11 +67,7 @@ class Commit:
 
 def read_filters(file: Path) -> Filters:
     """The filters in `file`. Raises `BadInput`, naming file and key."""
-    try:
-        return Filters.model_validate(params.read(file))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    return params.parse(params.read(file), Filters, file)
 
 
 def read(

@@ -45,9 +45,24 @@ def function_id(language: str, code: str) -> str:
     return hashlib.sha256(f"{language}\0{code}".encode()).hexdigest()
 
 
+def languages() -> tuple[str, ...]:
+    """The languages of the corpus, in the order of languages.yaml."""
+    return tuple(_definitions())
+
+
 def language_of(path: str) -> str | None:
     """The language that a file's suffix means, or None if it is none of ours."""
     return _by_suffix().get(Path(path).suffix.lower())
+
+
+def tagged(tag: str) -> str:
+    """The language that a word such as "python" or "js" after a fence means, in any case, or ""."""
+    return _by_tag().get(tag.lower(), "")
+
+
+def names(text: str, language: str) -> bool:
+    """Whether `text` names `language`. "JavaScript" does not name Java, nor "go" Go."""
+    return bool(_naming(language).search(text))
 
 
 def extract(text: str, language: str) -> Iterator[Function]:
@@ -145,6 +160,19 @@ def _definitions() -> dict[str, Any]:
 @cache
 def _by_suffix() -> dict[str, str]:
     return {suffix: language for language, entry in _definitions().items() for suffix in entry["suffixes"]}
+
+
+@cache
+def _by_tag() -> dict[str, str]:
+    tags = {tag: language for language, entry in _definitions().items() for tag in entry.get("tags", [])}
+    return {language.lower(): language for language in languages()} | tags
+
+
+@cache
+def _naming(language: str) -> re.Pattern[str]:
+    entry = _definitions().get(language, {})
+    words = "|".join(map(re.escape, (language, *entry.get("also", []))))
+    return re.compile(rf"(?<![\w+#])(?:{words})(?![\w+#])", 0 if entry.get("exact_case") else re.I)
 
 
 @cache

@@ -9,7 +9,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from stages.lib.corpus import archives, codesearchnet, functions, names, packages
+from stages.lib import packages
+from stages.lib.corpus import archives, codesearchnet, functions, names
 from stages.lib.corpus.codesearchnet import SetAside
 from stages.lib.corpus.functions import Function, Unreadable, function_id, language_of
 from stages.lib.corpus.sources import CodeSearchNet, FileSample, Package, Sample, Shape, Tree
@@ -52,7 +53,7 @@ class Reader:
         Which of them are taken depends on the source's bytes, its `take`, `per_file` and `only`, and the shape.
         """
         name, entries = self._open(source)
-        limits = source.limits
+        limits = source.take
         counts: Counter[str] = Counter()
         rows = []
         for entry in entries:
@@ -79,7 +80,7 @@ class Reader:
     def _from_files(
         self, files: Iterable[tuple[str, bytes]], sample: FileSample, name: str, license: str
     ) -> Iterator[Entry]:
-        limits = sample.limits
+        limits = sample.take
         wanted = []
         for path, data in files:
             language = language_of(path)

@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,8 +15,8 @@ from stages.lib.corpus.duplicates import near_duplicates
 from stages.lib.corpus.functions import parses
 from stages.lib.corpus.names import lacks
 from stages.lib.errors import BadInput
+from stages.lib.records import Row
 
-Row = dict[str, Any]
 Positive = Annotated[int, Field(gt=0)]
 Rule = Callable[[Sequence[Row]], list[str | None]]
 Text = Callable[[Row], str]

@@ -2,12 +2,20 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from stages.lib.corpus.packages import Form, Registry
+from stages.lib.corpus import functions
+from stages.lib.packages import Form, Registry
 from stages.lib.params import Section
 
-Language = Literal["Python", "PHP", "Go", "Java", "JavaScript", "Ruby", "C++", "C#", "Rust"]
+
+def _known(language: str) -> str:
+    if language not in functions.languages():
+        raise ValueError(f"no language {language!r}; the languages are {', '.join(functions.languages())}")
+    return language
+
+
+Language = Annotated[str, AfterValidator(_known)]
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -22,11 +30,6 @@ class Sample(Section):
     """What is taken of a source: of each language so many functions at most (null: all of every language)."""
 
     take: dict[Language, Positive] | None = None
-
-    @property
-    def limits(self) -> dict[str, int] | None:
-        """`take` by plain names."""
-        return None if self.take is None else {str(language): most for language, most in self.take.items()}
 
 
 class FileSample(Sample):

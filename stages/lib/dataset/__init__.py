@@ -1,12 +1,11 @@
-"""The instruction dataset: its rows, its split, and the card that says how it was made."""
+"""The instruction dataset: its rows, its split and its card."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from stages.lib import artifacts, records, templates
-
-Row = dict[str, Any]
+from stages.lib.records import Row
 
 SOURCES = "sources.parquet"  # of data/candidates/ROUND, where the method does not begin with functions
 CARD = Path(__file__).with_name("card.md.j2")
@@ -35,7 +34,7 @@ def instance(verdict: Row, function: Row) -> Row:
 
 
 def read_sources(corpus: artifacts.Artifact, candidates: Iterable[artifacts.Artifact]) -> dict[str, Row]:
-    """What rows were made from, by id: the corpus's functions, and what a method of generation has in their place."""
+    """What rows were made from, by id: functions of the corpus, or what the generation method used instead."""
     files = [corpus.file("corpus.parquet"), *(one.path / SOURCES for one in candidates)]
     return {
         row["id"]: row for file in files if file.is_file() for row in records.read(file, records.FUNCTION).to_pylist()
@@ -43,14 +42,14 @@ def read_sources(corpus: artifacts.Artifact, candidates: Iterable[artifacts.Arti
 
 
 def text(row: Row) -> str:
-    """All that a model would learn from a row: what duplicates and contamination are looked for in."""
+    """All text a model learns from a row; duplicates and contamination are searched in it."""
     return f"{row['instruction']}\n{row['input']}\n{row['output']}"
 
 
 def split(row_id: str, validation_share: float) -> str:
     """ "validation" for a row whose id, a hash, falls in the lowest `validation_share` of all ids; else "train".
 
-    By the row alone: a row keeps its split when others come or go.
+    Depends only on the row, which keeps its split when others come or go.
     """
     return "validation" if int(row_id[:8], 16) < validation_share * 2**32 else "train"
 

@@ -1,15 +1,14 @@
-"""Which candidates may become rows of the dataset: what the comparisons of docs/ablations.md turn on and off."""
+"""Which candidates may become rows of the dataset: the switches for the comparisons in docs/ablations.md."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow.parquet as pq
 
 from stages.lib.artifacts import Artifact, digest
 from stages.lib.errors import BadInput
 from stages.lib.params import Section
-
-Row = dict[str, Any]
+from stages.lib.records import Row
 
 
 class Money(Section):
@@ -47,12 +46,12 @@ def affordable(rows: Sequence[Row], money: Money, made: Sequence[Artifact]) -> s
     each = (prompt * money.prompt + completion * money.completion) / 1e6 / max(1, len(rows))
     count = len(rows) if each == 0 else int(money.usd / each)
     if not count:
-        raise BadInput(f"assemble.money: {money.usd} US dollars pay for no candidate, which costs {each:.6f} here")
+        raise BadInput(f"assemble.money: {money.usd} US dollars buy no candidate; one costs {each:.6f} here; raise usd")
     return set(sorted(row["id"] for row in rows)[:count])
 
 
 def count_tokens(artifact: Artifact) -> tuple[int, int]:
-    """Tokens of all prompts and of all answers that went into `artifact`, the judge's audit apart."""
+    """Tokens of all prompts and answers that went into `artifact`, without the judge's audit."""
     names = [one["path"] for one in artifact.files]
     files = [name for name in names if name.endswith("exchanges.parquet") and "audit/" not in name]
     tables = [pq.read_table(artifact.file(name), columns=["prompt_tokens", "completion_tokens"]) for name in files]
@@ -63,7 +62,7 @@ def count_tokens(artifact: Artifact) -> tuple[int, int]:
 
 
 def cap(rows: Sequence[Row], most: int | None, seed: int) -> list[str | None]:
-    """Of each row why it is left out: all but `most` (None: nothing), drawn by `seed` and each row's id alone."""
+    """Why each row is left out; None for the `most` rows kept, drawn by `seed` and row id."""
     if most is None or len(rows) <= most:
         return [None] * len(rows)
     drawn = set(sorted((row["id"] for row in rows), key=lambda id: digest([seed, id]))[:most])

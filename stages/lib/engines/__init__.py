@@ -1,4 +1,4 @@
-"""Who answers a benchmark's prompts: a model in this process (`batched`, by transformers or vLLM), or an
+"""What answers a benchmark's prompts: a model in this process (`batched`, with transformers or vLLM) or an
 OpenAI-compatible endpoint (`served`). Both have `tokenizer` and `write`."""
 
 from stages.lib.engines.batched import Batched

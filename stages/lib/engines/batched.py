@@ -1,4 +1,4 @@
-"""A model in this process: prompts in batches of like length, longest first, each saved when it is answered."""
+"""A model in this process: prompts in batches of similar length, longest first, each saved once answered."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ Answer = Callable[[Sequence[decoding.Request], decoding.Settings], list[decoding
 
 @dataclass(frozen=True)
 class Batched:
-    """`answer` answers one batch; a killed run goes on after the last batch in `saves`."""
+    """`answer` answers one batch; a killed run resumes after the last batch in `saves`."""
 
     tokenizer: Any
     answer: Answer
@@ -27,7 +27,7 @@ class Batched:
     def write(
         self, requests: Sequence[decoding.Request], stop: tuple[str, ...], step: str = ""
     ) -> list[decoding.Answer]:
-        """The answers, in order; `step` names the saves of a step of its own. Raises `Preempted` on SIGTERM."""
+        """The answers, in order; `step` separates the saves of different steps. Raises `Preempted` on SIGTERM."""
         answers: dict[int, decoding.Answer] = {}
         for number, rows in enumerate(self.save(requests, stop, step)):
             saved = artifacts.read_json(self._place(number, step) / "answers.json")
@@ -41,7 +41,7 @@ class Batched:
         step: str = "",
         mine: Callable[[int], range] = range,
     ) -> list[list[int]]:
-        """The batches, as row numbers of `requests`. Those that are `mine` are answered, unless a save holds them."""
+        """The batches, as row numbers of `requests`; answers those that are `mine` and not saved yet."""
         settings = replace(self.settings, stop=stop)
         batches = self.group([request.prompt for request in requests])
         for number in mine(len(batches)):

@@ -19,10 +19,10 @@ def load(model: str, tokenizer: Any, precision: str) -> Callable[[Sequence[decod
     Raises `BadInput` where vLLM is not installed.
     """
     if find_spec("vllm") is None:
-        raise BadInput("sample.engine: vllm, but vllm is not installed here; pip install vllm, or set transformers")
+        raise BadInput("sample.engine is vllm, but vllm is not installed; run `pip install vllm` or set transformers")
     from vllm import LLM
 
-    # Not the model's own generation_config.json: its penalties must not change what is measured.
+    # Ignore the model's generation_config.json, whose penalties would change what is measured.
     llm = LLM(model=str(causal.folder(model)), generation_config="vllm", dtype=precision)
 
     def answer(requests: Sequence[decoding.Request], settings: decoding.Settings) -> list[decoding.Answer]:

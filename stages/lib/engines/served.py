@@ -30,11 +30,11 @@ class Endpoint(teacher.Access):
         """The served name of "base" or "tuned". Raises `BadInput` where there is none, no URL, or another key."""
         if key not in ("base", "tuned"):
             raise BadInput(
-                f"params.yaml: sample.engine: an endpoint serves base and tuned, not {key}; take another engine"
+                f"params.yaml: sample.engine: an endpoint serves only base and tuned, not {key}; set another engine"
             )
         for name, value in (("base_url", self.base_url), (key, getattr(self, key))):
             if not value:
-                raise BadInput(f"params.yaml: sample.endpoint.{name} is empty, and sample.engine is endpoint; name it")
+                raise BadInput(f"params.yaml: sample.engine is endpoint, but sample.endpoint.{name} is empty; set it")
         return str(getattr(self, key))
 
     def settings(self, model: str, drawn: decoding.Settings) -> teacher.Settings:
@@ -54,7 +54,7 @@ class Endpoint(teacher.Access):
 
 
 class Served:
-    """A served model. `mark` is part of what its answers' seeds are drawn from: another mark, other requests."""
+    """A served model. `mark` goes into its answers' seeds: another mark makes other requests."""
 
     tokenizer = None  # the server has it
 

@@ -11,7 +11,7 @@ DATASET, MODEL = "data/evolved-best", "models/evolved-best"
 
 
 def parts(number: int) -> list[str]:
-    """The artifacts of a round, each made from the one before it."""
+    """A round's artifacts, each made from the one before."""
     kinds = "data/evolved", "models/evolved", "data/completions/evolved", "data/scores/evolved"
     return [f"{kind}/{number}" for kind in kinds]
 
@@ -23,10 +23,10 @@ def score(number: int) -> float:
 
 
 def write(knobs: Rounds) -> None:
-    """Go through the rounds as they were decided, open every artifact of each, and copy the best one's dataset and
-    model. What lies beyond the round in which it was over is not looked at.
+    """Replay the decisions round by round, verify every artifact, and copy the best round's dataset and model. Rounds
+    after the last one are ignored.
 
-    Raises `artifacts.Damaged` for an artifact that is missing, damaged, or not made from the one before it.
+    Raises `artifacts.Damaged` for an artifact that is missing, damaged, or not made from the one before.
     """
     opened: list[artifacts.Artifact] = []
     scores: list[float] = []

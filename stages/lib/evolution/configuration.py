@@ -1,4 +1,4 @@
-"""The keys of `evolve` that say which rounds there are, for the stage and for `make evolve`."""
+"""The keys of `evolve` that decide which rounds there are, for the stage and for `make evolve`."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ class Seeds(params.Section):
     """The seed set: data/dataset's rows, a file's in Alpaca's format, or both, in this order."""
 
     dataset: bool
-    file: str | None = Field(exclude=True)  # its place; what it holds is recorded by its hash
+    file: str | None = Field(exclude=True)  # only a path; its content's hash is recorded
 
     @model_validator(mode="after")
     def _some(self) -> "Seeds":
@@ -44,10 +44,10 @@ def read_key(key: str, rounds: int) -> int:
     """The round that `key` names, from 0. Raises `BadInput` for one over `rounds` or no number."""
     if not key.isdecimal():
         raise BadInput(
-            f"evolve takes a round: stages/run evolve@0 (the seeds), evolve@1, …, or evolve@best, not @{key}"
+            f"evolve needs a round: stages/run evolve@0 (the seeds), evolve@1, …, or evolve@best, not @{key}"
         )
     if int(key) > rounds:
-        raise BadInput(f"evolve@{key}: params.yaml says evolve.rounds: {rounds}; raise it to {key}")
+        raise BadInput(f"evolve@{key}: evolve.rounds in params.yaml is {rounds}; raise it to {key}")
     return int(key)
 
 
@@ -57,5 +57,5 @@ def fingerprint(knobs: Rounds, number: int) -> dict[str, str]:
         return {}
     file = Path(knobs.seeds.file)
     if not file.is_file():
-        raise BadInput(f"evolve.seeds.file: {file} is missing")
+        raise BadInput(f"evolve.seeds.file: {file} does not exist")
     return {"file_sha256": artifacts.hash_file(file)}

@@ -1,5 +1,5 @@
-"""Has an evolution failed? Each rule looks at one evolution and says what is wrong with it, or ""; their numbers and
-words are in rules.yaml."""
+"""Rules that eliminate failed evolutions: each returns what is wrong with one, or "". Their numbers and words are in
+rules.yaml."""
 
 import re
 from collections import Counter
@@ -9,16 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from stages.lib import params, records
+from stages.lib import params
 from stages.lib.corpus import functions
-from stages.lib.errors import BadInput
 from stages.lib.judging.rules import Rule
 
 FILE = Path(__file__).with_name("rules.yaml")
 _FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
-_TAGS = {"py": "Python", "js": "JavaScript", "cpp": "C++", "csharp": "C#", "cs": "C#", "golang": "Go"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Evolution:
 
 
 class Fragment(params.Section):
-    """Fewer words than a task can be told in."""
+    """Too few words to describe a task."""
 
     least_words: int = Field(gt=0)
 
@@ -54,7 +52,7 @@ class CopiedPrompt(params.Section):
 
 
 class CopiedExample(params.Section):
-    """An example of the prompt once more."""
+    """Repeats an example of the prompt."""
 
     most_overlap: float = Field(gt=0, le=1)
 
@@ -64,7 +62,7 @@ class CopiedExample(params.Section):
 
 
 class NoGain(params.Section):
-    """The instruction says little that its parent does not say."""
+    """The instruction adds too little to its parent."""
 
     least_new_words: int = Field(ge=0)
     most_overlap: float = Field(gt=0, le=1)
@@ -78,7 +76,7 @@ class NoGain(params.Section):
 
 
 class Loop(params.Section):
-    """So many `words` in a row that occur more than `most_times`."""
+    """A sequence of `words` words occurs more than `most_times` times."""
 
     words: int = Field(gt=0)
     most_times: int = Field(gt=0)
@@ -94,7 +92,7 @@ class Loop(params.Section):
 
 
 class TooLong(params.Section):
-    """More words than a model could be tuned on."""
+    """Too long to tune a model on."""
 
     most_words: int = Field(gt=0)
 
@@ -111,7 +109,7 @@ class LoopedAnswer(Loop):
 
 
 class Refusal(params.Section):
-    """A short answer that says sorry."""
+    """A short answer that apologizes."""
 
     below_words: int = Field(gt=0)
     phrases: list[str]
@@ -132,7 +130,7 @@ class Empty(params.Section):
 
 
 class TooShort(params.Section):
-    """An answer of fewer characters than code takes."""
+    """An answer too short to be code."""
 
     least_characters: int = Field(gt=0)
 
@@ -142,7 +140,7 @@ class TooShort(params.Section):
 
 
 class CopiedQuestion(params.Section):
-    """An answer that is the question once more."""
+    """An answer that repeats the question."""
 
     most_overlap: float = Field(gt=0, le=1)
 
@@ -155,14 +153,14 @@ class DoesNotParse(params.Section):
     """Code that its grammar cannot parse."""
 
     def fault(self, one: Evolution) -> str:
-        fenced = [(_named(tag) or one.language, code) for tag, code in _FENCED.findall(one.answer)]
+        fenced = [(functions.tagged(tag) or one.language, code) for tag, code in _FENCED.findall(one.answer)]
         parts = fenced or [(one.language, one.answer)]
         bad = next((language for language, code in parts if language and not functions.parses(code, language)), "")
         return f"no valid {bad}" if bad else ""
 
 
 class OfInstruction(params.Section):
-    """The rules that an evolved instruction must stand, in their order."""
+    """The rules for an evolved instruction, in order."""
 
     fragment: Fragment
     copied_prompt: CopiedPrompt
@@ -173,7 +171,7 @@ class OfInstruction(params.Section):
 
 
 class OfAnswer(params.Section):
-    """The rules that its answer must stand, in their order."""
+    """The rules for its answer, in order."""
 
     refusal: Refusal
     empty: Empty
@@ -194,11 +192,7 @@ class Rules(params.Section):
 @cache
 def load(file: Path = FILE) -> Rules:
     """The rules. Raises `BadInput`, naming file and key."""
-    try:
-        return Rules.model_validate(params.read(file))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    return params.parse(params.read(file), Rules, file)
 
 
 def names(rules: Rules) -> list[str]:
@@ -210,11 +204,6 @@ def find_fault(rules: OfInstruction | OfAnswer, one: Evolution) -> tuple[str, st
     """The first rule that `one` breaks and why, or None."""
     found: Iterable[tuple[str, Any]] = rules
     return next(((name, fault) for name, rule in found if (fault := rule.fault(one))), None)
-
-
-def _named(tag: str) -> str:
-    known = {language.lower(): language for language in records.LANGUAGES} | _TAGS
-    return known.get(tag.lower(), "")
 
 
 def _words(text: str) -> list[str]:

@@ -3,11 +3,10 @@
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from stages.lib import params
 from stages.lib.artifacts import digest
-from stages.lib.errors import BadInput
 from stages.lib.tasks.draws import draw_share
 from stages.lib.tasks.pool import Case
 
@@ -48,21 +47,13 @@ class Example(params.Section):
 @cache
 def load_examples(file: Path = EXAMPLES) -> list[Example]:
     """Tasks that were made harder. Raises `BadInput`, naming file and key."""
-    try:
-        return [Example.model_validate(value) for value in params.read(file)["examples"]]
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    return [params.parse(value, Example, file) for value in params.read(file)["examples"]]
 
 
 @cache
 def load_evolutions(file: Path = EVOLUTIONS) -> dict[str, Evolution]:
     """Every evolution by name. Raises `BadInput`, naming file and key."""
-    try:
-        return {name: Evolution.model_validate(value) for name, value in params.read(file).items()}
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    return {name: params.parse(value, Evolution, file) for name, value in params.read(file).items()}
 
 
 def draw_evolution(row: str, seed: int) -> str:

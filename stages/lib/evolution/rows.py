@@ -9,9 +9,8 @@ import pyarrow as pa
 
 from stages.lib import artifacts, dataset, records
 from stages.lib.errors import BadInput
+from stages.lib.records import Row
 from stages.lib.tasks.checks import named_language
-
-Row = dict[str, Any]
 
 SPLITS = ("train", "validation")
 KEYS = ("instruction", "input", "output")
@@ -55,7 +54,7 @@ def read_alpaca(file: Path) -> list[Row]:
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput(f"evolve.seeds.file: {file} is no readable JSON: {error}") from None
+        raise BadInput(f"evolve.seeds.file: {file} is not readable JSON: {error}") from None
     if not isinstance(rows, list) or not rows:
         raise BadInput(f"evolve.seeds.file: {file} must hold one JSON list of objects with {', '.join(KEYS)}")
     for number, row in enumerate(rows, start=1):
@@ -96,7 +95,7 @@ def question(row: Row) -> str:
 
 
 def split(rows: list[Row], validation_share: float) -> dict[str, list[Row]]:
-    """The rows of each split, by the hash of their root: all that descends from one seed is on one side."""
+    """The rows of each split, by the hash of their root, so that a seed's descendants stay together."""
     parts: dict[str, list[Row]] = {name: [] for name in SPLITS}
     for row in rows:
         parts[dataset.split(row["root"], validation_share)].append(row)
@@ -111,12 +110,12 @@ def _holds(instruction: str, given: str) -> bool:
 
 def _check(row: Any, where: str) -> None:
     if not isinstance(row, dict):
-        raise BadInput(f"{where}: no object but {row!r:.60}; each row has {', '.join(KEYS)}")
+        raise BadInput(f"{where}: not an object but {row!r:.60}; each row needs {', '.join(KEYS)}")
     for key in KEYS:
         if not isinstance(row.get(key), str):
             raise BadInput(f'{where}: no text under the key {key!r}; write "" there for none')
         if key != "input" and not row[key].strip():
-            raise BadInput(f"{where}: {key} is blank; take the row out")
+            raise BadInput(f"{where}: {key} is blank; remove the row")
 
 
 def _from_alpaca(row: Row, name: str) -> Row:

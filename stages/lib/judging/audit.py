@@ -13,18 +13,17 @@ from typing import Any
 
 from pydantic import Field
 
-from stages.lib import params, records
+from stages.lib import params
 from stages.lib.artifacts import digest
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
 from stages.lib.judging.rates import GOOD
 from stages.lib.judging.rules import load_rules
+from stages.lib.records import Row
 from stages.lib.tasks.definitions import Task, load_tasks
 from stages.lib.tasks.draws import rendezvous
 from stages.lib.tasks.pool import seed_cases
 from stages.lib.tasks.prompts import fill
-
-Row = dict[str, Any]  # of records.PLANT, the rulings aside
 
 
 class Audit(params.Section):
@@ -108,7 +107,7 @@ def code_in_prose(base: _Base) -> Row | None:
 def wrong_language(base: _Base) -> Row | None:
     """An instruction that asks for another language than the solution is in."""
     own = base.row["target_language"]
-    others = [name for name in records.LANGUAGES if name != base.row["language"]]
+    others = [name for name in functions.languages() if name != base.row["language"]]
     others = [name for name in others if not functions.parses(base.row["solution"], name)]
     other = base.draw(others, "language")
     named = re.compile(rf"(?<![\w+#]){re.escape(own)}(?![\w+#])")

@@ -5,15 +5,15 @@ function that returns nothing, and for a repair on the code that was to be repai
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import Field
 
 from stages.lib import params, sandbox
+from stages.lib.records import Row
 from stages.lib.tasks import unit_tests
+from stages.lib.tasks.definitions import load_task
 
 PASSED, VACUOUS, INPUT_PASSES = "passed", "vacuous tests", "input passes too"
-Row = dict[str, Any]  # of records.CANDIDATE
 
 
 class Execution(params.Section):
@@ -51,7 +51,7 @@ def _programs(row: Row) -> list[tuple[str, sandbox.Program]]:
     runs = [("solution", sandbox.Program(word, code, tests, unit_tests.entry_point(solution, language)))]
     nothing = "def f(*arguments, **named):\n    return None\n"
     runs.append(("nothing", sandbox.Program("python", nothing, unit_tests.python_tests(lines), "f")))
-    if row["task"] == "code repair":
+    if load_task(row["task"]).information_is_broken:
         broken = row["information"]
         code, tests, put = unit_tests.runnable(broken, language, lines)
         if put:  # else nothing can be called in it, and it does not pass

@@ -1,4 +1,4 @@
-"""Several judges: what each of them said, the vote, and how far they agree."""
+"""A panel of judges: their ballots, the vote, and their agreement."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Vote = Literal["majority", "unanimous", "any"]
 
 @dataclass(frozen=True)
 class Ballot:
-    """What a judge said of one row: a ruling for each rule and overall, and the journal's key of its request."""
+    """A judge's rulings on one row, for each rule and overall, and the journal key of its request."""
 
     request: str
     rulings: list[Ruling]
@@ -30,9 +30,9 @@ def stands(rulings: Sequence[Ruling]) -> bool:
 
 
 def count_votes(ballots: Sequence[Ballot], how: Vote) -> list[Ruling]:
-    """A ruling for each rule by the vote of the judges, with the reason of the first judge on the side that won.
+    """A ruling per rule by the judges' vote, with the reason of the first judge on the winning side.
 
-    A majority is more than half: a tie fails.
+    A majority is more than half; a tie fails.
     """
     rulings = []
     for said in zip(*(ballot.rulings for ballot in ballots), strict=True):
@@ -50,8 +50,8 @@ def list_ballots(panel: Sequence[dict[str, Ballot]], models: Sequence[str]) -> I
 
 
 def agreement(panel: Sequence[dict[str, Ballot]]) -> list[dict[str, Any]]:
-    """For each pair of judges (numbered from 1) and each rule: the rows that both ruled on, the share of them on
-    which they agree, and Cohen's kappa, None where it is undefined (both always said the same word)."""
+    """For each pair of judges (numbered from 1) and rule: the rows both ruled on, the share on which they agree, and
+    Cohen's kappa, None if undefined (both always gave the same verdict)."""
     return [
         {"judges": [first + 1, second + 1], "rule": name, **_compare(pairs)}
         for first, second in combinations(range(len(panel)), 2)

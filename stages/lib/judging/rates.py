@@ -1,15 +1,14 @@
-"""What a round of judging came to, in figures: pass rates, the audit's recall and false alarms with intervals."""
+"""Figures of a judging round: pass rates, and the audit's recall and false alarms with intervals."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from stages.lib.judging.panel import stands
+from stages.lib.records import Row
 from stages.lib.statistics import interval
 
-Row = dict[str, Any]
 GOOD = "good"  # the kind of a plant that should pass
-WHOLE = "any rule"  # the gate: a row that fails one rule is out
+WHOLE = "any rule"  # the gate: a row that fails any rule is out
 
 
 def count(verdicts: Sequence[Row]) -> Row:
@@ -28,10 +27,10 @@ def count(verdicts: Sequence[Row]) -> Row:
 
 
 def recall_and_alarms(planted: Sequence[Row]) -> list[Row]:
-    """For each task and rule, and for the gate of all rules: the bad plants that the rule should fail and those that
-    it did (recall), the good ones and those that it failed (false alarms), with 95% Wilson intervals.
+    """Per task and rule, and for the gate of all rules: how many bad plants the rule failed of those it should
+    (recall), and how many good ones it failed (false alarms), with 95% Wilson intervals.
 
-    `planted` are rows of `records.PLANT` with rulings; both shares are None where nothing was planted.
+    `planted` are rows of `records.PLANT` with rulings; a share is None if nothing was planted for it.
     """
     found = []
     for task in sorted({row["task"] for row in planted}):

@@ -1,14 +1,13 @@
-"""What is checked and judged of a task's instances: one YAML file a task, beside those of stages/lib/tasks."""
+"""What is checked and judged on a task's instances: one YAML file per task, as in stages/lib/tasks/definitions."""
 
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from stages.lib import params
 from stages.lib.errors import BadInput
 from stages.lib.tasks.checks import CHECKS
+from stages.lib.tasks.definitions import FOLDER as TASKS
 from stages.lib.tasks.definitions import load_tasks
 
 FOLDER = Path(__file__).parent / "rules"
@@ -29,7 +28,7 @@ class Ruling(params.Section):
 
 
 class Judged(params.Section):
-    """An instance and what the judge should say of it: a reason and pass or fail for each rule and overall."""
+    """An instance with the judge's ideal answer: a reason and pass or fail for each rule and overall."""
 
     instruction: str
     information: str = ""
@@ -59,21 +58,17 @@ def load_all(folder: Path = FOLDER) -> dict[str, Rules]:
     """The rules of every task, by its name. Raises `BadInput`, naming file and key."""
     found = {rules.task: rules for rules in map(_read, sorted(folder.glob("*.yaml")))}
     if strange := sorted(found.keys() ^ load_tasks().keys()):
-        raise BadInput(f"task {strange[0]!r}: it takes a file in stages/lib/tasks and one in {folder}; one is missing")
+        raise BadInput(f"task {strange[0]!r} needs a file in {TASKS} and one in {folder}; one is missing")
     return found
 
 
 def _read(file: Path) -> Rules:
-    try:
-        found = Rules.model_validate(params.read(file))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    found = params.parse(params.read(file), Rules, file)
     if unknown := [check for check in found.checks if check not in CHECKS]:
         raise BadInput(f"{file}: checks: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
     rules = [*(rule.rule for rule in found.judge), "overall"]
     if wrong := [list(shown.rulings) for shown in found.judged if list(shown.rulings) != rules]:
-        raise BadInput(f"{file}: judged: the rulings are {wrong[0]}, the rules {rules}")
+        raise BadInput(f"{file}: judged: the rulings are {wrong[0]}, but the rules are {rules}")
     for kind, broken in found.plants.items():
         if strange := [rule for rule in broken if rule not in {*rules, *found.checks}]:
             known = ", ".join([*found.checks, *rules])

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from stages.lib.corpus import rules
+from stages.lib.records import Row
 
-Row = dict[str, Any]
 PERCENTILES = (5, 50, 95)
 
 

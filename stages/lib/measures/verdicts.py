@@ -7,8 +7,8 @@ from typing import Any
 from stages.lib import statistics
 from stages.lib.judging.panel import stands
 from stages.lib.measures.text import share
+from stages.lib.records import Row
 
-Row = dict[str, Any]  # of records.VERDICT
 PASSED = "passed"
 SAY_NOTHING = ("", "vacuous tests", "input passes too")  # outcomes that prove nothing of a solution
 

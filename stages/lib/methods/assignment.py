@@ -1,5 +1,4 @@
-"""One function, or what a method has in its place, with what was drawn for it, and what it becomes: a question, then
-a candidate."""
+"""One function (or what a method uses instead) with its draws, as a question and then as a candidate."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,9 +15,9 @@ from stages.lib.tasks.pool import Case, draw_examples, texts_of
 
 @dataclass(frozen=True)
 class Assignment:
-    """A function (a row of `records.FUNCTION`), the task that it gets, and the examples of its prompt.
+    """A function (a row of `records.FUNCTION`), its task, and its prompt's examples.
 
-    `also` are cases of the pool that the prompt does not show as examples, and that the answer must not repeat.
+    `also` are pool cases that the prompt does not show as examples but that the answer must not repeat.
     """
 
     method: Method
@@ -39,8 +38,8 @@ class Assignment:
         good: int,
         bad: int,
     ) -> Self:
-        """Task, target language and `good` and `bad` examples of `function`: by its id alone. A method with prompts
-        of its own shows good ones alone."""
+        """Draw task, target language, and `good` and `bad` examples for `function` by its id. A method with its own
+        prompts shows only good ones."""
         row, language = function["id"], function["language"]
         if method.task is not None:
             also = (function["parent"],) if "parent" in function else ()

@@ -1,7 +1,7 @@
-"""What the rows of a round are made from: functions of the coreset, or what a method has in their place.
+"""What a round's rows are made from: functions of the coreset, or what a method uses instead.
 
-Each row has the fields of `records.FUNCTION`, so that whatever reads a function's language, source and licence reads
-its; `given` holds what else the method's templates may name.
+Each row has the fields of `records.FUNCTION`, so that its language, source and licence are read the same way; `given`
+holds whatever else the method's templates use.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -19,17 +19,17 @@ from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
 from stages.lib.evolution.evolutions import load_evolutions
 from stages.lib.methods.method import FOLDER, Method
+from stages.lib.records import Row
 from stages.lib.tasks.draws import draw_share, rendezvous
 from stages.lib.tasks.pool import Case, frozen, seed_cases
 from stages.lib.tasks.slices import estimate_tokens, take_slice
 
-Row = dict[str, Any]
 FILTERS = FOLDER / "commit/filters.yaml"
 
 
 class Commits(params.Section):
-    """A git repository on this machine whose history the method `commit` reads. Where it lies is no part of the
-    result: its `name` and `revision` are."""
+    """A local git repository whose history the method `commit` reads. The result records its `name` and `revision`, not
+    its path."""
 
     repository: str | None = Field(exclude=True)
     name: str
@@ -40,7 +40,7 @@ class Commits(params.Section):
 
 
 class Rows(params.Section):
-    """The keys of the section `generate` that say what its rows are made from, and how many there are."""
+    """The keys of the section `generate` that decide what rows are made from, and how many there are."""
 
     seed: int = Field(ge=0)
     rounds: int = Field(gt=0)
@@ -65,10 +65,10 @@ def gather(
     elif method.made_from == "commits":
         found, set_aside = commit_rows(wish.commits, wish.max_code_tokens)
         taken = share_out(found, number, wish.rounds, most)
-        lack = f"of the commits {len(found)} are left; dropped: {_tell(set_aside)}; raise generate.commits.most"
+        lack = f"only {len(found)} commits are left; dropped: {_tell(set_aside)}; raise generate.commits.most"
     elif method.made_from == "cases":
         taken = evolved_rows(method, cases or seed_cases(), most, wish.seed)
-        lack = f"no instance of the task {method.task} passed the round before; raise generate.rows_per_round"
+        lack = f"no instance of the task {method.task} passed the previous round; raise generate.rows_per_round"
     else:
         taken, lack = blank_rows(method, number, most, wish.seed), ""
     if not taken:
@@ -82,7 +82,7 @@ def _tell(set_aside: list[Row]) -> str:
 
 
 def blank_rows(method: Method, number: int, count: int, seed: int) -> list[Row]:
-    """`count` rows of round `number` that begin with nothing but a language, drawn by the row's id."""
+    """`count` rows of round `number` that start from nothing but a language, drawn by the row's id."""
     rows = []
     for place in range(count):
         identity = digest({"method": method.name, "round": number, "row": place, "seed": seed})
@@ -115,8 +115,8 @@ def commit_rows(settings: Commits, most_tokens: int) -> tuple[list[Row], list[Ro
     filters = commits.read_filters(FILTERS)
     if settings.license not in filters.licenses:
         raise BadInput(
-            f"generate.commits.license: {settings.license!r} is none of {', '.join(filters.licenses)} "
-            f"({FILTERS}); code whose licence is not known or not permissive is not taken"
+            f"generate.commits.license: {settings.license!r} is not one of {', '.join(filters.licenses)} "
+            f"({FILTERS}); only code under a known permissive licence is used"
         )
     kept, aside = commits.read(
         Path(settings.repository), settings.revision, filters, [str(kind) for kind in settings.kinds], settings.most

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from stages.lib import params
 from stages.lib.errors import BadInput
@@ -75,13 +75,9 @@ def load_method(name: str, folder: Path = FOLDER) -> Method:
     if name not in known:
         raise BadInput(f"generate.method: no method {name!r}; the methods are {', '.join(known)}")
     file = folder / name / "method.yaml"
-    try:
-        method = Method.model_validate(params.read(file))
-        if method.made_from == "cases":  # as `make evolve` shows them
-            method = method.model_copy(update={"seeds": load_examples()})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    method = params.parse(params.read(file), Method, file)
+    if method.made_from == "cases":  # as `make evolve` shows them
+        method = method.model_copy(update={"seeds": load_examples()})
     if method.task is not None:
         load_task(method.task)
     for seed in method.seeds:

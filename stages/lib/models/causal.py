@@ -1,4 +1,4 @@
-"""A causal language model and its tokenizer, loaded to train, to answer or to be exported."""
+"""Loads a causal language model and its tokenizer, for training, answering or export."""
 
 import logging
 import shutil
@@ -72,7 +72,7 @@ def folder(name: str) -> Path:
 
 @cache
 def _unpacked(path: Path, where: Path, _cwd: Path) -> Path:
-    """The sealed folder in `where` of the GGUF file `path`; its half a gigabyte is verified once in a process."""
+    """The sealed folder in `where` of the GGUF file `path`; its half a gigabyte is verified once per process."""
     import transformers
 
     whole = where / artifacts.digest([artifacts.hash_file(path), transformers.__version__])[:32]
@@ -89,8 +89,8 @@ def _unpacked(path: Path, where: Path, _cwd: Path) -> Path:
 def _unpack(path: Path, out: Path) -> None:
     """Write the GGUF file `path` to the folder `out`, its weights dequantized to float32, and seal it.
 
-    They go through a fresh model: transformers refuses to save the one that `gguf_file=` gives, because that one
-    still carries a quantization config.
+    The weights go through a fresh model, because transformers refuses to save the one that `gguf_file=` gives: it still
+    has a quantization config.
     """
     from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -144,7 +144,5 @@ def load_tuned(path: Path, dtype: str = "float32") -> tuple[Any, Any]:
 def whole_tuned(path: Path) -> str:
     """The name of the whole tuned model in the folder that `train` wrote. Raises `BadInput` for an adapter alone."""
     if not (path / "model").is_dir():
-        raise BadInput(
-            f"{path} holds an adapter alone, and sample.engine vllm wants a whole model; set train.merge: true"
-        )
+        raise BadInput(f"{path} has only an adapter, but sample.engine vllm needs a whole model; set train.merge: true")
     return f"path:{path / 'model'}"

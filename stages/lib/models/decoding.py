@@ -1,7 +1,7 @@
-"""Asks a causal language model on this machine: batches of prompts in, what it wrote out.
+"""Asks a causal language model on this machine: batches of prompts in, answers out.
 
-Every answer has a random generator of its own, seeded by its key, and batches are fixed by the requests
-alone, so that neither an interruption nor the company in a batch moves a draw.
+Every answer has its own random generator, seeded by its key, and batches depend only on the requests, so neither an
+interruption nor the other rows in a batch affect a draw.
 """
 
 import hashlib
@@ -65,7 +65,7 @@ def _pattern(stop: Sequence[str]) -> re.Pattern[str]:
 
 
 def batches(lengths: Sequence[int], batch_rows: int) -> list[list[int]]:
-    """Row numbers in batches of rows of like length, longest first, so that a batch holds little padding."""
+    """Row numbers in batches of similar length, longest first, so that batches need little padding."""
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     return [order[start : start + batch_rows] for start in range(0, len(order), batch_rows)]
 
@@ -90,7 +90,7 @@ def answer(model: Any, tokenizer: Any, requests: Sequence[Request], settings: Se
     ).to(model.device)
     width = inputs["input_ids"].shape[1]
     finish = _Finish(tokenizer, width, len(requests), settings.stop)
-    # A complete configuration: one that a model brings along (penalties, top-k) must not change what is measured.
+    # A complete configuration, so that a model's own (penalties, top-k) does not change what is measured.
     config = GenerationConfig(
         max_new_tokens=settings.max_new_tokens,
         do_sample=False,
@@ -139,7 +139,7 @@ class _Gumbel:
 
 
 class _Finish:
-    """Says which rows of a batch are finished, and after how many tokens each was."""
+    """Tracks which rows of a batch are finished, and after how many tokens."""
 
     def __init__(self, tokenizer: Any, prompt_width: int, rows: int, stop: Sequence[str]) -> None:
         self._tokenizer = tokenizer

@@ -77,12 +77,12 @@ def load(name: str, *, pooling: Pooling, normalize: bool, max_tokens: int, devic
     except (OSError, ValueError) as error:
         raise BadInput(f"model {name!r} cannot be loaded as an encoder: {error}") from None
     if config.is_encoder_decoder:
-        raise BadInput(f"model {name!r} is an encoder with a decoder; name one without")
+        raise BadInput(f"model {name!r} has a decoder; name an encoder-only model")
     if tokenizer.pad_token_id is None:
         raise BadInput(f"model {name!r}: its tokenizer has no padding token, so rows cannot be batched; name another")
     limit = _limit(config, tokenizer)
     if max_tokens > limit:
-        raise BadInput(f"model {name!r} takes {limit} tokens; set max_tokens to that or less, not {max_tokens}")
+        raise BadInput(f"model {name!r} takes {limit} tokens; lower max_tokens from {max_tokens} to that or less")
     return Encoder(
         model=model.eval().to(location.device(device)),
         tokenizer=tokenizer,
@@ -95,7 +95,7 @@ def load(name: str, *, pooling: Pooling, normalize: bool, max_tokens: int, devic
 
 
 def _limit(config: Any, tokenizer: Any) -> int:
-    # RoBERTa counts its positions from the padding token's id on, so that 514 positions hold 512 tokens.
+    # RoBERTa's positions start after the padding token's id, so 514 positions hold 512 tokens.
     offset = tokenizer.pad_token_id + 1 if "roberta" in config.model_type else 0
     return min(int(config.max_position_embeddings) - offset, tokenizer.model_max_length)
 

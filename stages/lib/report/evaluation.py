@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import comb
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,13 +12,14 @@ from stages.lib.report import tables
 from stages.lib.report.inputs import Run
 from stages.lib.report.rendering import percent, plural
 from stages.lib.report.tables import Row
+from stages.lib.statistics import sign_test
 
-SHOWN = 4  # problems whose completions the page shows, those that moved first
+SHOWN = 4  # problems whose completions the page shows, changed ones first
 
 
 @dataclass
 class Side:
-    """What a model's completions of one problem came to: verdicts counted."""
+    """One model's completions of one problem, counted by verdict."""
 
     verdicts: Counter[str] = field(default_factory=Counter)
 
@@ -35,7 +35,7 @@ class Side:
 
     @property
     def share(self) -> float:
-        """The part that passed."""
+        """The share that passed."""
         return self.passed / self.total if self.total else 0.0
 
 
@@ -50,18 +50,18 @@ class Problem:
 
 @dataclass
 class Comparison:
-    """All problems, those that moved, and whether the moves could be chance."""
+    """All problems, those whose result changed, and whether that could be chance."""
 
     problems: list[Problem]
 
     @property
     def gained(self) -> list[Problem]:
-        """Problems that the tuned model passes more often."""
+        """Problems the tuned model passes more often."""
         return [problem for problem in self.problems if problem.tuned.share > problem.base.share]
 
     @property
     def lost(self) -> list[Problem]:
-        """Problems that the base model passes more often."""
+        """Problems the base model passes more often."""
         return [problem for problem in self.problems if problem.tuned.share < problem.base.share]
 
     @property
@@ -71,17 +71,13 @@ class Comparison:
 
     @property
     def chance(self) -> float:
-        """The two-sided p value of the sign test: how likely so one-sided a split is if moves are coin tosses.
-
-        https://en.wikipedia.org/wiki/Sign_test
-        """
-        moved, fewer = len(self.moved), min(len(self.gained), len(self.lost))
-        return min(1.0, 2 * sum(comb(moved, i) for i in range(fewer + 1)) / 2**moved)
+        """The p value of the sign test."""
+        return sign_test(len(self.gained), len(self.lost))
 
 
 @dataclass(frozen=True)
 class Result:
-    """One model's pass@k as its metrics give it, and the counts and interval behind pass@1."""
+    """One model's pass@k from its metrics, with the counts and interval behind pass@1."""
 
     pass_at: dict[str, float]
     passed: int
@@ -114,20 +110,20 @@ class Evaluation:
 
     @property
     def judgement(self) -> str:
-        """What the difference is worth, in a sentence or two."""
+        """What the difference means, in a sentence or two."""
         gained, lost = len(self.comparison.gained), len(self.comparison.lost)
         problems = plural(len(self.comparison.problems), "problem")
         if not gained and not lost:
-            return f"The tuned model passes each of the {problems} as often as the base model: no difference was seen."
-        moves = f"Of {problems}, tuning moved {gained} up and {lost} down"
+            return f"The tuned model passes each of the {problems} exactly as often as the base model: no difference."
+        moves = f"Of {problems}, tuning improved {gained} and worsened {lost}"
         chance = self.comparison.chance
         if chance < 0.05:
-            return f"{moves}; by chance alone a split as uneven has p = {chance:.2g} (sign test)."
-        return f"{moves}. Chance alone explains that (sign test, p = {chance:.2g}): no difference is shown."
+            return f"{moves}; a split this uneven is unlikely to be chance (sign test, p = {chance:.2g})."
+        return f"{moves}. That can be chance (sign test, p = {chance:.2g}), so it shows no difference."
 
 
 def read(run: Run) -> Evaluation:
-    """From the scores of both models, their metrics, and the parameters that the completions were made with."""
+    """From both models' scores, their metrics, and the completions' parameters."""
     rows = {model: tables.read(run[f"data/scores/{model}"], "scores.parquet") for model in ("base", "tuned")}
     comparison = compare(rows["base"], rows["tuned"])
     results = {
@@ -165,7 +161,7 @@ def _result(metrics: Row, sides: list[Side]) -> Result:
 
 
 def _slice(run: Run) -> str:
-    """What was asked of both models, and how."""
+    """What both models were asked, and how."""
     asked, slice = run["data/completions/base"].params, run.metrics["score-base"]["slice"]
     how = f"at temperature {asked['temperature']:g}" if asked["temperature"] else "greedy"
     each = plural(asked["samples"], "completion")

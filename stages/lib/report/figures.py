@@ -1,7 +1,7 @@
-"""The report's plots, as inline SVG: the same bytes for the same numbers, in the page's own colours.
+"""The report's plots, as inline SVG: the same numbers give the same bytes.
 
-A plot is drawn in marker colours, which `tidy` turns into the page's CSS variables, so that plots
-follow dark mode and print. Text stays text, in the page's font.
+Plots are drawn in marker colours that `tidy` replaces by the page's CSS variables, so that they follow dark mode and
+print. Text stays text, in the page's font.
 """
 
 import io
@@ -14,12 +14,12 @@ import numpy as np
 
 Points = Sequence[float]
 
-# Marker colours that no plot would use by chance, and the variables of style.css that replace them.
+# Marker colours that no plot uses by chance, and the variables of style.css that replace them.
 INK, MUTED, RULE = "#010203", "#010204", "#010205"
 FIRST, SECOND, FAINT = "#010206", "#010207", "#010208"
 VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", FIRST: "first", SECOND: "second", FAINT: "faint"}
 
-SIZE = 4.8, 3.1  # inches, of 72 user units each
+SIZE = 4.8, 3.1  # inches of 72 user units
 SETTINGS: Any = {
     "svg.fonttype": "none",
     "path.simplify": False,
@@ -48,14 +48,14 @@ SETTINGS: Any = {
 def covering_radius(
     chosen: Points, random: tuple[Points, Points], bound: tuple[Points, Points], name: str = "k-center greedy"
 ) -> str:
-    """Covering radius after each centre, log-log; `random` and `bound` are pairs of k and radius, maybe empty."""
+    """Covering radius after each centre, log-log; `random` and `bound` are pairs of ks and radii and may be empty."""
 
     def plot(axes: Any) -> None:
         if len(random[0]):
-            axes.plot(*random, color=SECOND, linestyle=(0, (5, 2)), label="random choice")
+            axes.plot(*random, color=SECOND, linestyle=(0, (5, 2)), label="random selection")
         axes.plot(range(1, len(chosen) + 1), chosen, color=FIRST, label=name)
         if len(bound[0]):
-            axes.plot(*bound, color=MUTED, linestyle=(0, (1, 2)), label="lower bound for any choice")
+            axes.plot(*bound, color=MUTED, linestyle=(0, (1, 2)), label="lower bound for any selection")
         _logarithmic(axes.xaxis, ticks=(1, 2, 5))
         _logarithmic(axes.yaxis, ticks=(1, 1.5, 2, 3, 5, 7))
         axes.legend(loc="lower left")
@@ -64,7 +64,7 @@ def covering_radius(
 
 
 def projection(points: np.ndarray, picks: np.ndarray) -> str:
-    """All functions in two dimensions, (N, 2), and the (k, 2) that were picked."""
+    """All functions, (N, 2), and the picked ones, (k, 2)."""
 
     def plot(axes: Any) -> None:
         _dots(axes, points, FAINT, 2.2)
@@ -89,7 +89,7 @@ def loss(train: tuple[Points, Points], validation: tuple[Points, Points]) -> str
 
 
 def interval_lines(title: str, lines: Sequence[tuple[str, float, float, float]], x: str, zero: bool = False) -> str:
-    """A dot and its interval for each (label, value, low, high), from the top; `zero`: with a line at 0."""
+    """A dot and its interval for each (label, value, low, high), top to bottom; `zero` draws a line at 0."""
 
     def plot(axes: Any) -> None:
         if zero:
@@ -131,8 +131,7 @@ def _draw(title: str, plot: Callable[[Any], None], x: str = "", y: str = "", siz
 
 
 def _dots(axes: Any, points: np.ndarray, color: str, size: float) -> None:
-    """A dot at each of (N, 2) points: a path of strokes without length and with round ends, a tenth of
-    the bytes of a scatter plot's."""
+    """A dot at each of the (N, 2) points, as zero-length strokes with round ends: a tenth of a scatter plot's bytes."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
@@ -144,7 +143,7 @@ def _dots(axes: Any, points: np.ndarray, color: str, size: float) -> None:
 
 
 def _logarithmic(axis: Any, ticks: Points) -> None:
-    """A logarithmic axis with plain numbers at `ticks` of every decade, not powers of ten."""
+    """A logarithmic axis labelled with plain numbers at `ticks` of every decade."""
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     axis._set_axes_scale("log")
@@ -154,11 +153,11 @@ def _logarithmic(axis: Any, ticks: Points) -> None:
 
 
 def tidy(svg: str, title: str) -> str:
-    """matplotlib's SVG file as an element of a page: no prolog, no fixed size, two decimals, CSS colours."""
+    """matplotlib's SVG as an inline element: no prolog, no fixed size, two decimals, CSS colours."""
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # ids would repeat between plots; nothing refers to a group
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # ids would clash between plots; nothing refers to a group
     svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would hold for the whole page
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would apply to the whole page
     svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
     for marker, variable in VARIABLES.items():
         svg = svg.replace(marker, f"var(--{variable})")

@@ -1,4 +1,4 @@
-"""The way of the rows: in and out of each stage, dropped by each rule, with examples of each drop."""
+"""The funnel: rows in and out of each stage and dropped by each rule, with examples."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Drop:
 
 @dataclass
 class Step:
-    """One stage of the funnel; `unit` says what its rows are."""
+    """One stage of the funnel; `unit` names what its rows are."""
 
     stage: str
     unit: str
@@ -31,13 +31,13 @@ class Step:
 
     @property
     def share(self) -> float:
-        """The part of the rows that came out, 0 where none came in."""
+        """The share of rows kept; 0 if none came in."""
         return self.rows_out / self.rows_in if self.rows_in else 0.0
 
 
 @dataclass
 class Example:
-    """A dropped row: where it comes from, what the rule found, its text."""
+    """A dropped row: its origin, what the rule found, its text."""
 
     about: str
     reason: str
@@ -45,7 +45,7 @@ class Example:
 
 
 def steps(run: Run, examples: int) -> list[Step]:
-    """Every stage that takes rows away, in the order of the pipeline, with so many examples of each drop."""
+    """Every stage that drops rows, in pipeline order, with up to `examples` rows per rule."""
     found = [_collect(run, examples), _filter(run, examples), _coreset(run)]
     for key in run.rounds:
         found += [_generate(run, key, examples), _judge(run, key, examples)]
@@ -57,7 +57,7 @@ def _collect(run: Run, examples: int) -> Step:
     aside = tables.lines(functions, "set_aside.jsonl")
     rows, bad = tables.rows_in(functions, "functions.parquet"), sum(entry["rows"] for entry in aside)
     shown = [Example(f"{e['source']}, {e['file']}, line {e['line']}", e["reason"], "") for e in aside[:examples]]
-    return _step("collect", "rows read", rows + bad, rows, {"could not be read": (bad, shown)})
+    return _step("collect", "rows read", rows + bad, rows, {"unreadable": (bad, shown)})
 
 
 def _filter(run: Run, examples: int) -> Step:
@@ -85,7 +85,7 @@ def _generate(run: Run, key: str, examples: int) -> Step:
         for name, entries in chosen.items()
     }
     made = tables.rows_in(candidates, "candidates.parquet")
-    return _step(f"generate@{key}", "functions looked at", made + len(aside) + len(dead), made, drops)
+    return _step(f"generate@{key}", "functions read", made + len(aside) + len(dead), made, drops)
 
 
 def _why(entry: Row) -> str:
@@ -114,7 +114,7 @@ def _assemble(run: Run, examples: int) -> Step:
 def _by_rule(
     artifact: Artifact, rules: dict[str, int], examples: int, show: Callable[[Row, str], Example]
 ) -> dict[str, tuple[int, list[Example]]]:
-    """The rows of `dropped.parquet` by rule, in the order of the rules; those of `rules` that dropped none follow."""
+    """The rows of `dropped.parquet` by rule, in rule order; then those of `rules` that dropped nothing."""
     ids, named = (tables.column(artifact, "dropped.parquet", name) for name in ("id", "rule"))
     found = {}
     for rule in [*dict.fromkeys(named), *(rule for rule in rules if rule not in named)]:

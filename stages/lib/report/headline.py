@@ -1,4 +1,4 @@
-"""What the page says first: what the run is, its numbers, and what was not checked."""
+"""The top of the page: what was run, the headline numbers, and what was not checked."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from stages.lib.report.rendering import number, percent, plural
 
 Facts = dict[str, Any]
 
-# The model that comes with the packages, by a part of its name; the page warns of whatever it taught or judged.
+# Part of the bundled model's name; the page warns when it was teacher or judge.
 WEAK = "SmolLM2-135M"
 
 
@@ -29,7 +29,7 @@ def about(run: Run) -> Facts:
 
 
 def count(run: Run) -> dict[str, int]:
-    """Rows at the points of the run that the page names again and again."""
+    """Row counts used in several sections."""
     return {
         "functions": tables.rows_in(run["data/functions"], "functions.parquet"),
         "corpus": tables.rows_in(run["data/corpus"], "corpus.parquet"),
@@ -46,22 +46,22 @@ def numbers(facts: Facts) -> list[tuple[str, str, str]]:
     trained, examined = facts["training"], facts["evaluation"]
     return [
         ("functions collected", number(counts["functions"]), f"{number(counts['corpus'])} after the filter"),
-        ("functions picked", number(counts["picks"]), "to spread over the rest"),
+        ("functions picked", number(counts["picks"]), "spread over the corpus"),
         (
             "covering radius",
             number(covered.radius),
-            f"no choice can beat {number(covered.bound)}" if covered.bound else "",
+            f"no selection can get below {number(covered.bound)}" if covered.bound else "",
         ),
         ("candidates passed", f"{judged.passed} of {judged.total}", f"judge pass rate {percent(judged.share)}"),
         ("training rows", number(counts["train"]), plural(counts["validation"], "row") + " for validation"),
-        ("training loss", f"{trained.first:.3f} → {trained.last:.3f}", "first step and last"),
+        ("training loss", f"{trained.first:.3f} → {trained.last:.3f}", "first and last step"),
         ("pass@1, base", percent(examined.base.pass_at_1), examined.base.counts),
         ("pass@1, tuned", percent(examined.tuned.pass_at_1), examined.tuned.counts),
     ]
 
 
 def summary(facts: Facts) -> list[tuple[str, str]]:
-    """The lines of summary.txt: what `make` prints at its end."""
+    """The lines of summary.txt, which `make` prints at the end."""
     judged, covered, trained = facts["judging"]["all"], facts["coverage"], facts["training"]
     examined, counts = facts["evaluation"], facts["counts"]
     rows = [(step.stage, f"{number(step.rows_out)} of {number(step.rows_in)} {step.unit}") for step in facts["funnel"]]
@@ -85,19 +85,19 @@ def unchecked(run: Run) -> list[str]:
     found = []
     if absent := run.metrics["filter"]["benchmarks_not_checked"]:
         found.append(
-            f"Contamination with {', '.join(absent)}: their files are not on this machine, so that rows that repeat "
-            "their tasks were not looked for."
+            f"Contamination with {', '.join(absent)}: their files are not on this machine, so rows that repeat their "
+            "tasks went undetected."
         )
     if not run.metrics["filter"]["benchmarks_checked"]:
-        found.append("Contamination with any benchmark.")
+        found.append("No benchmark was checked for contamination.")
     if unlicensed := sum(not name for name in tables.column(run["data/corpus"], "corpus.parquet", "license")):
         found.append(f"The licence of {plural(unlicensed, 'function')} of the corpus is unknown.")
     if not run.splits()["validation"]:
-        found.append("Validation loss: no row of the dataset was held out.")
+        found.append("Validation loss: the dataset has no held-out rows.")
     if not (asked := run.metrics["score-base"]["slice"]).startswith("all "):
-        found.append(f"The models were asked {asked}: pass@k speaks of these alone.")
+        found.append(f"The models answered only {asked}; pass@k says nothing about the rest.")
     run_tests = any(row["execution"] for row in run.verdicts)
-    ran = "solutions were run against the teacher's own tests alone" if run_tests else "no solution was run"
-    found.append(f"No person has read the rows, and {ran}: a row that passed is a row that a model liked.")
-    found.append("MBPP and HumanEvalPack, which the paper reports too, were not run.")
+    ran = "solutions were run only against the teacher's own tests" if run_tests else "no solution was run"
+    found.append(f"No person has read the rows, and {ran}: passing means that a model liked the row.")
+    found.append(f"Only one benchmark was run: {run['data/completions/base'].params['benchmark']}.")
     return found

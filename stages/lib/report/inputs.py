@@ -1,4 +1,4 @@
-"""The run that is reported: its artifacts, verified, and its metrics."""
+"""The reported run: its verified artifacts and its metrics."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SPLITS = ("train", "validation")
 
 @dataclass(frozen=True)
 class Run:
-    """Artifacts by path, in the order of the pipeline, and the metrics of each stage."""
+    """Artifacts by path, in pipeline order, and each stage's metrics."""
 
     artifacts: dict[str, Artifact]
     metrics: dict[str, dict[str, Any]]
@@ -29,12 +29,12 @@ class Run:
 
     @cached_property
     def verdicts(self) -> list[Row]:
-        """Every candidate of every round with what was said of it."""
+        """Every round's candidates with their verdicts."""
         return [row for key in self.rounds for row in tables.read(self[VERDICTS + key], "verdicts.parquet")]
 
     @cached_property
     def split_of(self) -> dict[str, str]:
-        """Which split of the dataset each of its rows is in, by id."""
+        """The split of each dataset row, by id."""
         return {id: split for split in SPLITS for id in tables.column(self["data/dataset"], f"{split}.parquet", "id")}
 
     def splits(self) -> Counter[str]:
@@ -43,7 +43,7 @@ class Run:
 
 
 def load() -> Run:
-    """Verify and open everything. Raises `artifacts.Damaged` for the first artifact that is not what was sealed."""
+    """Verify and open every artifact. Raises `artifacts.Damaged` for the first that differs from its seal."""
     dataset = artifacts.open("data/dataset")
     rounds = [entry["name"].removeprefix(VERDICTS) for entry in dataset.inputs if entry["name"].startswith(VERDICTS)]
     paths = [
@@ -58,7 +58,7 @@ def load() -> Run:
 
 
 def read_metrics(stage: str) -> dict[str, Any]:
-    """metrics/STAGE.json. Raises `BadInput` if it is absent or no JSON object."""
+    """metrics/STAGE.json. Raises `BadInput` if it is missing or not a JSON object."""
     file = Path("metrics") / f"{stage}.json"
     advice = f"run `dvc repro --force {stage.replace('-', '@')}`"
     try:
@@ -68,5 +68,5 @@ def read_metrics(stage: str) -> dict[str, Any]:
     except ValueError as error:
         raise BadInput(f"{file} is not JSON ({error}); {advice}") from None
     if not isinstance(values, dict):
-        raise BadInput(f"{file} holds no JSON object; {advice}")
+        raise BadInput(f"{file} is not a JSON object; {advice}")
     return values

@@ -1,4 +1,4 @@
-"""What the checks and the judge said: pass rates by task and round, rules by failure rate, rows to read."""
+"""Verdicts: pass rates by task and round, rules by failure rate, rows to read."""
 
 import json
 from collections import Counter, defaultdict
@@ -19,7 +19,7 @@ PASSED, BY_CHECKS, BY_JUDGE = "passed", "failed the checks", "failed the judge"
 
 @dataclass
 class Rate:
-    """So many of `asked` rows failed; `reasons` counts the words of those failures."""
+    """How many of the `asked` rows failed a rule, and for which reasons."""
 
     asked: int = 0
     failed: int = 0
@@ -27,12 +27,12 @@ class Rate:
 
     @property
     def usual(self) -> str:
-        """The reason that was given most often."""
+        """The most frequent reason."""
         return self.reasons.most_common(1)[0][0] if self.reasons else ""
 
     @property
     def share(self) -> float:
-        """The failure rate, 0 where nothing was asked."""
+        """The failure rate; 0 if nothing was asked."""
         return self.failed / self.asked if self.asked else 0.0
 
 
@@ -56,22 +56,22 @@ class Outcomes:
 
     @property
     def by_checks(self) -> int:
-        """Those that a check stopped."""
+        """Those that failed a check."""
         return self.counted[BY_CHECKS]
 
     @property
     def by_judge(self) -> int:
-        """Those that the judge stopped."""
+        """Those that failed the judge only."""
         return self.counted[BY_JUDGE]
 
     @property
     def share(self) -> float:
-        """The pass rate, 0 where there is no candidate."""
+        """The pass rate; 0 without candidates."""
         return self.passed / self.total if self.total else 0.0
 
 
 def outcome(verdict: Row) -> str:
-    """What became of a candidate: a row that a check stops counts there, whatever the judge says of it."""
+    """A candidate's outcome. One that fails a check counts as that, whatever the judge says."""
     if verdict["passed"]:
         return PASSED
     checks = (ruling for ruling in verdict["rulings"] if ruling["kind"] != "judge")
@@ -79,7 +79,7 @@ def outcome(verdict: Row) -> str:
 
 
 def summarize(verdicts: Sequence[Row]) -> dict[str, Any]:
-    """Outcomes of all candidates, by task and round with a total, and the rules by failure rate."""
+    """Outcomes by task and round, their total, and the rules by failure rate."""
     by_task = [
         Outcomes(task, str(round), Counter(outcome(row) for row in verdicts if (row["task"], row["round"]) == key))
         for key in sorted({(row["task"], row["round"]) for row in verdicts})
@@ -96,7 +96,7 @@ def summarize(verdicts: Sequence[Row]) -> dict[str, Any]:
 
 
 def rules(verdicts: Sequence[Row], kind: str) -> list[tuple[str, Rate]]:
-    """The rules of one kind ("check" or "judge"), the one that fails most often first."""
+    """The rules of one kind ("check" or "judge"), highest failure rate first."""
     by_rule: dict[str, Rate] = defaultdict(Rate)
     for verdict in verdicts:
         for ruling in verdict["rulings"]:
@@ -110,8 +110,8 @@ def rules(verdicts: Sequence[Row], kind: str) -> list[tuple[str, Rate]]:
 
 
 def audit(run: Run) -> dict[str, Any] | None:
-    """The judge's audit over all rounds: how many instances were planted, recall and false alarms by task and rule,
-    and what became of each kind of plant; None where no round was audited."""
+    """The judge's audit over all rounds: instances planted, recall and false alarms by task and rule, and the outcome
+    of each kind of plant; None if no round was audited."""
     planted: dict[str, Row] = {}
     for key in run.rounds:
         artifact = run[VERDICTS + key]
@@ -129,13 +129,13 @@ def audit(run: Run) -> dict[str, Any] | None:
 
 
 def executions(verdicts: Sequence[Row]) -> Counter[str]:
-    """What came of the teacher's tests, in words, where they were run."""
+    """Outcomes of the teacher's tests that were run."""
     return Counter(row["execution"] for row in verdicts if row["execution"])
 
 
 def choose(verdicts: Sequence[Row], most: int) -> list[Row]:
-    """`most` rows to read, nobody's pick: of every task and outcome in turn the row with the next id, which is
-    a hash. Rows of one task stand together, the passed ones first."""
+    """`most` rows to read: the next id, which is a hash, of every task and outcome in turn, so that nobody picks.
+    Grouped by task, passed rows first."""
     order = (PASSED, BY_JUDGE, BY_CHECKS)
     groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in sorted(verdicts, key=lambda row: row["id"]):
@@ -147,7 +147,7 @@ def choose(verdicts: Sequence[Row], most: int) -> list[Row]:
 
 
 def made_from(run: Run, ids: list[str]) -> dict[str, Row]:
-    """The functions with these ids, by id, and what a method of generation has in their place."""
+    """The functions with these ids, by id, or what the generation method used instead."""
     found = tables.with_ids(run["data/corpus"], "corpus.parquet", ids)
     for key in run.rounds:
         artifact = run[CANDIDATES + key]
@@ -157,7 +157,7 @@ def made_from(run: Run, ids: list[str]) -> dict[str, Row]:
 
 
 def to_read(run: Run, most: int) -> list[Row]:
-    """The chosen rows with the function of each and the place in the dataset that it found."""
+    """The chosen rows, each with its function and its split of the dataset."""
     chosen = choose(run.verdicts, most)
     functions = made_from(run, [row["function_id"] for row in chosen])
     return [

@@ -1,4 +1,4 @@
-"""The mix of languages and of tasks at several points of the run, beside the paper's."""
+"""Languages and tasks at several points of the run, next to the paper's."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ OTHERS = "Others"
 
 @dataclass(frozen=True)
 class Share:
-    """One language or task: its share, 0 to 1, at each point of the run, and in the paper if it is named there."""
+    """One language or task: its share (0 to 1) at each point of the run, and in the paper if listed there."""
 
     name: str
     shares: list[float | None]
@@ -21,7 +21,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Mix:
-    """The shares at the points of the run named in `columns`, and the rows at each."""
+    """The shares at each point in `columns`, and the row count there."""
 
     columns: list[str]
     rows: list[Share]
@@ -30,7 +30,7 @@ class Mix:
 
 
 def languages(run: Run) -> Mix:
-    """Languages of the functions, the corpus, the picks and the dataset beside table 1."""
+    """Languages of the functions, corpus, picks and dataset next to the paper's Table 1."""
     points = {
         "functions": tables.count(run["data/functions"], "functions.parquet", "language"),
         "corpus": tables.count(run["data/corpus"], "corpus.parquet", "language"),
@@ -42,7 +42,7 @@ def languages(run: Run) -> Mix:
 
 
 def tasks(run: Run) -> Mix:
-    """Tasks of the candidates, of those that passed and of the dataset beside table 2."""
+    """Tasks of the candidates, the passed ones and the dataset next to the paper's Table 2."""
     points = {
         "candidates": Counter(row["task"] for row in run.verdicts),
         "passed": Counter(row["task"] for row in run.verdicts if row["passed"]),
@@ -53,8 +53,8 @@ def tasks(run: Run) -> Mix:
 
 
 def compare(points: Mapping[str, Mapping[str, int]], paper: Mapping[str, float], paper_total: int | None = None) -> Mix:
-    """The rows by name at each of `points` beside the shares of `paper`, the largest first; names that the paper
-    does not give follow, and its "Others" is what they are together."""
+    """Shares by name at each of `points` next to the paper's, largest first, then the names the paper does not list
+    (summed up as "Others" where the paper does)."""
     named = sorted((name for name in paper if name != OTHERS), key=lambda name: -paper[name])
     unnamed = sorted({name for counted in points.values() for name in counted} - set(named))
     totals = [sum(counted.values()) for counted in points.values()]
@@ -65,7 +65,7 @@ def compare(points: Mapping[str, Mapping[str, int]], paper: Mapping[str, float],
 
     rows = [Share(name, shares([name]), paper[name]) for name in named]
     if OTHERS in paper:
-        rows.append(Share(f"{OTHERS}: {', '.join(unnamed) or 'none here'}", shares(unnamed), paper[OTHERS]))
+        rows.append(Share(f"{OTHERS}: {', '.join(unnamed) or 'none'}", shares(unnamed), paper[OTHERS]))
     else:
         rows += [Share(name, shares([name]), None) for name in unnamed]
     return Mix(list(points), rows, totals, paper_total)

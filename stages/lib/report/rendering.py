@@ -1,4 +1,4 @@
-"""The report's templates, filled. Whatever comes from a corpus or a model is escaped."""
+"""Renders the report's templates. Text from a corpus or a model is escaped."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from stages.lib import params
 
 FOLDER = Path(__file__).parent
-MOST_CHARACTERS = 6000  # of one text; `make trace` prints the rest
+MOST_CHARACTERS = 6000  # per text; `make trace` prints all of it
 
 
 def render(template: str, folder: Path = FOLDER, **values: Any) -> str:
-    """The text of `template` (a file of `folder`, or beside this module) with `values`; .html.j2 files are escaped."""
+    """`template`, from `folder` or from this package, rendered with `values`; .html.j2 files are escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -31,19 +31,19 @@ def paper() -> dict[str, Any]:
 
 
 def number(value: float | int | None) -> str:
-    """`value` for a reader: 12,345 or 0.1234; a dash where there is none."""
+    """`value` for a reader: 12,345 or 0.1234; a dash for None."""
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def percent(share: float | None) -> str:
-    """A share from 0 to 1 in percent, with one decimal."""
+    """A share (0 to 1) as a percentage with one decimal."""
     return "–" if share is None else f"{100 * share:.1f}%"
 
 
 def usd(amount: float | None) -> str:
-    """US dollars, with as many decimals as small sums need."""
+    """US dollars, with enough decimals for small amounts."""
     if amount is None:
         return "–"
     return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
@@ -55,5 +55,5 @@ def plural(count: int, word: str) -> str:
 
 
 def clip(text: str, most: int = MOST_CHARACTERS) -> str:
-    """`text`, cut after `most` characters with a word on how many follow."""
+    """`text`, cut after `most` characters with a note of how many are missing."""
     return text if len(text) <= most else f"{text[:most]}\n… {len(text) - most:,} more characters"

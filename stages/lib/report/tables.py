@@ -1,4 +1,4 @@
-"""Reading what the report needs of an artifact's tables, without loading the whole of them."""
+"""Reads what the report needs from an artifact's tables, without loading all of them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,12 +10,11 @@ import pyarrow.parquet as pq
 
 from stages.lib import records
 from stages.lib.artifacts import Artifact
-
-Row = dict[str, Any]
+from stages.lib.records import Row
 
 
 def rows_in(artifact: Artifact, file: str) -> int:
-    """The rows of `file` as its seal counts them."""
+    """The row count of `file` in its seal."""
     return next(int(entry["rows"] or 0) for entry in artifact.files if entry["path"] == file)
 
 
@@ -35,16 +34,16 @@ def column(artifact: Artifact, file: str, name: str) -> list[Any]:
 
 
 def count(artifact: Artifact, file: str, name: str) -> Counter[str]:
-    """How many rows have each value of column `name`, in the order in which the values first appear."""
+    """Rows per value of column `name`, in order of first appearance."""
     return Counter(column(artifact, file, name))
 
 
 def with_ids(artifact: Artifact, file: str, ids: Iterable[str]) -> dict[str, Row]:
-    """The rows of a parquet file that have these ids, by id."""
+    """The rows with these ids, by id."""
     table = pq.read_table(artifact.file(file), filters=pc.field("id").isin(pa.array(set(ids), pa.string())))
     return {row["id"]: row for row in table.to_pylist()}
 
 
 def lowest(ids: Iterable[str], most: int) -> list[str]:
-    """`most` ids at random, always the same ones: an id is a hash, so the lowest are a fair sample."""
+    """`most` ids, always the same ones: an id is a hash, so the lowest are a fair sample."""
     return sorted(set(ids))[:most]

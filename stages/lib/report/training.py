@@ -1,4 +1,4 @@
-"""How the training went: the loss by step and the parameters that it ran with."""
+"""Training: loss by step, and the parameters."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from stages.lib.report import figures, tables
 
 @dataclass(frozen=True)
 class Training:
-    """First and last loss, on the held-out rows too where there are any, the plot, the parameters."""
+    """First and last loss, the last validation loss if rows were held out, the plot, the parameters."""
 
     first: float
     last: float
@@ -19,7 +19,7 @@ class Training:
 
 
 def read(model: Artifact) -> Training:
-    """From the log beside the model: a line an entry, with `step` and `loss` or `eval_loss`."""
+    """From the model's log.jsonl; each line has `step` and `loss` or `eval_loss`."""
     entries = tables.lines(model, "log.jsonl")
     train = [(entry["step"], entry["loss"]) for entry in entries if "loss" in entry]
     held_out = [(entry["step"], entry["eval_loss"]) for entry in entries if "eval_loss" in entry]

@@ -52,6 +52,15 @@ def waited_s(pid: int) -> float:
     return 0.0
 
 
+def all_waited_s(pid: int) -> float:
+    """Seconds that the processes now below `pid`, each of one thread, were ready to run and had no CPU."""
+    total = 0.0
+    for each in below(pid):
+        with suppress(OSError, ValueError, IndexError):
+            total += int(Path(f"/proc/{each}/schedstat").read_text().split()[1]) / 1e9
+    return total
+
+
 def end(process: subprocess.Popen[Any]) -> None:
     """Kill everything behind a wall: its first process, and its namespace ends; the wall then reaps it and ends.
 

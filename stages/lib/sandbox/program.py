@@ -33,6 +33,7 @@ class Program:
     helpers: trusted text that is run before the tests, in their process, such as HumanEval's prompt. A name that
         the tests use and that neither tests nor helpers define is taken from the candidate, which may then lie
         about it: HumanEval/32, 38 and 50 call poly, encode_cyclic and encode_shift of the prompt.
+    limits: its own, where they are not those of the whole run.
     """
 
     language: str
@@ -40,6 +41,7 @@ class Program:
     tests: str
     entry_point: str
     helpers: str = ""
+    limits: "Limits | None" = None
 
 
 class Limits(params.Section):

@@ -4,7 +4,7 @@ import secrets
 import socket
 import subprocess
 
-from stages.lib.sandbox import languages
+from stages.lib.sandbox import languages, processes
 from stages.lib.sandbox.inside import wire
 from stages.lib.sandbox.program import Limits, Program
 from stages.lib.sandbox.walls import Isolation
@@ -18,11 +18,13 @@ class Referee:
         self.process: subprocess.Popen[bytes] | None = None
         self.control: socket.socket | None = None
         self.token = ""
+        self._waited_before = 0.0
 
     def judge(self, program: Program, channel: socket.socket) -> socket.socket:
         """Begin a program whose candidate is at the other end of `channel`; the verdict comes on the result."""
         control = self.control or self._start()
         self.token = secrets.token_hex(16)
+        self._waited_before = self._waited_s()
         job = (self.token, program.candidate, program.helpers, program.tests, program.entry_point)
         socket.send_fds(control, [b"."], [channel.fileno()])
         wire.send(control.fileno(), job)
@@ -39,6 +41,13 @@ class Referee:
         if verdict == "passed" and token != self.token:
             return "violation", "passed without the run's token"
         return verdict, detail
+
+    def waited_s(self) -> float:
+        """Seconds that this program's tests were ready to run and had no CPU."""
+        return max(0.0, self._waited_s() - self._waited_before)
+
+    def _waited_s(self) -> float:
+        return processes.all_waited_s(self.process.pid) if self.process else 0.0
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()

@@ -17,9 +17,10 @@ from typing import get_args
 from stages.lib.sandbox import cgroup, compiled, languages, processes, walls
 from stages.lib.sandbox.forkserver import Cell, Ended, ForkServer, Lost
 from stages.lib.sandbox.program import Limits, Outcome, Program, Verdict
+from stages.lib.sandbox.referee import Referee
 from stages.lib.sandbox.slot import GRACE_S, OUT_OF_CPU, TICK_S, Slot
 
-STARVED = 0.1  # part of the clock limit that a program waited for a CPU: more, and it is run again alone
+STARVED = 0.01  # part of the clock limit that a program waited for a CPU: more, and it is run again alone
 JOB_ALONE = 3  # clock limits that a job in another language has when it is run alone: other work may go on beside
 LONGEST = 10  # clock limits that a program which is run alone may take while it waits for a CPU
 
@@ -104,6 +105,7 @@ class _Run:
 
     cell: Cell
     server: ForkServer
+    referee: Referee
     output: int
     started: float
     patient: bool
@@ -121,23 +123,44 @@ class _Run:
         """When it is out of time: when run alone, the time for which it waited for a CPU does not count."""
         if not self.patient:
             return self.started + limits.wall_s
-        self.waited = max(self.waited, processes.waited_s(self.cell.pid))
+        self.note_waiting()
         return self.started + min(limits.wall_s + self.waited, LONGEST * limits.wall_s)
+
+    def note_waiting(self) -> None:
+        """Add up for how long the candidate or its tests had to wait for a CPU."""
+        self.waited = max(self.waited, processes.waited_s(self.cell.pid) + self.referee.waited_s())
 
 
 def _run(slots: "queue.SimpleQueue[Slot]", crowd: _Crowd, program: Program) -> Outcome:
     slot = slots.get()
     try:
-        if program.language != "python":
-            return _run_job(slot, crowd, program)
-        with crowd.among():
-            outcome, starved = _judge(slot, program, patient=False)
-        if starved:
-            with crowd.alone():
-                outcome, _ = _judge(slot, program, patient=True)
-        return outcome
+        with _with_limits(slot, program) as fitting:
+            return (_run_python if program.language == "python" else _run_job)(fitting, crowd, program)
     finally:
         slots.put(slot)
+
+
+@contextmanager
+def _with_limits(slot: Slot, program: Program) -> Iterator[Slot]:
+    """The slot itself, or another for a program with limits of its own: a slot's processes start with its limits."""
+    if program.limits in (None, slot.limits):
+        yield slot
+        return
+    spare = languages.SPARE_PROCESSES if program.language in languages.NATIVE else 0
+    own = Slot(slot.isolation, program.limits or slot.limits, spare)
+    try:
+        yield own
+    finally:
+        own.close()
+
+
+def _run_python(slot: Slot, crowd: _Crowd, program: Program) -> Outcome:
+    with crowd.among():
+        outcome, starved = _judge(slot, program, patient=False)
+    if starved:
+        with crowd.alone():
+            outcome, _ = _judge(slot, program, patient=True)
+    return outcome
 
 
 def _run_job(slot: Slot, crowd: _Crowd, program: Program) -> Outcome:
@@ -199,7 +222,7 @@ def _begin(slot: Slot, server: ForkServer, program: Program, patient: bool) -> t
         finally:
             theirs.close()
             os.close(writer)
-        return _Run(cell, server, reader, time.monotonic(), patient), control
+        return _Run(cell, server, slot.referee, reader, time.monotonic(), patient), control
     raise AssertionError("unreachable")
 
 
@@ -217,7 +240,7 @@ def _watch(slot: Slot, run: _Run, control: socket.socket) -> tuple[str, str]:
                     selector.unregister(key.fileobj)
             now, deadline = time.monotonic(), run.deadline(slot.limits)
             if run.stopped is None and now > deadline:
-                run.waited = max(run.waited, processes.waited_s(run.cell.pid))
+                run.note_waiting()
                 run.stop("timed out", f"after {slot.limits.wall_s:g} s on the clock")
             if now > deadline + GRACE_S:
                 slot.referee.stop()

@@ -1,1 +1,1 @@
-"""The tasks that a teacher is given: definitions and seed examples as data, and what is made of them."""
+"""The teacher's tasks: definitions and seed examples as data, and the prompts and checks built from them."""

@@ -1,6 +1,6 @@
 """Rules that need no model. Each check looks at one instance and returns what is wrong, or "".
 
-A task's rules (stages/lib/judging/rules) list the checks that it wants by name.
+A task's rules (stages/lib/judging/rules) name its checks.
 """
 
 import ast
@@ -12,11 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from stages.lib import records
 from stages.lib.corpus import functions
 
-# Letters and signs after which a language's name is another word: "Java" is not in "JavaScript".
-_NAMES = {"Go": r"(?:Go|Golang)", "C++": r"C\+\+", "C#": r"(?:C#|C sharp)"}
 _CODE_SIGNS = re.compile(r"[{}]|[=!]=|:=|->|=>|&&|\|\||;\s*$", re.M)
 _FENCE = re.compile(r"```")
 _PROSE_LINE = re.compile(
@@ -26,7 +23,7 @@ _PROSE_LINE = re.compile(
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance with what it was made of. `examples` are the instructions and solutions that its prompt showed."""
+    """An instance and what it was made from. `examples` are the instructions and solutions shown in its prompt."""
 
     instruction: str
     information: str
@@ -50,7 +47,7 @@ def run_checks(names: list[str], row: Instance) -> Iterator[tuple[str, str]]:
 
 
 def fields_present(row: Instance) -> str:
-    """Instruction and solution are not blank, nor the information where the task has an input."""
+    """Instruction and solution are not blank, nor is the information if the task has an input."""
     for key in ("instruction", "solution", *(["information"] if row.takes_input else [])):
         if not getattr(row, key).strip():
             return f"{key} is empty"
@@ -60,35 +57,30 @@ def fields_present(row: Instance) -> str:
 def instruction_names_language(row: Instance) -> str:
     """The instruction names the language of the code, and for a translation the target too."""
     for language in dict.fromkeys((row.language, row.target_language)):
-        if not _names(row.instruction, language):
+        if not functions.names(row.instruction, language):
             return f"the instruction does not name {language}"
     return ""
 
 
 def named_language(text: str) -> str:
-    """The first of `records.LANGUAGES` that `text` names, or ""."""
-    return next((language for language in records.LANGUAGES if _names(text, language)), "")
-
-
-def _names(text: str, language: str) -> bool:
-    name = _NAMES.get(language, re.escape(language))
-    return bool(re.search(rf"(?<![\w+#]){name}(?![\w+#])", text, re.I if language != "Go" else 0))
+    """The first language of the corpus that `text` names, or ""."""
+    return next((language for language in functions.languages() if functions.names(text, language)), "")
 
 
 def instruction_is_prose(row: Instance) -> str:
-    """The instruction is whole sentences of five words or more."""
+    """The instruction is complete sentences with at least five words."""
     return _prose_fault("instruction", row.instruction, least_words=5)
 
 
 def solution_is_prose(row: Instance) -> str:
-    """The solution is whole sentences of eight words or more, without lines of code."""
+    """The solution is complete sentences with at least eight words, without code."""
     return _prose_fault("solution", row.solution, least_words=8) or (
         "the solution has code in it" if _CODE_SIGNS.search(row.solution) else ""
     )
 
 
 def no_repetition(row: Instance) -> str:
-    """No four words occur more than twice in the text that the teacher wrote, as a model in a loop writes them."""
+    """No four words occur more than twice in the teacher's text, as they do when a model is stuck in a loop."""
     words = _words(row.instruction)
     grams = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
     if grams and (worst := max(grams.items(), key=lambda item: item[1]))[1] > 2:
@@ -97,7 +89,7 @@ def no_repetition(row: Instance) -> str:
 
 
 def not_an_example(row: Instance) -> str:
-    """Neither instruction nor solution is an example of the prompt once more (four fifths of its words)."""
+    """Neither instruction nor solution repeats an example of the prompt (four fifths of its words)."""
     for shown in row.examples:
         for key in ("instruction", "solution"):
             if len(_words(shown)) >= 8 and _overlap(_words(getattr(row, key)), _words(shown)) >= 0.8:
@@ -106,7 +98,7 @@ def not_an_example(row: Instance) -> str:
 
 
 def no_code_in_instruction(row: Instance) -> str:
-    """The instruction holds no line of the solution or of the input, and no fence."""
+    """The instruction contains no line of the solution or input, and no code fence."""
     if _FENCE.search(row.instruction):
         return "the instruction has a code fence"
     flat = _squeeze(row.instruction)
@@ -124,7 +116,7 @@ def solution_parses(row: Instance) -> str:
 
 
 def code_only(row: Instance) -> str:
-    """The solution is code without fences or sentences around it."""
+    """The solution is code without fences or surrounding sentences."""
     if _FENCE.search(row.solution):
         return "the solution has a code fence"
     lines = [line for line in row.solution.splitlines() if line.strip()]
@@ -134,16 +126,16 @@ def code_only(row: Instance) -> str:
 
 
 def imports_present(row: Instance) -> str:
-    """Python: every module of the standard library that the solution uses by name is imported in it.
+    """Python: the solution imports every standard library module that it uses by name.
 
-    In the other languages imports stand outside a function, so a function alone cannot show them.
+    In other languages imports are outside functions, so a function alone cannot show them.
     """
     if row.target_language != "Python":
         return ""
     try:
         tree = ast.parse(row.solution)
     except (SyntaxError, ValueError):
-        return ""  # solution_parses says so
+        return ""  # solution_parses reports it
     bound = _bound_names(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -154,7 +146,7 @@ def imports_present(row: Instance) -> str:
 
 
 def solution_not_a_copy(row: Instance) -> str:
-    """The solution is neither the instruction nor the input once more."""
+    """The solution copies neither the instruction nor the input."""
     for key in ("instruction", "information"):
         text = getattr(row, key)
         if text.strip() and _overlap(_words(row.solution), _words(text)) >= 0.9:
@@ -163,7 +155,7 @@ def solution_not_a_copy(row: Instance) -> str:
 
 
 def information_differs(row: Instance) -> str:
-    """The code to repair differs from the repaired code in more than spacing."""
+    """The code to repair differs from the repaired code by more than whitespace."""
     return "" if _squeeze(row.information) != _squeeze(row.solution) else "the input has no bug: it equals the solution"
 
 

@@ -1,20 +1,20 @@
-"""Task definitions: one YAML file each in this folder, read into a typed model (docs/extending.md)."""
+"""Task definitions: one YAML file each in definitions/, read into a typed model (docs/extending.md)."""
 
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from stages.lib import params
 from stages.lib.errors import BadInput
 from stages.lib.tasks.checks import CHECKS
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "definitions"
 
 
 class Seed(params.Section):
-    """An example of our own: what the teacher should (good) or should not (bad, with the reason) write."""
+    """A handwritten example of what the teacher should (good) or should not (bad, with the reason) write."""
 
     language: str
     target_language: str = ""
@@ -35,7 +35,9 @@ class Task(params.Section):
     """A task. `writes` is the JSON schema of each key that the teacher writes, in its order; `fills` is a
     Jinja template for each further key of the instance, from the raw code and what the teacher wrote.
     `reask_on` are the checks whose fault is named to the teacher at once. What is checked and judged of the answer
-    is in stages/lib/judging/rules."""
+    is in stages/lib/judging/rules.
+
+    Tests are written for a solution that is code, and must fail an information that is that code with a bug."""
 
     name: str
     definition: str
@@ -45,17 +47,19 @@ class Task(params.Section):
     writes: dict[str, dict[str, Any]]
     reask_on: list[str] = Field(default_factory=list)
     fills: dict[str, str]
+    solution_is_code: bool = True
+    information_is_broken: bool = False
     seeds: Seeds
 
     @property
     def takes_input(self) -> bool:
-        """Whether an instance of this task has an information (an input) of its own."""
+        """Whether this task's instances have an information (an input)."""
         return "information" in self.writes or bool(self.fills.get("information"))
 
 
 @cache
 def load_tasks(folder: Path = FOLDER) -> dict[str, Task]:
-    """Every task by name, in the order of the files' names. Raises `BadInput`, naming file and key."""
+    """Every task by name, in file name order. Raises `BadInput`, naming file and key."""
     tasks = [_read(file) for file in sorted(folder.glob("*.yaml"))]
     return {task.name: task for task in tasks}
 
@@ -64,21 +68,17 @@ def load_task(name: str) -> Task:
     """The task `name`. Raises `BadInput` if there is none."""
     tasks = load_tasks()
     if name not in tasks:
-        raise BadInput(f"no task {name!r}; the tasks are {', '.join(tasks)} (stages/lib/tasks/*.yaml)")
+        raise BadInput(f"no task {name!r}; choose one of {', '.join(tasks)} ({FOLDER}/*.yaml)")
     return tasks[name]
 
 
 def _read(file: Path) -> Task:
-    try:
-        task = Task.model_validate(params.read(file))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    task = params.parse(params.read(file), Task, file)
     if unknown := [check for check in task.reask_on if check not in CHECKS]:
         raise BadInput(f"{file}: reask_on: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
     for seed in task.seeds.good + task.seeds.bad:
         if list(seed.answer) != list(task.writes):
             raise BadInput(
-                f"{file}: seeds: an answer has the keys {list(seed.answer)}, writes says {list(task.writes)}"
+                f"{file}: seeds: an answer has the keys {list(seed.answer)}, but `writes` has {list(task.writes)}"
             )
     return task

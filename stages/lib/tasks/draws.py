@@ -1,4 +1,4 @@
-"""What a row gets, drawn by the row's id alone: so that no row's prompt depends on another row."""
+"""Random draws that depend only on a row's id, so that no row's prompt depends on another row."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 def draw_task(row: str, seed: int, mix: Mapping[str, float]) -> str:
-    """A task for the row, each with the probability of its share of `mix`."""
+    """A task for the row, with probabilities proportional to `mix`."""
     total = sum(mix.values())
     if total <= 0 or min(mix.values()) < 0:
         raise BadInput("generate.mix: shares must not be negative, and one must be above 0")
@@ -18,28 +18,28 @@ def draw_task(row: str, seed: int, mix: Mapping[str, float]) -> str:
 
 
 def draw_share(key: str, shares: Mapping[str, float]) -> str:
-    """One of the names of `shares`, each with the probability of its share of their sum; drawn by `key` alone."""
+    """One of the names in `shares`, with probability proportional to its share; depends only on `key`."""
     left = _uniform(key) * sum(shares.values())
     for name, share in shares.items():
         left -= share
         if left < 0:
             return name
-    return max(shares, key=lambda name: shares[name])  # rounding left nothing for the last
+    return max(shares, key=lambda name: shares[name])  # rounding left no interval for the last
 
 
 def draw_target(row: str, seed: int, languages: Sequence[str], source: str) -> str:
-    """One of `languages` that is not `source`, all equally likely; `source` itself where there is none."""
+    """One of `languages` other than `source`, equally likely; `source` if there is none."""
     others = [language for language in languages if language != source] or [source]
     return others[int(_uniform(f"target:{seed}:{row}") * len(others))]
 
 
 def draw_number(key: str, below: int) -> int:
-    """A number from 0 to `below` - 1, all equally likely; drawn by `key` alone."""
+    """A number from 0 to `below` - 1, equally likely; depends only on `key`."""
     return int(_uniform(key) * below)
 
 
 def rendezvous(row: str, seed: int, items: Mapping[str, Item], count: int) -> list[Item]:
-    """`count` of the items by id, drawn for the row by rendezvous hashing: one more item changes few draws.
+    """`count` of the items by id, drawn for the row by rendezvous hashing: adding an item changes few draws.
 
     https://en.wikipedia.org/wiki/Rendezvous_hashing
     """

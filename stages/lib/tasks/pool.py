@@ -1,11 +1,13 @@
-"""The example pool of a round: cases of one task that a prompt may show, good and bad, frozen and hashed."""
+"""A round's example pool: good and bad cases that prompts may show, frozen and hashed."""
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from stages.lib import records
 from stages.lib.artifacts import digest
 from stages.lib.tasks.definitions import Seed, load_tasks
 from stages.lib.tasks.draws import rendezvous
@@ -13,7 +15,7 @@ from stages.lib.tasks.draws import rendezvous
 
 @dataclass(frozen=True)
 class Case:
-    """An answer that was found good, or bad for `reason`; `origin` is "seed" or "round R"."""
+    """An answer judged good, or bad for `reason`; `origin` is "seed" or "round R"."""
 
     id: str
     task: str
@@ -43,8 +45,8 @@ def seed_cases() -> list[Case]:
 
 
 def from_verdicts(rows: Iterable[dict[str, Any]], functions: Mapping[str, dict[str, Any]]) -> list[Case]:
-    """A case for each row of `records.VERDICT`; `functions` are the rows of `records.FUNCTION` by id. A row that was
-    made from no function has no code."""
+    """A case for each row of `records.VERDICT`; `functions` are rows of `records.FUNCTION` by id. A row not made from a
+    function has no code."""
     nothing = {"code": "", "docstring": ""}
     return [
         Case(
@@ -64,8 +66,8 @@ def from_verdicts(rows: Iterable[dict[str, Any]], functions: Mapping[str, dict[s
 
 
 def frozen(cases: Iterable[Case], each: int, most_characters: int) -> tuple[list[Case], str]:
-    """The pool and its hash: for each task, `each` good and `each` bad cases of at most `most_characters`
-    of code and answer, whichever the hash of their ids gives, topped up with seeds where there are fewer."""
+    """The pool and its hash: per task, `each` good and `each` bad cases of at most `most_characters` of code and
+    answer, chosen by the hash of their ids and topped up with seeds."""
     groups: dict[tuple[str, bool], dict[str, Case]] = defaultdict(dict)
     for case in cases:
         if case.length <= most_characters:
@@ -80,10 +82,15 @@ def frozen(cases: Iterable[Case], each: int, most_characters: int) -> tuple[list
     return pool, digest([asdict(case) for case in pool])
 
 
+def read_pool(file: Path) -> dict[str, Case]:
+    """The pool that generate froze in `file`, by id."""
+    return {row["id"]: Case(**row) for row in records.read_lines(file)}
+
+
 def draw_examples(
     pool: Iterable[Case], row: str, seed: int, task: str, language: str, good: int, bad: int
 ) -> tuple[Case, ...]:
-    """`good` and `bad` cases of `task` for the row, drawn by its id; those in its language come first."""
+    """`good` and `bad` cases of `task` for the row, drawn by its id, preferring its language."""
     examples: list[Case] = []
     for wanted, count in ((True, good), (False, bad)):
         own = {case.id: case for case in pool if (case.task, case.good) == (task, wanted)}
@@ -93,7 +100,7 @@ def draw_examples(
 
 
 def texts_of(cases: Iterable[Case]) -> tuple[str, ...]:
-    """The instructions and solutions that a prompt with these cases shows."""
+    """The instructions and solutions shown by a prompt with these cases."""
     return tuple(text for case in cases for key, text in case.answer.items() if key in ("instruction", "solution"))
 
 

@@ -7,22 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import templates
-from stages.lib.tasks.definitions import FOLDER, Task
+from stages.lib.tasks.definitions import Task
 from stages.lib.tasks.pool import Case
 
+FOLDER = Path(__file__).parent
 SUMMARY = 200  # characters of documentation in a prompt
 COMMENTS = ("#", "//", "/*", "*", "--")
 
 
 def answer_schema(task: Task, code: str, language: str, target_language: str) -> dict[str, Any]:
-    """The JSON schema of what the teacher writes for `code`, keys in the task's order."""
+    """The JSON schema of the teacher's answer for `code`, with keys in the task's order."""
     names = {"language": _escape(language), "target_language": _escape(target_language)}
     return object_schema({key: _property(value, code, names) for key, value in task.writes.items()})
 
 
 def code_lines(code: str) -> list[str]:
-    """The lines of `code`, without indentation, that a bug can be planted in: those that do something, occur
-    once, and are not the first."""
+    """The lines of `code`, unindented, in which a bug can be planted: they do something, occur once, and are not the
+    first."""
     lines = [line.strip() for line in code.splitlines()]
     return [
         line
@@ -57,7 +58,7 @@ def generation_messages(
 def method_messages(
     folder: Path, task: Task, code: str, language: str, given: Mapping[str, str], examples: Sequence[Case]
 ) -> list[dict[str, str]]:
-    """The teacher's prompt by the templates system.j2 and user.j2 of the method's folder; examples are turns of the
+    """The teacher's prompt from system.j2 and user.j2 in the method's folder; examples are turns of the
     conversation."""
 
     def question(code: str, language: str, given: Mapping[str, str]) -> str:
@@ -72,15 +73,15 @@ def method_messages(
 
 
 def summary(docstring: str) -> str:
-    """The first sentence of the first paragraph, in a line of at most 200 characters; "" for none."""
+    """The first sentence of the first paragraph on one line of at most 200 characters; "" if there is none."""
     paragraph = " ".join(docstring.strip().split("\n\n")[0].split())
     sentence = re.split(r"(?<=[.!?])\s", paragraph)[0]
     return sentence if len(sentence) <= SUMMARY else ""
 
 
 def fill(task: Task, code: str, answer: Mapping[str, str], given: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The paper's four output keys: what the teacher wrote, and what the task fills from the raw code and from what
-    else its row is `given`."""
+    """The paper's four output keys: what the teacher wrote, and what the task fills in from the raw code and the row's
+    `given` values."""
     values = {"code": code, **(given or {}), **answer}
     filled = {key: templates.expand(template, **values) for key, template in task.fills.items()}
     both = {**filled, **{key: value.strip("\n") for key, value in answer.items()}}

@@ -1,4 +1,4 @@
-"""Which functions of a coreset a round takes."""
+"""Which functions of the coreset each round takes."""
 
 import math
 from typing import Any
@@ -6,25 +6,24 @@ from typing import Any
 from stages.lib.errors import BadInput
 from stages.lib.tasks.prompts import summary
 
-BYTES_PER_TOKEN = 3  # of code, rounded down from what byte-level tokenizers reach
+BYTES_PER_TOKEN = 3  # of code, rounded down for byte-level tokenizers
 
 Function = dict[str, Any]
 
 
 def read_round(stage: str, key: str) -> int:
-    """The round that `key` names. Raises `BadInput` if it is not a number from 1."""
+    """The round number in `key`. Raises `BadInput` unless it is 1 or more."""
     if not key.isdecimal() or int(key) < 1:
-        raise BadInput(f"{stage} takes a round: stages/run {stage}@1, not {stage}@{key}")
+        raise BadInput(f"{stage} needs a round number: stages/run {stage}@1, not {stage}@{key}")
     return int(key)
 
 
 def take_slice(
     chosen: list[Function], number: int, rounds: int, rows: int, most_tokens: int, documented: bool
 ) -> tuple[list[Function], list[dict[str, Any]]]:
-    """Round `number`'s functions of `chosen`, in its order, and those set aside on the way to their end: id,
-    reason, length in (estimated) tokens.
+    """Round `number`'s functions of `chosen`, in order, and those set aside on the way: id, reason, estimated tokens.
 
-    A round takes `rows` of the functions that fit, or its even share where they do not suffice for all `rounds`.
+    A round takes `rows` of the functions that fit, or an even share if there are too few for all `rounds`.
     """
     lengths = [estimate_tokens(function["code"]) for function in chosen]
     reasons = [
@@ -45,7 +44,7 @@ def take_slice(
 
 
 def estimate_tokens(code: str) -> int:
-    """About as many tokens as a byte-level tokenizer makes of `code`, rather more than fewer."""
+    """An estimate, on the high side, of the tokens a byte-level tokenizer makes of `code`."""
     return -(-len(code.encode()) // BYTES_PER_TOKEN)
 
 

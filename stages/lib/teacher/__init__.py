@@ -1,11 +1,11 @@
-"""The only door to a language model endpoint: an iterator of asks in, an iterator of answers out.
+"""The only way to a language model endpoint: an iterator of asks in, an iterator of answers out.
 
     with teacher.connect(settings, label="generate@1", seed=1) as model:
         for answer in model.answers(asks, total=len(rows)):
             ...
 
-Answers come in the order of the asks and memory stays bounded. Every response is in the journal
-before it is used, and none is asked for twice: docs/teacher.md tells how a request goes.
+Answers come in the order of the asks, and memory stays bounded. Every response is journaled before it is used, and none
+is requested twice; docs/teacher.md follows a request from start to end.
 """
 
 from stages.lib.teacher.client import Ask, Teacher, Text, connect, seed_of

@@ -1,9 +1,9 @@
 """The Batch API: requests as lines of a file, answered within a day at half the price.
 
-An intent (a random name and the requests' keys) is on disk, in `journal/batches.jsonl`, before its batch is made,
-and the batch carries the name in its metadata. So a run that was killed at any moment is taken up where it stands:
-the next one lists the provider's batches, finds its own, waits for them, and journals what they answered before
-it asks for anything else. Formats: https://platform.openai.com/docs/api-reference/batch
+An intent (a random name and the requests' keys) is written to `journal/batches.jsonl` before its batch is created, and
+the batch carries the name in its metadata. So after a kill at any moment, the next run lists the provider's batches,
+finds its own, waits for them and journals their answers before it asks for anything else. Formats:
+https://platform.openai.com/docs/api-reference/batch
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from stages.lib.teacher.journal import Claimed, Journal
 
 FILE = "batches.jsonl"
 METADATA = "tidemill_intent"
-QUIET_S = 1.0  # without a new request, after which a batch is sent
-WINDOW: Literal["24h"] = "24h"  # the only completion window that the API has
+QUIET_S = 1.0  # send a batch after this long without a new request
+WINDOW: Literal["24h"] = "24h"  # the API's only completion window
 ENDED = ("completed", "expired", "cancelled", "failed")
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ Settle = Callable[[str, str, Reply, str], Coroutine[Any, Any, None]]  # key, mod
 
 
 class Batches:
-    """Sends requests in batches of up to `rows`, looked after every `poll_s` seconds, through `endpoint`'s address
-    and key. `settle` journals what an earlier run had asked."""
+    """Sends requests in batches of up to `rows`, polled every `poll_s` seconds, with `endpoint`'s address and key.
+    `settle` journals answers to an earlier run's requests."""
 
     def __init__(self, endpoint: Endpoint, journal: Journal, label: str, rows: int, poll_s: float, settle: Settle):
         import openai
@@ -66,9 +66,9 @@ class Batches:
         await self._client.close()
 
     async def send(self, request: Request) -> Reply:
-        """The reply to `request`, from the batch that it goes with.
+        """The reply to `request`, from its batch.
 
-        Raises `Claimed` where an earlier run's batch has answered it meanwhile, and what `Endpoint.send` raises.
+        Raises `Claimed` if an earlier run's batch has answered it meanwhile, and whatever `Endpoint.send` raises.
         """
         if self._recovery is None or (self._recovery.done() and self._recovery.exception()):
             self._recovery = asyncio.create_task(self._recover())
@@ -84,7 +84,7 @@ class Batches:
         return await reply
 
     async def _gather(self) -> None:
-        """Make batches of the queue, each when it is full or nothing more comes."""
+        """Turn the queue into batches, each sent when it is full or the queue is quiet."""
         while self._queue:
             seen = len(self._queue)
             try:
@@ -111,22 +111,22 @@ class Batches:
                         reply.set_exception(result) if isinstance(result, Exception) else reply.set_result(result)
                 await self._all_journaled(rows)
                 self._note({"intent": intent, "done": True})
-        except Exception as error:  # whatever it is, those who wait must hear of it
+        except Exception as error:  # waiting callers must hear of any error
             for _, reply in rows.values():
                 if not reply.done():
                     reply.set_exception(error)
 
     async def _all_journaled(self, rows: Mapping[str, tuple[Request, asyncio.Future[Reply]]]) -> None:
-        """Wait until whoever got a reply has journaled it: only then is the intent done."""
+        """Wait until every reply is journaled; only then is the intent done."""
         for request, reply in rows.values():
             while reply.exception() is None and self._journal.get(request) is None:
                 await asyncio.sleep(0.05)
 
     async def _submit(self, intent: str, requests: list[Request]) -> Any:
-        """The batch of `requests`, made once: if its maker's answer is lost, it is looked for by its name."""
+        """Create the batch of `requests` once: if the API's answer is lost, look for the batch by its name."""
         import openai
 
-        path: Any = f"/v1/{requests[0].path}"  # a stage asks for texts or for values, never for both in one run
+        path: Any = f"/v1/{requests[0].path}"  # a run asks for texts or for values, never both
         lines = (
             {"custom_id": one.key, "method": "POST", "url": f"/v1/{one.path}", "body": one.body} for one in requests
         )
@@ -156,13 +156,13 @@ class Batches:
         return None
 
     async def _finish(self, batch: Any) -> dict[str, Reply | Exception]:
-        """What each row of `batch` came to, by key, once it has ended. Raises `BadInput` if it failed as a whole."""
+        """Each row's result by key, once `batch` has ended. Raises `BadInput` if it failed as a whole."""
         while batch.status not in ENDED:
             await asyncio.sleep(self._poll_s)
             try:
                 async with self._judged():
                     batch = await self._client.batches.retrieve(batch.id)
-            except Failed as failure:  # the batch goes on without us
+            except Failed as failure:  # the batch continues without us
                 log.warning("%s: batch %s: %s", self._label, batch.id, failure)
         if batch.status == "failed":
             said = "; ".join(str(error.message) for error in (batch.errors.data if batch.errors else None) or [])
@@ -184,11 +184,11 @@ class Batches:
             return Failed(faults.clean(f"batch: {(error or {}).get('message', row)}", self._endpoint.key))
         try:
             return self._endpoint.read(response["status_code"], {}, orjson.dumps(response["body"]), 0)
-        except Exception as fault:  # for whoever waits for the row
+        except Exception as fault:  # raised in the row's caller
             return fault
 
     async def _recover(self) -> None:
-        """Take up what earlier runs asked and did not hear: wait for their batches and journal the answers."""
+        """Wait for the unanswered batches of earlier runs and journal their answers."""
         for intent, told in self._open_intents().items():
             try:
                 with self._mine(intent):
@@ -199,7 +199,7 @@ class Batches:
                         await self._take_up(batch, told)
                     self._note({"intent": intent, "done": True})
             except Claimed:
-                continue  # its process lives and looks after it
+                continue  # its process is alive and polls it
 
     async def _take_up(self, batch: Any, told: dict[str, Any]) -> None:
         for key, result in (await self._finish(batch)).items():
@@ -207,7 +207,7 @@ class Batches:
                 await self._settle(key, self._endpoint.model, result, told["label"])
 
     def _open_intents(self) -> dict[str, dict[str, Any]]:
-        """The intents that are not done, by name. A line that a killed writer left unfinished says nothing yet."""
+        """The open intents, by name. A killed writer's unfinished line is ignored."""
         intents: dict[str, dict[str, Any]] = {}
         if not self._path.exists():
             return intents
@@ -223,7 +223,7 @@ class Batches:
         return intents
 
     def _note(self, told: dict[str, Any]) -> None:
-        """Add a line to the intents, synced. A new line first: a killed writer may have left half of one."""
+        """Append a line to the intents, synced; first a newline, since a killed writer may have left half a line."""
         with self._path.open("ab") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             stream.write(b"\n" + canonical(told).encode() + b"\n")

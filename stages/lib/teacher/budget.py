@@ -1,7 +1,7 @@
-"""Money: reserved before a request is sent, settled after, so that a cap is never overshot.
+"""Money: reserved before a request is sent and settled afterwards, so that a cap is never exceeded.
 
-Several processes may spend under one label at once. What each has reserved is in a file of its own in
-`journal/reserved`, locked for as long as it lives: a dead process reserves nothing. What is spent is in the journal.
+Several processes may spend under one label at once. Each keeps its reservations in its own file in `journal/reserved`,
+locked while it lives, so a dead process reserves nothing. The journal knows what was spent.
 """
 
 import asyncio
@@ -19,21 +19,21 @@ from stages.lib.teacher.exchange import Request
 from stages.lib.teacher.journal import Journal
 from stages.lib.teacher.settings import Settings
 
-POLL_S = 0.1  # to see what other processes have settled
+POLL_S = 0.1  # how often to check what others have settled
 
-_SUMS = struct.Struct("dd")  # US dollars: in flight, lost sight of
+_SUMS = struct.Struct("dd")  # US dollars: in flight, lost (outcome unknown)
 
 
 class Prices:
-    """What a model's tokens cost. Raises `BadInput` for one that has no price and is not said to be free."""
+    """What a model's tokens cost. Raises `BadInput` for a model that has no price and is not marked free."""
 
     def __init__(self, settings: Settings) -> None:
         price = settings.prices.get(settings.model)
         if price is None and not settings.free:
             known = ", ".join(settings.prices) or "none"
             raise BadInput(
-                f"teacher.prices has no price for {settings.model} (it has {known}); add one, in US dollars per "
-                "million tokens, or say `free: true`"
+                f"teacher.prices has no price for {settings.model} (it has {known}); add one in US dollars per million "
+                "tokens, or set `free: true`"
             )
         self.price = None if settings.free else price
 
@@ -45,7 +45,7 @@ class Prices:
 
 
 class Budget(Prices):
-    """What all processes together may spend under `label` at one model, over all runs."""
+    """What all processes together may spend under `label` on one model, over all runs."""
 
     def __init__(self, settings: Settings, journal: Journal, label: str) -> None:
         super().__init__(settings)
@@ -66,10 +66,10 @@ class Budget(Prices):
         return self._journal.spent(self._label)
 
     async def reserve(self, request: Request) -> float:
-        """Set aside the most that `request` can cost, waiting for others to settle where the cap is near.
+        """Reserve the most that `request` can cost; near the cap, wait for others to settle.
 
-        Its prompt cannot have more tokens than its canonical JSON has bytes: byte-level tokenizers make
-        no token of less than a byte. Raises `BadInput` when the rest of the budget cannot pay for it.
+        A prompt has at most as many tokens as its canonical JSON has bytes, because a byte-level token is at least one
+        byte. Raises `BadInput` if the rest of the budget cannot pay for the request.
         """
         if self._reserves is None:
             return 0.0
@@ -77,22 +77,22 @@ class Budget(Prices):
         while True:
             with self._reserves.alone():
                 in_flight, lost = self._reserves.total()
-                self._journal.refresh()  # after the reserves were read: what is settled between the two counts twice
+                self._journal.refresh()  # after the reserves: what settles in between counts twice
                 if self.spent + in_flight + lost + most <= self._cap:
                     self._reserves.add(most)
                     return most
             if not in_flight:
-                unheard = f", {lost:.4f} went out and were never answered" if lost else ""
+                unheard = f", {lost:.4f} are reserved for requests that were never answered" if lost else ""
                 raise BadInput(
                     f"the budget is reached: {self.spent:.4f} of {self._cap:.4f} US dollars are spent{unheard} and "
-                    f"the next request may cost {most:.4f}; raise teacher.budget_usd and run it again, "
+                    f"the next request may cost {most:.4f}; raise teacher.budget_usd and run it again; "
                     "nothing is paid twice"
                 )
             await self._wait()
 
     def settle(self, reserved: float, lost: bool = False) -> None:
-        """Release a reservation whose cost is in the journal now or was nothing; if nobody knows what became
-        of the request, its reservation is `lost` while this process lives."""
+        """Release a reservation whose cost is now in the journal, or was zero. If the request's outcome is unknown, the
+        reservation stays `lost` while this process lives."""
         if self._reserves:
             self._reserves.remove(reserved, lost)
             self._settled.set()
@@ -107,7 +107,7 @@ class Budget(Prices):
 
 
 class Reserves:
-    """What this process and others have reserved under `label`."""
+    """The reservations of this and other processes under `label`."""
 
     def __init__(self, folder: Path, label: str) -> None:
         folder.mkdir(exist_ok=True)
@@ -138,7 +138,7 @@ class Reserves:
             fcntl.flock(self._mutex, fcntl.LOCK_UN)
 
     def total(self) -> tuple[float, float]:
-        """US dollars that all living processes have in flight, and that they have lost sight of; call it `alone`."""
+        """US dollars that all living processes have in flight, and have lost; call it `alone`."""
         in_flight, lost = self._in_flight, self._lost
         for path in self._folder.glob(f"{self._prefix}-*"):
             if path.name != self._name:
@@ -163,7 +163,7 @@ class Reserves:
         os.pwrite(self._file, _SUMS.pack(self._in_flight, self._lost), 0)
 
     def _read(self, path: Path) -> tuple[float, float]:
-        """What another process has reserved; nothing, and its file is removed, if it is dead."""
+        """What another process has reserved; if it is dead, nothing, and its file is removed."""
         try:
             other = os.open(path, os.O_RDWR)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The client: asks in, answers out, in order; what becomes of a row on the way."""
+"""The client: asks in, answers out, in order, with everything that can happen to a row in between."""
 
 import asyncio
 import gc
@@ -29,15 +29,15 @@ from stages.lib.teacher.progress import Progress
 from stages.lib.teacher.settings import EMBEDDED, More, Settings
 from stages.lib.teacher.window import Window
 
-STARTED = 4  # asks that are begun and not answered, per request in flight: some pause, some are replayed
-# The first retry is quick, because most faults are gone at once, and the pauses grow fast, because the others are
-# not: eight attempts last about 48 s.
+STARTED = 4  # asks begun but not answered, per request in flight: some are pausing, some replayed
+# The first retry is quick because most faults pass at once; then pauses grow fast because the others do not. Eight
+# attempts take about 48 s.
 BACKOFF_S, BACKOFF_GROWTH, BACKOFF_MOST_S = 0.1, 4, 60.0
 COLLECT = 20_000, 20, 50  # thresholds of the garbage collector (`gc.set_threshold`)
 CLAIM_POLL_S = 0.1
 DRAIN_S = 20.0
-ABSENT_S = 5.0  # that an endpoint which is not there is left alone, beside others
-CHARACTERS_PER_TOKEN = 4  # of a request; the pace learns what it really takes
+ABSENT_S = 5.0  # how long to avoid an unreachable endpoint when there are others
+CHARACTERS_PER_TOKEN = 4  # a first estimate; the pace learns the real ratio
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +46,8 @@ log = logging.getLogger(__name__)
 class Ask:
     """A question about the row `id`: chat messages and the JSON schema of the answer.
 
-    `objection` names what is wrong with an answer that fits the schema, or "": it is asked again like
-    one that does not, but the last answer that fits the schema stands.
+    `objection` returns what is wrong with an answer that fits the schema, or "". Such an answer is re-asked like one
+    that does not fit, but the last one that fits is used.
     """
 
     id: str
@@ -58,9 +58,9 @@ class Ask:
 
 @dataclass(frozen=True)
 class Text:
-    """A text to be written about the row `id`: it goes on from `prompt`, or answers it where it is chat messages.
+    """A text to be written about the row `id`: a continuation of `prompt`, or an answer if that is chat messages.
 
-    `stop` are texts before which it ends; OpenAI takes four at most. Its `Answer` has the value {"text": …}.
+    It ends before any of the texts `stop` (OpenAI takes at most four). Its `Answer` has the value {"text": …}.
     """
 
     id: str
@@ -70,9 +70,9 @@ class Text:
 
 @contextmanager
 def connect(settings: Settings, *, label: str, seed: int, journal: Path = FOLDER) -> Iterator["Teacher"]:
-    """The model of `settings`, ready to be asked; `label` (the stage) is whose budget and progress it is.
+    """The model of `settings`, ready to be asked; budget and progress are kept under `label` (the stage).
 
-    Raises `BadInput` for a model without a price, a key that is not set, a model that is not found.
+    Raises `BadInput` for a model without a price, a missing key, or a model that is not found.
     """
     book = Journal(journal)
     try:
@@ -102,11 +102,11 @@ class Teacher:
             settings.concurrency + sum(more.concurrency for more in settings.more_endpoints)
         )
         self._most_begun = STARTED * self._concurrency
-        self._same: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # equal requests of one window
+        self._same: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # for equal requests in a window
         self._sending: set[asyncio.Task[Any] | None] = set()
         self._stopping = False
-        self._fatal: BadInput | None = None  # what stops the run, for everyone who has not sent yet
-        self._last_sign = 0.0  # of life from the endpoint, by the monotonic clock
+        self._fatal: BadInput | None = None  # what stops the run; raised for everything not sent yet
+        self._last_sign = 0.0  # the endpoint's last sign of life, monotonic time
         self._silent_since: float | None = None
         self._progress = Progress(label)
         self.budget = Budget(settings, journal, label)
@@ -116,9 +116,8 @@ class Teacher:
         return Ledger(folder, self.budget)
 
     def answers(self, asks: Iterable[Ask | Text], total: int) -> Iterator[Answer]:
-        """An answer for each ask, in order; call it again when it has ended. Raises `BadInput` if the endpoint is
-        not there, refuses the key, or the budget is reached, and `Preempted` on SIGTERM; what was in flight is
-        journaled before."""
+        """An answer for each ask, in order; one call at a time. Raises `BadInput` if the endpoint is unreachable or
+        refuses the key, or the budget is reached, and `Preempted` on SIGTERM, after journaling what was in flight."""
         asks, window = iter(asks), Window(self._most_begun, self._answer)
         self._progress, self._silent_since, self._stopping = Progress(self._label), None, False
         reporter = self.runner.get_loop().create_task(self._progress.report(total, self._concurrency, self.budget))
@@ -129,7 +128,7 @@ class Teacher:
                     yield from ready
         finally:
             reporter.cancel()
-            self._stopping = True  # start nothing more; what is in flight is paid for
+            self._stopping = True  # start nothing new, but wait for what is in flight and paid
             self.runner.run(window.drain(self._sending, DRAIN_S))
 
     async def close(self) -> None:
@@ -143,7 +142,7 @@ class Teacher:
         return await (self._write(ask) if isinstance(ask, Text) else self._converse(ask))
 
     async def _write(self, text: Text) -> Answer:
-        """Ask once for a text, which is taken as it comes."""
+        """Ask once for a text; any text is accepted."""
         request = self.text_request(text)
         attempts: list[dict[str, str]] = []
         try:
@@ -154,7 +153,7 @@ class Teacher:
         return Answer(text.id, {"text": exchange.reply.text}, request.key, "", (exchange,), tuple(attempts))
 
     async def _converse(self, ask: Ask) -> Answer:
-        """Ask, and ask again with the fault named, up to `max_reasks` times."""
+        """Ask, and re-ask with the fault named, up to `max_reasks` times."""
         messages, schema = ask.messages, self._checked(ask.schema)
         exchanges: list[Exchange] = []
         attempts: list[dict[str, str]] = []
@@ -213,8 +212,8 @@ class Teacher:
         return schema if self._settings.schema_limits else dict(parsing.without_limits(schema))
 
     async def _exchange(self, request: Request, attempts: list[dict[str, str]]) -> Exchange:
-        """The journal's exchange for `request`, or a new one, journaled: sent, and sent again where that may
-        help, up to `max_attempts` times."""
+        """The journal's exchange for `request`, or a new, journaled one: sent up to `max_attempts` times as long as
+        retrying may help."""
         async with self._same.setdefault(request.key, asyncio.Lock()):
             number = 0
             while number < self._settings.max_attempts:
@@ -238,9 +237,9 @@ class Teacher:
         raise Refused(f"no answer after {number} attempts; the last: {fault}")
 
     async def _take_turn(self, request: Request, again: bool) -> Exchange:
-        """Wait for an endpoint's turn, then send, unless another process is asking the same or has asked it."""
+        """Wait for an endpoint's turn, then send, unless another process is asking or has asked the same."""
         most_tokens = len(request.text) / CHARACTERS_PER_TOKEN + self._settings.max_tokens
-        endpoint = await self._turns.take(most_tokens, first=again)  # others wait behind it in the order
+        endpoint = await self._turns.take(most_tokens, first=again)  # retries go first: later rows wait for them
         sent, took = False, None
         try:
             with self._journal.claim(request):
@@ -261,7 +260,7 @@ class Teacher:
                 self._turns.undo(endpoint, most_tokens)
 
     async def _send(self, endpoint: Endpoint | Batches, request: Request) -> Reply:
-        """Send once, journal the reply and pay for it. What is here when a run stops is waited for."""
+        """Send once, journal the reply and pay for it. A run that stops waits for this to end."""
         reserved, lost = await self.budget.reserve(request), True
         task = asyncio.current_task()
         self._sending.add(task)
@@ -288,7 +287,7 @@ class Teacher:
         return reply
 
     def _note(self, failure: Failed, endpoint: Endpoint | Batches, began: float) -> None:
-        """What a failed attempt says of its endpoint, and of all of them."""
+        """Draw the conclusions of a failed attempt for its endpoint and for all of them."""
         now = time.monotonic()
         if failure.limited:
             endpoint.pace.refused(failure.retry_after)
@@ -308,24 +307,20 @@ class Teacher:
             urls = " and ".join(endpoint.url for endpoint in self._turns.endpoints)
             raise BadInput(
                 f"{urls} has not answered for {silent:.0f} s (teacher.patience_s = "
-                f"{self._settings.patience_s:g}): {failure}; is it running, and is teacher.base_url right?"
+                f"{self._settings.patience_s:g}): {failure}; check that it is running, and teacher.base_url"
             ) from None
 
     @cached_property
     def _turns(self) -> Turns[Endpoint | Batches]:
-        """Opened by the first request that the journal cannot answer, so that a replay needs no endpoint."""
+        """Open the connections on the first request that the journal cannot answer, so that a replay needs no
+        endpoint."""
         knobs = self._settings
         if knobs.base_url != EMBEDDED:
             first = More(**{name: getattr(knobs, name) for name in More.model_fields})
             if knobs.batch_rows:
                 return Turns([self._batches(first)])
             return Turns([self._endpoint(one) for one in (first, *knobs.more_endpoints)])
-        model = location.locate(knobs.model)
-        started = [embedded.start(model, knobs) for _ in range(knobs.servers)]
-        self._servers = [server for server, _ in started]  # they stop when nothing holds them
-        each = -(-knobs.concurrency // knobs.servers)
-        extra = {"cache_prompt": False}
-        return Turns([Endpoint(url, knobs, Pace(each), extra=extra, local=True) for _, url in started])
+        return Turns(embedded.start(location.locate(knobs.model), knobs))
 
     def _batches(self, one: More) -> Batches:
         knobs = self._settings
@@ -333,7 +328,7 @@ class Teacher:
         return Batches(endpoint, self._journal, self._label, knobs.batch_rows, knobs.batch_poll_s, self._settle)
 
     async def _settle(self, key: str, model: str, reply: Reply, label: str) -> None:
-        """Journal and pay for what an earlier run had asked under `label`."""
+        """Journal and pay for answers to an earlier run's requests under `label`."""
         cost = self.budget.cost(reply.prompt_tokens, reply.completion_tokens)
         await self._journal.put_reply(key, model, reply, label, cost)
 
@@ -344,8 +339,8 @@ class Teacher:
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Collect garbage less often: thousands of asks live at a time and almost none of them in cycles, so that
-    the default's passes over all of them took a quarter of the CPU and found nothing."""
+    """Collect garbage less often: thousands of asks are alive, almost none in cycles, and the default's passes over
+    them took a quarter of the CPU for nothing."""
     before = gc.get_threshold()
     gc.set_threshold(*COLLECT)
     try:
@@ -355,7 +350,7 @@ def _rare_collections() -> Iterator[None]:
 
 
 def seed_of(seed: int, row: str, number: int = 0) -> int:
-    """The sampling seed of a row's request, 31 bits: by the row alone, whatever is asked beside it."""
+    """The sampling seed of a row's request, 31 bits; depends only on the row, not on what else is asked."""
     return int(hashlib.sha256(f"{seed}:{row}:{number}".encode()).hexdigest()[:8], 16) >> 1
 
 
@@ -369,5 +364,5 @@ def _again(messages: list[dict[str, str]], reply: Reply, fault: str) -> list[dic
 
 
 def _backoff(number: int) -> float:
-    """Seconds before the next attempt: exponential with full jitter, so that clients do not return in step."""
+    """Seconds before the next attempt: exponential with full jitter, so that clients do not retry in step."""
     return random.uniform(0, min(BACKOFF_MOST_S, BACKOFF_S * BACKOFF_GROWTH**number))

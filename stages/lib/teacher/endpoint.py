@@ -59,14 +59,18 @@ class Endpoint:
         Raises `Refused` or `Failed` for the row, `BadInput` for what no row of this run can survive
         (a key that is refused, a model or address that is not there, an account without money, another model).
         """
+        body = orjson.dumps({**request.body, **self._extra})
+        status, headers, data = await self._post(f"{self.url}/{request.path}", body)
+        return self.read(status, headers, data, len(body))
+
+    async def _post(self, url: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """The response's status, headers and body. Raises `Failed`, or `BadInput` for what is no URL."""
         import aiohttp
 
         session = self._session or self._open()
-        body = orjson.dumps({**request.body, **self._extra})
         try:
-            async with session.post(f"{self.url}/{request.path}", data=body, allow_redirects=False) as response:
-                status, headers = response.status, response.headers
-                data = await response.read()
+            async with session.post(url, data=body, allow_redirects=False) as response:
+                return response.status, response.headers, await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Failed(self._clean(f"{type(error).__name__}: {error}"), alive=False) from None
         except TimeoutError:
@@ -75,7 +79,6 @@ class Endpoint:
             raise Failed(self._clean(f"{type(error).__name__}: {error}"), sent=True, alive=False) from None
         except ValueError:
             raise BadInput(f"teacher.base_url {self.url!r} is no URL; write http://HOST:PORT/v1") from None
-        return self.read(status, headers, data, len(body))
 
     def read(self, status: int, headers: Mapping[str, str], data: bytes, request_bytes: int) -> Reply:
         """The reply in a response. Raises as `send` does."""

@@ -9,17 +9,17 @@ import orjson
 from stages.lib.errors import BadInput
 
 LENGTH = 300  # characters of a fault
-BYTES_PER_TOKEN = 3  # of code, for the estimate where the endpoint gives no count
+BYTES_PER_TOKEN = 3  # of code, for an estimate when the endpoint gives no count
 
 
 class Refused(Exception):
-    """The endpoint will never answer this request: the row is a dead letter."""
+    """The endpoint will never answer this request; the row becomes a dead letter."""
 
 
 class Failed(Exception):
-    """This attempt failed and another may succeed. `retry_after` is what the endpoint asked for, in seconds;
-    `sent` says that the request may have been answered, and so charged; `alive` that somebody was there;
-    `limited` that the endpoint refused it for coming too soon (HTTP 429)."""
+    """This attempt failed, but another may succeed. `retry_after` is the wait the endpoint asked for, in seconds;
+    `sent`: the request may have been answered and charged; `alive`: the endpoint responded; `limited`: it refused the
+    request for coming too soon (HTTP 429)."""
 
     def __init__(
         self, fault: str, retry_after: float = 0.0, sent: bool = False, alive: bool = True, limited: bool = False
@@ -29,7 +29,7 @@ class Failed(Exception):
 
 
 def clean(text: str, key: str) -> str:
-    """`text` in a line, without the key, whoever put it there."""
+    """`text` on one line, with any occurrence of the key removed."""
     if key:
         text = text.replace(key, "[key]")
     return re.sub(r"\s+", " ", text).strip()[:LENGTH]
@@ -40,8 +40,8 @@ def of_status(
 ) -> Exception:
     """The meaning of an HTTP status other than 200, with what the endpoint said.
 
-    `Failed` or `Refused` for the row; `BadInput` for what no row of this run can survive (a key that is refused,
-    a model or address that is not there, an account without money).
+    `Failed` or `Refused` for the row; `BadInput` for what stops the whole run (a refused key, an unknown model or
+    address, an account without money).
     """
     error = _error(data)
     said = clean(f"HTTP {status}: {_said(error, data)}", key)
@@ -49,7 +49,7 @@ def of_status(
         where = f"environment variable {key_variable}" if key_variable else "teacher.api_key_env, unset"
         return BadInput(f"{url} refuses the key (from {where}): {said}")
     if status in (301, 302, 303, 307, 308, 404, 405):
-        return BadInput(f"{url} has no such model or address: {said}; see teacher.base_url and teacher.model")
+        return BadInput(f"{url} has no such model or address: {said}; check teacher.base_url and teacher.model")
     if status == 429 and "insufficient_quota" in said:
         return BadInput(f"{url} refuses to go on: {said}")
     if status in (408, 409, 425, 429) or status >= 500:
@@ -60,7 +60,7 @@ def of_status(
 
 
 def refuses_schema(refusal: Refused) -> bool:
-    """Whether an endpoint's words say that it does not take the answer's schema."""
+    """Whether the endpoint's message says that it rejects the answer's schema."""
     return bool(re.search(r"response_format|json_schema|invalid schema|grammar", str(refusal), re.IGNORECASE))
 
 

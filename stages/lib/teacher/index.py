@@ -1,19 +1,19 @@
-"""Where each request's record lies in the journal: 16 bytes a record, so that a million take 16 MB.
+"""Where each request's record lies in the journal: 16 bytes per record, so a million take 16 MB.
 
-The first 8 bytes of a key stand for it. Two requests of the same 8 bytes, one chance in 10^7 among a million,
-would hide one record; `Journal.get` compares whole keys, so that it would be asked again and never be mistaken.
+The index keeps only a key's first 8 bytes. If two requests share them (one chance in 10^7 among a million), one record
+is hidden and asked again; `Journal.get` compares whole keys, so it is never mistaken for the other.
 """
 
 import numpy as np
 
 PARTS = 16  # by a key's first digit: a merge copies one of them
-RECENT = 1 << 10  # records of a part in its dictionary before they are merged into the sorted arrays
+RECENT = 1 << 10  # records a part collects in its dictionary before merging them into the sorted arrays
 
 
 class Index:
     """A map from keys (hex) to offsets; a later offset replaces an earlier one.
 
-    One thread may set while another gets: what is merged is in the arrays before it leaves the dictionary.
+    One thread may set while another gets: records are in the arrays before they leave the dictionary.
     """
 
     def __init__(self) -> None:

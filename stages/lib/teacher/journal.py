@@ -1,14 +1,13 @@
-"""The journal of everything that a model answered: append-only, crash-safe, shared by processes.
+"""The journal of every model answer: append-only, crash-safe, shared by processes.
 
-`journal/exchanges.log` holds a line a response: eight hex digits of CRC-32, a space, canonical
-JSON. Appends go through an exclusive `flock`, and whoever holds it first cuts off what a killed
-writer left of a line. A response is written the moment it is there, so that no kill can lose it, and
-counts once it is synced to disk, so that no power cut can; responses that arrive while a sync runs
-share the next one (group commit). Failures are never written.
+`journal/exchanges.log` has one line per response: eight hex digits of CRC-32, a space, canonical JSON. Appends take an
+exclusive `flock`, and its holder first cuts off what a killed writer left of a line. A response is written as soon as
+it arrives, so that no kill can lose it, and counts once it is synced to disk, so that no power cut can; responses that
+arrive during a sync share the next one (group commit). Failures are never written.
 
-`journal/claims` is empty: a process that is about to ask locks one byte of it, at an offset drawn
-from the request's key. Another process that wants the same answer waits for it in the journal
-instead of paying for it again; the kernel drops the claims of a process that dies.
+`journal/claims` is empty: before asking, a process locks one byte of it, at an offset given by the request's key.
+Another process that wants the same answer waits for it in the journal instead of paying again; the kernel drops a dead
+process's claims.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ from stages.lib.teacher.exchange import Reply, Request
 from stages.lib.teacher.index import Index
 
 FOLDER = Path("journal")
-GUESS = 4096  # bytes that a record is expected to fit in
+GUESS = 4096  # bytes most records fit in
 READ = 1 << 20  # bytes read at a time
 
 log = logging.getLogger(__name__)
@@ -42,16 +41,16 @@ class Claimed(Exception):
 
 
 class Journal:
-    """The journal in `folder`, made if absent. One object a process; its methods may be called from any thread."""
+    """The journal in `folder`, created if missing. One object per process; its methods are thread-safe."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "exchanges.log"
         self._claims = os.open(folder / "claims", os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(self._claims, fcntl.LOCK_SH)  # so that nobody compacts it meanwhile
+        fcntl.flock(self._claims, fcntl.LOCK_SH)  # keeps others from compacting it
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._lock = threading.Lock()
-        self._end = 0  # everything before this offset is in the index
+        self._end = 0  # everything before this offset is indexed
         self._index = Index()
         self._spent: Counter[str] = Counter()  # US dollars by label
         self._unsynced: list[asyncio.Future[None]] = []
@@ -67,15 +66,15 @@ class Journal:
         return len(self._index)
 
     def has(self, key: str) -> bool:
-        """Whether there is a reply to the request of this key."""
+        """Whether the request with this key has a reply."""
         return self._index.get(key) is not None
 
     def spent(self, label: str) -> float:
-        """US dollars that all responses journaled under `label` cost, by the prices at the time."""
+        """US dollars of all responses journaled under `label`, at the prices of their time."""
         return self._spent[label]
 
     def get(self, request: Request) -> Reply | None:
-        """The reply to `request`, if some process ever journaled it and this one has read that far."""
+        """The reply to `request`, if some process journaled it and this one has read that far."""
         offset = self._index.get(request.key)
         if offset is None:
             return None
@@ -96,7 +95,7 @@ class Journal:
         await self.put_reply(request.key, request.body["model"], reply, label, cost)
 
     async def put_reply(self, key: str, model: str, reply: Reply, label: str, cost: float) -> None:
-        """`put`, where only the request's key and model are known."""
+        """Like `put`, when only the request's key and model are known."""
         record = {
             "key": key,
             "model": model,
@@ -116,11 +115,11 @@ class Journal:
 
     @contextmanager
     def claim(self, request: Request) -> Iterator[None]:
-        """Hold the sole right, among all processes on this journal, to ask `request`.
+        """Hold the exclusive right, among all processes on this journal, to ask `request`.
 
-        When the claim is granted the index has everything that was written before it. Raises `Claimed` at once
-        where another process holds it: its answer will be in the journal, so look there a little later. Hold
-        claims while a request is in flight and no longer: the kernel searches them one by one.
+        Once granted, the index has everything written before. Raises `Claimed` at once if another process holds it; its
+        answer will be in the journal a little later. Hold claims only while a request is in flight: the kernel searches
+        them one by one.
         """
         with self.claim_key(request.key):
             self.refresh()
@@ -128,7 +127,7 @@ class Journal:
 
     @contextmanager
     def claim_key(self, key: str) -> Iterator[None]:
-        """Hold `key` (hex) alone among all processes on this journal. Raises `Claimed` where another holds it."""
+        """Hold `key` (hex) exclusively among all processes on this journal. Raises `Claimed` if another holds it."""
         offset = int(key[:15], 16)
         try:
             fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
@@ -140,7 +139,7 @@ class Journal:
             fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, offset)
 
     def refresh(self) -> None:
-        """Index what other processes have appended; cut off what a killed one left of a line."""
+        """Index what other processes appended; cut off what a killed one left of a line."""
         with self._lock:
             if os.fstat(self._file).st_size == self._end:
                 return
@@ -151,7 +150,7 @@ class Journal:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def places(self) -> Iterator[tuple[str, int]]:
-        """The key and the offset of each whole record, in the order in which they were written."""
+        """The key and offset of each whole record, in the order they were written."""
         with self.path.open("rb", buffering=READ) as stream:
             offset = 0
             for line in stream:
@@ -208,7 +207,7 @@ class Journal:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def _read_on(self) -> None:
-        """Index the lines after `_end`. The caller holds both locks, so that no line is still being written."""
+        """Index the lines after `_end`. The caller holds both locks, so no line is being written."""
         size = os.fstat(self._file).st_size
         if size == self._end:
             return
@@ -247,23 +246,23 @@ def records(path: Path) -> Iterator[dict[str, Any] | None]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep everybody else out of the journal in `folder`. Raises `BadInput` where somebody has it open."""
+    """Lock the journal in `folder` exclusively. Raises `BadInput` if another process has it open."""
     with (folder / "claims").open("a+b") as claims:
         try:
             fcntl.flock(claims, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BadInput(f"{folder} is in use; wait until no stage that asks a teacher runs") from None
+            raise BadInput(f"{folder} is in use; wait until no stage that asks a teacher is running") from None
         yield
 
 
 def to_line(record: dict[str, Any]) -> bytes:
-    """`record` as the line that the journal holds."""
+    """`record` as a line of the journal."""
     body = canonical(record).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
-    """The record in `line`, or None if its bytes are not what was written."""
+    """The record in `line`, or None if it is damaged."""
     check, _, body = line.rstrip(b"\n").partition(b" ")
     if check != b"%08x" % zlib.crc32(body):
         return None

@@ -1,4 +1,4 @@
-"""What became of every ask: exchanges and dead letters as files of an artifact, and their totals."""
+"""The outcome of every ask: exchanges and dead letters as files of an artifact, and their totals."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ ROW_GROUP = 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """The end of an ask: `value` under its schema and the key of the `request` that gave it, or None and
-    the `fault` that it died of.
+    """The outcome of an ask: its `value` under the schema and the key of the `request` that gave it, or None and the
+    final `fault`.
 
-    `exchanges` are the responses that were used on the way, `attempts` what went wrong before the
-    end: a fault each, with the request's key and, where there was one, the text that came back.
+    `exchanges` are the responses used on the way; `attempts` what went wrong: each a fault with the request's key and
+    the text that came back, if any.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Answer:
 
     @property
     def asked(self) -> str:
-        """The key of the first request, before any re-ask; "" where nothing came back."""
+        """The key of the first request, before any re-ask; "" if nothing came back."""
         return self.exchanges[0].request if self.exchanges else ""
 
 
@@ -64,7 +64,7 @@ class Ledger:
         self._dead.close()
 
     def add(self, answer: Answer) -> None:
-        """Count `answer` and write its exchanges, or its whole story if it is a dead letter."""
+        """Count `answer` and write its exchanges, and all of its attempts if it is a dead letter."""
         self._count["asked"] += 1
         self._count["answered"] += answer.value is not None
         self._count["reasked"] += max(0, len(answer.exchanges) - 1)

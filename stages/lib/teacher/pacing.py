@@ -1,8 +1,8 @@
-"""How fast each endpoint is asked: requests in flight, requests a minute, tokens a minute, and what it says of that.
+"""How fast to ask each endpoint: requests in flight, requests and tokens per minute, and its refusals.
 
-A refusal (HTTP 429) is its own row's affair: some providers refuse at random. Only when more than a fifth of the
-recent requests are refused is an endpoint taken for congested: it is left alone for as long as it asks, and fewer
-requests are in flight there until it answers again (additive increase, multiplicative decrease).
+One refusal (HTTP 429) delays only its own row, because some providers refuse at random. If more than a fifth of recent
+requests are refused, the endpoint counts as congested: we leave it alone for as long as it asks, then keep fewer
+requests in flight until it recovers (additive increase, multiplicative decrease).
 """
 
 import asyncio
@@ -11,19 +11,19 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
-SAVED_S = 0.1  # seconds' worth of allowance that may be saved up; less than any provider allows
-SHARE_USED = 0.98  # of the allowance, for clocks that differ
-RECENT = 0.05  # weight of one request in what requests take
-# Weight of one request in the share of refusals: of 5% at random, in 20 requests five are refused often enough to
-# look like congestion every second of a fast run; in 100 the share keeps ten standard deviations away from it.
+SAVED_S = 0.1  # seconds of unused allowance that may accumulate; less than any provider permits
+SHARE_USED = 0.98  # of the allowance, because clocks differ
+RECENT = 0.05  # weight of one request in the average of tokens used
+# Weight of one request in the share of refusals. With 5% random refusals, a window of 20 requests sees five often
+# enough to report congestion every second of a fast run; in a window of 100 that is ten standard deviations away.
 RECENT_REFUSALS = 0.01
-CONGESTED = 0.2  # the share of refusals from which an endpoint is congested
-FEWER = 0.7  # of the requests in flight, then
+CONGESTED = 0.2  # above this share of refusals, an endpoint counts as congested
+FEWER = 0.7  # by this factor we then cut its requests in flight
 LEAST_PAUSE_S = 1.0
 
 
 class Bucket:
-    """An allowance of `per_minute` units, 0 for no limit; it may go into debt and then waits longer."""
+    """An allowance of `per_minute` units (0: no limit). It may go into debt, which makes the next wait longer."""
 
     def __init__(self, per_minute: float) -> None:
         self.rate = SHARE_USED * per_minute / 60
@@ -54,7 +54,7 @@ class Pace:
         self._limit = float(concurrency)
         self._requests = Bucket(requests_per_minute)
         self._tokens = Bucket(tokens_per_minute)
-        self._share = 1.0  # tokens that requests took, of the most that they could have taken
+        self._share = 1.0  # tokens that requests used, as a share of their maximum
         self._refusals = 0.0  # the recent share
         self._held_until = 0.0
 
@@ -64,19 +64,19 @@ class Pace:
         return self.in_flight / self._limit
 
     def wait(self, now: float) -> float:
-        """Seconds until a request may be sent; 0 or less: now; infinite: when one that is in flight ends."""
+        """Seconds until a request may be sent; 0 or less: now; infinite: when one in flight ends."""
         if self.in_flight >= self._limit:
             return float("inf")
         return max(self._held_until - now, self._requests.wait(now), self._tokens.wait(now))
 
     def start(self, most_tokens: float) -> None:
-        """Count a request that may take `most_tokens`; it is charged at what such requests took so far."""
+        """Count a request of at most `most_tokens`, charged at the average share that such requests used so far."""
         self.in_flight += 1
         self._requests.take(1)
         self._tokens.take(most_tokens * self._share)
 
     def end(self, most_tokens: float, took: float | None) -> None:
-        """Settle what `start` charged; `took` is None where there was no answer."""
+        """Settle what `start` charged; `took` is None if there was no answer."""
         self.in_flight -= 1
         if took is None:
             return
@@ -84,7 +84,7 @@ class Pace:
         self._share += RECENT * (min(1.0, took / most_tokens) - self._share)
 
     def undo(self, most_tokens: float) -> None:
-        """Take back a `start` whose request was not sent."""
+        """Undo a `start` whose request was not sent."""
         self.in_flight -= 1
         self._requests.take(-1)
         self._tokens.take(-most_tokens * self._share)
@@ -104,7 +104,7 @@ class Pace:
             self.hold(max(retry_after, LEAST_PAUSE_S))
 
     def hold(self, seconds: float) -> None:
-        """Send nothing for so long."""
+        """Send nothing for `seconds`."""
         self._held_until = max(self._held_until, time.monotonic() + seconds)
 
 
@@ -118,7 +118,7 @@ One = TypeVar("One", bound=Paced)
 
 
 class Turns(Generic[One]):
-    """Hands out endpoints, to whoever waited longest, as soon as the pace of one allows."""
+    """Gives endpoints to callers in order of arrival, as soon as an endpoint's pace allows."""
 
     def __init__(self, endpoints: Sequence[One]) -> None:
         self.endpoints = endpoints
@@ -126,9 +126,9 @@ class Turns(Generic[One]):
         self._timer: asyncio.TimerHandle | None = None
 
     async def take(self, most_tokens: float, first: bool = False) -> One:
-        """The endpoint with the least load that may be asked now; its pace has counted the request.
+        """The least loaded endpoint that may be asked now; its pace has counted the request.
 
-        Turns come in the order of the calls; `first` goes before everyone who waits.
+        Turns come in the order of the calls; `first` jumps the queue.
         """
         if not self._waiting and (found := self._find()) is not None:
             found.pace.start(most_tokens)
@@ -144,7 +144,7 @@ class Turns(Generic[One]):
             raise
 
     def give_back(self, endpoint: One, most_tokens: float, took: float | None) -> None:
-        """The request has ended and `took` so many tokens, or None if it had no answer."""
+        """The request has ended and used `took` tokens, or None if it had no answer."""
         endpoint.pace.end(most_tokens, took)
         self._hand_out()
 
@@ -174,7 +174,7 @@ class Turns(Generic[One]):
         return min(free, key=lambda endpoint: endpoint.pace.load, default=None)
 
     def _set_timer(self) -> None:
-        """Wake up when time alone lets the next one go; the end of a request wakes us anyway."""
+        """Wake up when the next caller's waiting time is over; the end of a request wakes us anyway."""
         if self._timer is not None or not self._waiting:
             return
         now = time.monotonic()

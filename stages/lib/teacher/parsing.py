@@ -1,4 +1,4 @@
-"""From a model's text to a value under a JSON schema, or to the fault that is named when it is asked again."""
+"""From a model's text to a value under a JSON schema, or to the fault named in the re-ask."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ LIMITS = ("minLength", "maxLength", "minItems", "maxItems", "pattern")
 def parse(reply: Reply, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
     """The object in the reply and "", or None and what is wrong with it.
 
-    Tolerant of what models do around JSON: prose, code fences, raw line breaks inside strings.
+    Tolerates what models put around JSON: prose, code fences, raw line breaks in strings.
     """
     found = _first_object(reply.text)
     if found is None and reply.finish == "length":
@@ -26,7 +26,7 @@ def parse(reply: Reply, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, 
 
 
 def without_limits(schema: Any) -> Any:
-    """`schema` without the limits on length and form, which some endpoints refuse."""
+    """`schema` without limits on length and pattern, which some endpoints reject."""
     if isinstance(schema, Mapping):
         return {key: without_limits(value) for key, value in schema.items() if key not in LIMITS}
     if isinstance(schema, list):

@@ -1,4 +1,4 @@
-"""A line now and then about a run at an endpoint: done, in flight, spend, time left, errors by kind."""
+"""A periodic log line about a run: done, in flight, spend, time left, errors by kind."""
 
 import asyncio
 import logging

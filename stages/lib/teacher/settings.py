@@ -17,7 +17,7 @@ class Price(Section):
 
 
 class More(Section):
-    """One more endpoint of the same model, with limits of its own; 0: no limit."""
+    """One more endpoint serving the same model, with its own limits; 0: no limit."""
 
     base_url: str
     api_key_env: str = ""
@@ -27,7 +27,7 @@ class More(Section):
 
 
 class Access(Section):
-    """How an endpoint is reached, paid and paced: nothing of it can change an answer, only its way here."""
+    """How an endpoint is reached, paid and paced. None of this can change an answer."""
 
     base_url: str = Field(exclude=True)
     api_key_env: str = Field(exclude=True)
@@ -44,7 +44,7 @@ class Access(Section):
 
 
 class Settings(Access):
-    """One model behind one endpoint. Fields with `exclude` cannot change an answer, only its way here."""
+    """One model behind one endpoint. Fields with `exclude` cannot change an answer."""
 
     model: str
     structured: Literal["json_schema", "json_object", "none"]

@@ -1,9 +1,9 @@
-"""The journal's sealed segments: what one person paid for, another one replays at no cost.
+"""The journal's sealed segments: what one person paid for, others replay for free.
 
-`journal/shared` holds segments, sealed and never changed: records of the journal in the order of their keys,
-compressed, each named by the sha256 of its bytes. Only segments are tracked, never the journal that a run writes,
-so that no checkout can lose an answer; what is shared is a union, and a record already known by its request's hash
-is not taken in twice. executors/tracking/journal.py carries them.
+`journal/shared` holds immutable segments: journal records in key order, compressed, each file named by the sha256 of
+its bytes. Only segments are tracked, never the journal that a run writes, so no checkout can lose an answer. Sharing is
+a union: a record whose request hash is already known is not imported again. executors/tracking/journal.py carries the
+segments.
 """
 
 import fcntl
@@ -42,9 +42,9 @@ def segments(folder: Path) -> list[Path]:
 
 
 def take_in(book: Journal) -> int:
-    """Add what the segments have and `book` has not; how many records that were.
+    """Import the segments' records that `book` lacks; returns their number.
 
-    A segment is read once. Raises `BadInput` for one whose bytes are not what its name says.
+    Each segment is read once. Raises `BadInput` for one that does not match the hash in its name.
     """
     folder = book.path.parent
     if not (found := segments(folder)):
@@ -63,7 +63,7 @@ def take_in(book: Journal) -> int:
 
 
 def seal(book: Journal) -> int:
-    """Write a segment of the records of `book` that no segment has; how many those are."""
+    """Write a segment of the records of `book` that no segment has; returns their number."""
     folder = book.path.parent
     known = {bytes.fromhex(record["key"]) for path in segments(folder) for record in read(path)}
     places = {key: place for key, place in book.places() if bytes.fromhex(key) not in known}
@@ -75,7 +75,7 @@ def seal(book: Journal) -> int:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a segment. Raises `BadInput` if it is not what its name says."""
+    """The records of a segment. Raises `BadInput` if it does not match the hash in its name."""
     import pyarrow as pa
 
     _check(path)
@@ -86,7 +86,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
             for line in lines:
                 record = journal.parse(line)
                 if record is None:
-                    raise BadInput(f"{path}: a record is damaged, and was when it was sealed; remove the segment")
+                    raise BadInput(f"{path}: a record was already damaged when it was sealed; remove the segment")
                 yield record
 
 
@@ -105,7 +105,7 @@ def _take_in_one(book: Journal, path: Path) -> int:
 
 
 def _write(folder: Path, lines: Iterable[bytes]) -> None:
-    """A segment of `lines`, whole or not at all."""
+    """Write a segment of `lines` atomically."""
     import pyarrow as pa
 
     part = folder / f".{uuid.uuid4().hex}.part"
@@ -119,7 +119,7 @@ def _write(folder: Path, lines: Iterable[bytes]) -> None:
 
 def _check(path: Path) -> None:
     if hash_segment(path) != path.name.partition(".")[0]:
-        raise BadInput(f"{path} is not what its name says; remove it, and `dvc pull` or `dvc checkout` brings it again")
+        raise BadInput(f"{path} does not match the hash in its name; remove it, then restore it with `dvc pull`")
 
 
 def hash_segment(path: Path) -> str:

@@ -1,7 +1,7 @@
 """The window between asks and answers: answers leave in the order of their asks, and memory stays bounded.
 
-A row that pauses, perhaps for seconds because its endpoint said so, must hold up nobody but those who read. So
-the rows behind it go on, and what they bring waits for it: as many answers as fit into HELD_BYTES.
+A row may pause for seconds because its endpoint said so. The rows behind it go on, and their answers wait for it, as
+many as fit into HELD_BYTES.
 """
 
 import asyncio
@@ -12,31 +12,31 @@ from typing import Any, Generic, TypeVar
 from stages.lib.checkpoint import raise_if_stop_requested
 from stages.lib.teacher.ledger import Answer
 
-HELD_BYTES = 24_000_000  # of answers that wait for an earlier one
-EACH_BYTES = 1_000  # that an answer takes beside its texts
-TAKEN_AT_ONCE = 64  # asks, before the ones that are begun get their turn
+HELD_BYTES = 24_000_000  # of answers waiting for an earlier one
+EACH_BYTES = 1_000  # per answer, besides its texts
+TAKEN_AT_ONCE = 64  # asks to start before running ones get their turn
 STOP_POLL_S = 1.0
 
 One = TypeVar("One")
 
 
 class Window(Generic[One]):
-    """Up to `most` asks that are begun and have no answer yet; `begin` makes an ask's answer."""
+    """Runs up to `most` asks at a time; `begin` produces an ask's answer."""
 
     def __init__(self, most: int, begin: Callable[[One], Coroutine[Any, Any, Answer]]) -> None:
         self._most = most
         self._begin = begin
         self._tasks: deque[asyncio.Task[Answer]] = deque()
         self._open = 0  # of the tasks: not done yet
-        self._held = 0  # bytes of answers that nobody took
+        self._held = 0  # bytes of answers not taken yet
         self._all_taken = False
         self._moved: asyncio.Future[None] | None = None
 
     async def advance(self, asks: Iterator[One]) -> list[Answer]:
-        """The answers that are next in order and ready, at least one, or none at the very end.
+        """The ready answers that are next in order: at least one, or none at the very end.
 
-        A loop entered once for many answers is what keeps an answer cheap. Raises `Preempted` on SIGTERM, and
-        what the next one in order raised.
+        Entering the event loop once for many answers keeps each one cheap. Raises `Preempted` on SIGTERM, and whatever
+        the next ask in order raised.
         """
         while True:
             await self._fill(asks)
@@ -46,7 +46,7 @@ class Window(Generic[One]):
             await self._wait(self._tasks[0])
 
     async def drain(self, keep: set[asyncio.Task[Any] | None], seconds: float) -> None:
-        """Cancel all but the tasks in `keep`, which have so long to end."""
+        """Cancel all tasks except those in `keep`, which get time to end."""
         for task in self._tasks:
             if task not in keep:
                 task.cancel()
@@ -78,7 +78,7 @@ class Window(Generic[One]):
         ready: list[Answer] = []
         while self._tasks and self._tasks[0].done():
             if ready and self._tasks[0].exception():
-                break  # after what stands before it was used
+                break  # raised once the answers before it were used
             answer = self._tasks.popleft().result()
             self._held -= _bytes(answer)
             ready.append(answer)
@@ -95,7 +95,7 @@ class Window(Generic[One]):
                 self._wake()
 
     async def _wait(self, head: asyncio.Task[Answer]) -> None:
-        """Wait until `head` is done or many asks may be begun, but never longer than a signal may wait."""
+        """Wait until `head` is done or many asks may start, but never longer than a signal may wait."""
         loop = asyncio.get_running_loop()
         self._moved = loop.create_future()
         head.add_done_callback(self._wake)

@@ -1,7 +1,7 @@
-"""Attention of several rows laid end to end, row by row.
+"""Row-by-row attention over several rows laid end to end.
 
-Without it PyTorch's attention takes a mask of all tokens against all: it works out every pair of the sequence, which
-grows with the square of the rows. Row by row it needs no mask and takes its causal kernel.
+Otherwise PyTorch's attention uses a mask and computes every pair of tokens in the sequence, quadratic in the number of
+rows. Row by row it needs no mask and uses its causal kernel.
 """
 
 from typing import Any
@@ -17,7 +17,8 @@ _lengths: Any = WeakIdKeyDictionary()  # all layers are given one tensor: a GPU 
 
 
 def use(model: Any) -> None:
-    """Let `model` attend row by row, where its attention is PyTorch's and of all earlier tokens; else leave it."""
+    """Make `model` attend row by row if it uses PyTorch's attention over all earlier tokens; otherwise leave it
+    alone."""
     config = model.config
     whole = getattr(config, "sliding_window", None) is None and set(getattr(config, "layer_types", None) or []) <= {
         "full_attention"

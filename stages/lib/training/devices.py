@@ -1,10 +1,10 @@
-"""The processes that train together: how many there are, what share of a batch each takes, and who starts them.
+"""The processes that train together: how many there are, each one's share of a batch, and who starts them.
 
-One process drives one device. A run on one device is one process, this one. For more, `launch` starts one for each
-device of this machine, as torchrun does and with its environment variables (RANK, LOCAL_RANK, WORLD_SIZE,
-MASTER_ADDR, MASTER_PORT; https://docs.pytorch.org/docs/stable/elastic/run.html), and keeps what torchrun loses: the
-stage's exit status, and time to save on SIGTERM. Several machines: start the stage on each of them with torchrun's
-PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR and PET_MASTER_PORT, as k8s/overlays/nodes does. They may share a workspace.
+One process drives one device. With one device, that is this process. With more, `launch` starts one per device of this
+machine, like torchrun and with its environment variables (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT;
+https://docs.pytorch.org/docs/stable/elastic/run.html), but it keeps what torchrun loses: the stage's exit status, and
+time to save on SIGTERM. For several machines, start the stage on each with torchrun's PET_NNODES, PET_NODE_RANK,
+PET_MASTER_ADDR and PET_MASTER_PORT, as k8s/overlays/nodes does. They may share a workspace.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ from stages.lib import checkpoint
 from stages.lib.errors import BadInput
 
 BAD_INPUT, PREEMPTED = 3, 75  # exit statuses of a stage (executors/runner.py)
-GRACE_S = 30.0  # for the other processes to end once one has failed
+GRACE_S = 30.0  # how long the other processes may take to end once one has failed
 LOGS = Path(".tidemill/run")
 
 log = logging.getLogger("tidemill.train")
@@ -43,7 +43,7 @@ class World:
 
 
 def here() -> World:
-    """This process among those of torchrun's environment variables; alone without them."""
+    """This process's place by torchrun's environment variables; alone without them."""
     return World(_number("RANK", 0), _number("WORLD_SIZE", 1))
 
 
@@ -53,7 +53,7 @@ def is_started() -> bool:
 
 
 def on_this_machine(processes: int | Literal["auto"], device: str) -> int:
-    """The processes to start here: one for each GPU, or as many as `processes` says.
+    """The number of processes to start here: one per GPU, or `processes`.
 
     Raises `BadInput` for more than there are GPUs.
     """
@@ -63,7 +63,7 @@ def on_this_machine(processes: int | Literal["auto"], device: str) -> int:
     if processes == "auto":
         return found
     if device == "cuda" and processes > found:
-        raise BadInput(f"params.yaml: train.processes: {processes}, but there are {found} GPUs here; set it to auto")
+        raise BadInput(f"params.yaml: train.processes: {processes}, but this machine has {found} GPUs; set it to auto")
     return processes
 
 
@@ -73,16 +73,16 @@ def machines() -> int:
 
 
 def accumulation(batch_rows: int, micro_batch_rows: int, replicas: int) -> int:
-    """Micro-batches that each replica of the model takes a step, so that a step is exactly `batch_rows`.
+    """Micro-batches per step on each replica of the model, so that a step is exactly `batch_rows`.
 
     Raises `BadInput` if the batch is no whole number of them.
     """
     together = micro_batch_rows * replicas
     if batch_rows % together:
         fitting = [n for n in range(1, batch_rows + 1) if batch_rows % (n * replicas) == 0]
-        advice = f"set train.micro_batch_rows to one of {fitting}" if fitting else "take another number of devices"
+        advice = f"set train.micro_batch_rows to one of {fitting}" if fitting else "use another number of devices"
         raise BadInput(
-            f"params.yaml: train.batch_rows: {batch_rows} rows cannot be made of micro-batches of {micro_batch_rows}"
+            f"params.yaml: train.batch_rows: {batch_rows} rows cannot be split into micro-batches of {micro_batch_rows}"
             f"{f' on {replicas} devices' if replicas > 1 else ''}; {advice}"
         )
     return batch_rows // together
@@ -92,15 +92,15 @@ def check_sharding(sharding: str, devices: int) -> None:
     """Raise `BadInput` for FSDP on one device."""
     if sharding == "fsdp" and devices == 1:
         raise BadInput(
-            "params.yaml: train.sharding: fsdp shares a model among devices and there is one; set it to none"
+            "params.yaml: train.sharding: fsdp shares a model among devices, but there is only one; set it to none"
         )
 
 
 def launch(stage: str, processes: int) -> None:
-    """Run `stage` in `processes` processes of this machine, to their end.
+    """Run `stage` in `processes` processes on this machine and wait for them.
 
-    SIGTERM is passed on to them, and they are given the time that they need to save. When one fails, the others are
-    ended. Raises `BadInput` or `Preempted` where they ended so, `RuntimeError` where one crashed.
+    SIGTERM is passed on, and they get the time they need to save. If one fails, the others are stopped. Raises
+    `BadInput` or `Preempted` if they ended with that, `RuntimeError` if one crashed.
     """
     nodes, node = machines(), _number("PET_NODE_RANK", 0)
     meeting = {
@@ -127,11 +127,11 @@ def launch(stage: str, processes: int) -> None:
     if failed is None:
         return
     if statuses[failed] == PREEMPTED:
-        raise checkpoint.Preempted("stopped by SIGTERM; run it again to go on from the last save")
+        raise checkpoint.Preempted("stopped by SIGTERM; run it again to resume from the last save")
     file = _log_of(stage, first + failed)
     said = "above" if failed == 0 else f"{file}:\n{_tail(file)}"
     if statuses[failed] == BAD_INPUT:
-        raise BadInput(f"process {failed} of {processes} says what is wrong, {said}")
+        raise BadInput(f"process {failed} of {processes} reported what is wrong, {said}")
     raise RuntimeError(f"process {failed} of {processes} ended with status {statuses[failed]}, {said}")
 
 
@@ -155,7 +155,7 @@ def _start(stage: str, environment: dict[str, str], first: int, local: int) -> s
 
 
 def _wait(started: list[subprocess.Popen[bytes]]) -> None:
-    """Until all have ended, or one has failed and the others have had their grace."""
+    """Wait until all have ended, or one has failed and the others' grace period is over."""
     told, deadline = False, None
     while any(process.poll() is None for process in started):
         if checkpoint.stop_requested() and not told:

@@ -1,4 +1,4 @@
-"""Floating-point operations of training a causal language model, and how many this machine does a second."""
+"""Floating-point operations of training a causal language model, and how many this machine does per second."""
 
 import time
 from typing import Any
@@ -19,7 +19,7 @@ def per_token(config: Any, parameters: int, tokens: int, *, lora: bool) -> float
 
 
 def matrix_rate(device: str, dtype: str) -> float:
-    """Measured FLOP/s of a large matrix product on `device` in `dtype`: the best of a few."""
+    """Measured FLOP/s of a large matrix product on `device` in `dtype`: the best of several."""
     import torch
 
     width = 8192 if device == "cuda" else 768

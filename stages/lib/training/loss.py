@@ -1,7 +1,7 @@
-"""The loss on a CPU: logits of the labelled tokens alone.
+"""The loss on a CPU, from the labelled tokens' logits only.
 
-On GPUs TRL's own loss stands: Triton kernels score the labelled tokens in tiles and hold no logits. On a CPU its
-fallback scores prompts and padding too and makes every tile twice, which was 30% of a step of SmolLM2-135M.
+On GPUs we keep TRL's own loss: its Triton kernels score labelled tokens in tiles and store no logits. On a CPU its
+fallback also scores prompts and padding and computes every tile twice, which took 30% of a step of SmolLM2-135M.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from stages.lib.training.examples import IGNORED
 
 
 class OnCpu(SFTTrainer):
-    """TRL's trainer with the same cross-entropy, from the model's own logits where a token carries a label."""
+    """TRL's trainer with the same cross-entropy, computed from the logits of labelled tokens."""
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

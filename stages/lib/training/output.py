@@ -1,4 +1,4 @@
-"""What training leaves behind: weights, tokenizer, and a model card that says where they come from."""
+"""Training's output: weights, tokenizer, and a model card that states their origin."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ CHAT = Path(__file__).with_name("chat.jinja")
 
 
 def write(out: Path, model: Any, weights: dict[str, Any] | None, tokenizer: Any, base: str, method: str) -> None:
-    """Write the weights to `out`/adapter (LoRA) or `out`/model (full), the tokenizer, and base.json, from which
-    `models.load_tuned` finds the base again. The same weights give the same bytes.
+    """Write the weights to `out`/adapter (LoRA) or `out`/model (full), the tokenizer, and base.json, by which
+    `models.load_tuned` finds the base. The same weights give the same bytes.
 
-    `weights` are given where devices held shares of them; else they are the model's own.
+    `weights` is given if devices held shares of them; otherwise the model's own are used.
     """
     artifacts.write_json(out / "base.json", {"model": base, "method": method})
     tokenizer.chat_template = chat_template()
@@ -28,13 +28,13 @@ def write(out: Path, model: Any, weights: dict[str, Any] | None, tokenizer: Any,
         config.base_model_name_or_path, config.revision = public_name(base)
     model.save_pretrained(out / "adapter", save_embedding_layers=False, state_dict=weights)
     model.generation_config.save_pretrained(out / "adapter")
-    (out / "adapter/README.md").unlink()  # a form to fill in; the card beside base.json is filled in
+    (out / "adapter/README.md").unlink()  # peft's empty form; our card is next to base.json
     _in_one_order(out / "adapter/adapter_config.json")
     tokenizer.save_pretrained(out / "tokenizer")
 
 
 def write_merged(out: Path) -> None:
-    """Write `out`/model, the base with `out`/adapter merged into it, which loads without peft."""
+    """Write `out`/model: the base with `out`/adapter merged in, which loads without peft."""
     model, tokenizer = causal.load_tuned(out)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
@@ -44,8 +44,8 @@ def write_merged(out: Path) -> None:
 
 
 def public_name(base: str) -> tuple[str, str | None]:
-    """The name and revision under which peft finds `base` by itself: of the hub or a folder. A model that came in
-    a package has neither, and keeps the name that `models.locate` knows."""
+    """The name and revision by which peft finds `base`: on the hub or in a folder. A packaged model has neither and
+    keeps the name that `models.locate` understands."""
     scheme, _, rest = base.partition(":")
     if scheme == "hub":
         repository, _, revision = rest.partition("@")

@@ -17,8 +17,8 @@ TOLERANCE = {"torch.float32": 1e-3, "torch.bfloat16": 3e-2}
 
 
 def in_order(rows: list[Example], epochs: int, seed: int, packed_tokens: int | None) -> list[Sequence]:
-    """All epochs in a row. Without `packed_tokens` each row is a sequence of its own; with it each epoch's rows
-    are packed into sequences of at most so many tokens, in an order that `seed` decides."""
+    """All epochs one after the other. Without `packed_tokens` each row is its own sequence; with it, each epoch's rows
+    are packed into sequences of at most that many tokens, in an order given by `seed`."""
     if packed_tokens is None:
         return [[row] for row in examples.in_order(rows, epochs, seed)]
     order: list[Sequence] = []
@@ -29,7 +29,7 @@ def in_order(rows: list[Example], epochs: int, seed: int, packed_tokens: int | N
 
 
 def best_fit(rows: list[Example], tokens: int) -> list[Sequence]:
-    """Each row once, in as few sequences of at most `tokens` as TRL's best fit decreasing finds."""
+    """Each row once, packed by TRL's best-fit decreasing into sequences of at most `tokens`."""
     from datasets import Dataset
     from trl import pack_dataset
 
@@ -39,8 +39,8 @@ def best_fit(rows: list[Example], tokens: int) -> list[Sequence]:
 
 
 def filled(order: list[Sequence], sequences: int, end_token: int) -> list[Sequence]:
-    """`order` with its last step filled up to whole steps of `sequences`, by sequences without any label: the
-    devices get equal shares, and the loss, a mean over labels, stays what it was."""
+    """`order` with its last step filled up to `sequences` by sequences without labels: devices get equal shares, and
+    the loss, a mean over labels, does not change."""
     empty = Example("filler", [end_token] * 2, [IGNORED] * 2)
     return [*order, *([[empty]] * (-len(order) % sequences))]
 
@@ -55,10 +55,10 @@ def columns(sequence: Sequence) -> dict[str, list[int]]:
 
 
 def keep_apart(model: Any, rows: list[Example]) -> None:
-    """Let `model` attend row by row. Raises `BadInput` if a row's logits change when another is laid before it.
+    """Make `model` attend row by row. Raises `BadInput` if a row's logits change when another row precedes it.
 
-    Which architectures and attention kernels keep rows apart is seen on this model, with two of its own rows: alone
-    under the model's own attention, together under what training will use.
+    Tested on this model with two of its own rows: alone under the model's own attention, together under the attention
+    that training will use.
     """
     import torch
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
@@ -72,7 +72,7 @@ def keep_apart(model: Any, rows: list[Example]) -> None:
     alone = torch.tensor([pair[-1]["input_ids"]], device=device)
     was_training = model.training
     model.eval()
-    with torch.inference_mode():  # without a cache, as in training: with one, transformers takes no notice of positions
+    with torch.inference_mode():  # no cache, as in training: with one, transformers ignores positions
         apart = model(input_ids=alone, use_cache=False).logits[0].float()
         attention.use(model)
         ids = {name: value.to(device) if hasattr(value, "to") else value for name, value in batch.items()}
@@ -81,6 +81,6 @@ def keep_apart(model: Any, rows: list[Example]) -> None:
     error = float((apart - together).abs().max() / apart.abs().max())
     if not error < TOLERANCE[str(model.dtype)]:
         raise BadInput(
-            f"packed rows see one another in this model: the logits of a row change by {error:.2g} of the largest "
-            "when another row is laid before it; set train.packing to none"
+            f"packed rows see each other in this model: a row's logits change by {error:.2g} of the largest if another "
+            "row precedes it; set train.packing to none"
         )

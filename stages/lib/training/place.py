@@ -25,6 +25,6 @@ def of(key: str) -> Place:
         return Place("data/dataset", "models/tuned", "train", {})
     number = key.removeprefix("evolved-")
     if not number.isdecimal() or number == key:
-        raise BadInput(f"train@{key}: there are train and train@evolved-ROUND, such as train@evolved-1")
-    # train.file and train.rows say what takes the place of data/dataset's rows.
+        raise BadInput(f"train@{key}: use train or train@evolved-ROUND, such as train@evolved-1")
+    # train.file and train.rows replace data/dataset's rows, not an evolved set's.
     return Place(f"data/evolved/{number}", f"models/evolved/{number}", f"train@{key}", {"file": None, "rows": None})

@@ -6,10 +6,10 @@ layers of the model run forward on shapes alone (torch's FakeTensorMode), and wh
 
 import copy
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from stages.lib.errors import BadInput
+from stages.lib.models import memory
 from stages.lib.training import flops
 
 GIB = 2**30
@@ -114,12 +114,7 @@ def available_bytes(device: str) -> float:
         import torch
 
         return float(torch.cuda.get_device_properties(0).total_memory)
-    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    left = float(fields["MemAvailable"].split()[0]) * 1024
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
-        left = min(left, float(limit.read_text()) - float(used.read_text()))
-    return left
+    return memory.available()
 
 
 def _alternatives(run: Run) -> list[tuple[str, Run]]:

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer under the project's guards: sealed checkpoints, exact resume, no result cut short."""
+"""TRL's SFTTrainer with our guards: sealed checkpoints, exact resume, no truncated result."""
 
 import logging
 import math
@@ -17,8 +17,8 @@ from stages.lib.training.examples import Example
 from stages.lib.training.packing import Sequence
 from stages.lib.training.watch import Speed, Watch
 
-KEPT_SAVES = 2  # where the newest is damaged, the one before it is taken
-LOGGED = ("loss", "learning_rate", "grad_norm", "eval_loss")  # the rest are times, or follow from these
+KEPT_SAVES = 2  # if the newest is damaged, the one before it is used
+LOGGED = ("loss", "learning_rate", "grad_norm", "eval_loss")  # the rest are times, or derived from these
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +118,8 @@ def fit(
 ) -> Tuned:
     """Train `model` on `order`.
 
-    Goes on from the newest valid save in `saves`, to the same weights. Raises `Preempted` after SIGTERM,
-    once all is saved, and `BadInput` for a batch that cannot be made and for a loss that is no number.
+    Resumes from the newest valid save in `saves`, to the same weights. Raises `Preempted` after SIGTERM, once
+    everything is saved, and `BadInput` for an impossible batch size or a loss that is not a number.
     """
     newest = checkpoint.newest(saves, "checkpoint-*")
     if devices.here().leads:
@@ -128,10 +128,10 @@ def fit(
     trainer = make(model, tokenizer, order, validation, settings, saves, guard)
     if newest:
         trainer.args.eval_on_start = False
-        log.info("going on from %s", newest)
+        log.info("resuming from %s", newest)
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     if anyone(checkpoint.stop_requested()):
-        raise checkpoint.Preempted("stopped by SIGTERM; run it again to go on from the last save")
+        raise checkpoint.Preempted("stopped by SIGTERM; run it again to resume from the last save")
     state = trainer.state
     if state.global_step != count_steps(order, settings):
         raise RuntimeError(f"the trainer returned at step {state.global_step} of {count_steps(order, settings)}")
@@ -168,7 +168,7 @@ def make(
         num_train_epochs=1,  # `order` holds every epoch
         train_sampling_strategy="sequential",
         per_device_train_batch_size=settings.micro_batch_rows,
-        per_device_eval_batch_size=1,  # TRL averages over batches: so it is the mean over rows, whatever the batch
+        per_device_eval_batch_size=1,  # TRL averages over batches; with 1 that is the mean over rows
         gradient_accumulation_steps=accumulation(settings),
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
@@ -246,7 +246,7 @@ def rows_of_step(order: list[Sequence], step: int, batch_rows: int) -> list[Exam
 
 
 def anyone(says: bool) -> bool:
-    """Whether it is so in any of the processes: they must stop after the same step."""
+    """Whether `here` is true in any process: all must stop after the same step."""
     import torch
     from accelerate import PartialState
 
@@ -258,7 +258,7 @@ def anyone(says: bool) -> bool:
 
 
 def wait_for_all() -> None:
-    """Until all processes have come here."""
+    """Wait until all processes are here."""
     if devices.here().size > 1:
         from accelerate import PartialState
 
@@ -266,7 +266,7 @@ def wait_for_all() -> None:
 
 
 def remove_refused(saves: Path, newest: Path | None) -> None:
-    """Remove saves that were cut short or damaged, which the trainer would count among those that it keeps."""
+    """Remove incomplete and damaged saves, which the trainer would count among those it keeps."""
     for path in saves.glob("checkpoint-*"):
         if path != newest and not checkpoint.is_valid(path):
             shutil.rmtree(path)

@@ -1,6 +1,6 @@
-"""What people watch while a model is trained: a line a step, and TensorBoard by parameter.
+"""Progress of a training run: a log line per step, and TensorBoard if train.tensorboard is set.
 
-Speeds and times go to the log and to TensorBoard alone: an artifact holds none.
+Speeds and times go only to the log and to TensorBoard: an artifact contains none.
 """
 
 import logging
@@ -16,14 +16,14 @@ log = logging.getLogger("tidemill.train")
 
 @dataclass(frozen=True)
 class Speed:
-    """What turns tokens a second into a share of what the devices could do."""
+    """What turns tokens per second into a share of the devices' peak."""
 
     flops_per_token: float
     matrix_rate: float  # FLOP/s of all devices together
 
 
 class Watch:
-    """Tells loss, gradient norm, tokens a second, model FLOP utilisation, memory and the time that is left."""
+    """Reports loss, gradient norm, tokens per second, model FLOP utilisation, memory and time left."""
 
     def __init__(self, speed: Speed, board: Path | None) -> None:
         self.speed = speed
@@ -33,8 +33,8 @@ class Watch:
         self.writer = _writer(board) if board else None
 
     def tell(self, step: int, steps: int, logs: dict[str, float], tokens: int) -> None:
-        """Log step `step` of `steps`, which took `tokens`; the first of a run only starts the clock, for it also
-        warms caches."""
+        """Log step `step` of `steps`, which had `tokens` tokens. A run's first step only starts the clock, because it
+        also warms caches."""
         if self.first_step is None:
             self.first_step, self.started = step, time.monotonic()
         else:

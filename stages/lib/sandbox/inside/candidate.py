@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from . import cell, wire
+from . import cell, digest, wire
 
 # What the programs of benchmarks import most, loaded once; numpy is loaded by those that want it.
 COMMON = (
@@ -119,8 +119,7 @@ def _serve(channel: int) -> None:
     while True:
         verb, number, *rest = wire.receive(channel)
         try:
-            act: Callable[..., Any] = _load if verb == "load" else _call
-            answer = ("value", number, act(module, *rest))
+            answer = ("value", number, _ACTS[verb](module, *rest))
         except BaseException as error:
             answer = _raised(number, error)
         _answer(channel, number, answer)
@@ -134,6 +133,13 @@ def _load(module: ModuleType, text: str, entry_point: str) -> None:
 
 def _call(module: ModuleType, name: str, arguments: list[Any], named: dict[str, Any]) -> Any:
     return module.__dict__[name](*arguments, **named)
+
+
+def _brief(module: ModuleType, name: str, arguments: list[Any], least: int) -> Any:
+    return digest.brief(_call(module, name, arguments, {}), least)
+
+
+_ACTS: dict[str, Callable[..., Any]] = {"load": _load, "call": _call, "brief": _brief}
 
 
 def _raised(number: int, error: BaseException) -> tuple[Any, ...]:

@@ -84,12 +84,16 @@ class Wire:
         return error
 
     def function(self, name: str) -> Callable[..., Any]:
-        """A function here that is called there."""
+        """A function here that is called there.
+
+        `brief(least, *arguments)` returns what `digest.brief` makes of the result there, for results too large to send.
+        """
 
         def call(*arguments: Any, **named: Any) -> Any:
             return self.ask("call", name, list(arguments), named)
 
         call.__name__ = call.__qualname__ = name
+        call.brief = lambda least, *arguments: self.ask("brief", name, list(arguments), least)  # type: ignore[attr-defined]
         return call
 
 
@@ -132,7 +136,10 @@ def _report(writer: int, channel: int, *job: str) -> None:
 
 
 def judge(channel: int, token: str, program: str, helpers: str, tests: str, entry_point: str) -> tuple[str, str, str]:
-    """Run the tests: (verdict, detail, token), the token empty unless they all passed."""
+    """Run the tests: (verdict, detail, token), the token empty unless they all passed.
+
+    A `check` that returns a text reports it as the detail.
+    """
     calls = Wire(channel)
     try:
         calls.ask("load", program, entry_point)
@@ -141,16 +148,16 @@ def judge(channel: int, token: str, program: str, helpers: str, tests: str, entr
         code = compile(tests, "tests.py", "exec")
         for name in _names(code) - space.keys() - vars(builtins).keys():
             space[name] = calls.function(name)
-        space[entry_point] = calls.function(entry_point)
-        exec(code, space)
-        space["check"](space[entry_point])
+        candidate = space[entry_point] = calls.function(entry_point)
+        exec(code, space)  # may define the entry point's name for itself: HumanEval/152 is called compare
+        said = space["check"](candidate)
     except BaseException as error:
         verdict, detail = _verdict(calls, error, tests)
         parsed = not (calls.number == 1 and detail.startswith(UNPARSED) and error in calls.raised)
         return (verdict if parsed else "compile error"), detail, ""
     if calls.gone is not None:
         return calls.gone.verdict, calls.gone.detail, ""
-    return "passed", "", token
+    return "passed", said if isinstance(said, str) else "", token
 
 
 def _names(code: Any) -> set[str]:

@@ -41,9 +41,7 @@ class Opaque:
 
 def send(fd: int, value: Any) -> None:
     """Write one message; TooLong if it is, Closed if nobody reads."""
-    parts: list[bytes] = []
-    _encode(value, parts, 0)
-    body = b"".join(parts)
+    body = dump(value)
     if len(body) > LONGEST:
         raise TooLong(f"{len(body)} bytes")
     rest = memoryview(len(body).to_bytes(8, "big") + body)
@@ -59,13 +57,24 @@ def receive(fd: int) -> Any:
     length = int.from_bytes(_exactly(fd, 8), "big")
     if length > LONGEST:
         raise Malformed(f"a message of {length} bytes")
-    body = _exactly(fd, length)
+    return load(_exactly(fd, length))
+
+
+def dump(value: Any) -> bytes:
+    """The bytes of a value, without a length before them."""
+    parts: list[bytes] = []
+    _encode(value, parts, 0)
+    return b"".join(parts)
+
+
+def load(body: bytes) -> Any:
+    """The value of these bytes; Malformed for what `dump` does not write."""
     try:
         value, end = _decode(body, 0, 0)
     except (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError, MemoryError) as error:
         raise Malformed(f"{type(error).__name__}: {error}") from error
-    if end != length:
-        raise Malformed(f"{length - end} bytes after the value")
+    if end != len(body):
+        raise Malformed(f"{len(body) - end} bytes after the value")
     return value
 
 

@@ -1,8 +1,8 @@
-"""Tests that the teacher writes for a candidate's solution: the question, and which answers may be run.
+"""Tests that the teacher writes for a candidate's solution: the question, and which answers may run.
 
-A test is one Python line, `assert candidate(…) == …`, for a solution in whichever language: for another one than
-Python it is translated (programs.py). Nothing but built-in functions and values may stand in it, so that a test can
-neither reach the process that it runs in nor lie about the outcome.
+A test is one Python line, `assert candidate(…) == …`, whatever the solution's language; programs.py translates it. It
+may contain only built-in functions and values, so that it can neither reach the process it runs in nor fake the
+outcome.
 """
 
 import ast
@@ -13,11 +13,12 @@ from typing import Any
 from stages.lib import templates
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
+from stages.lib.tasks.definitions import load_task
 from stages.lib.tasks.unit_tests import programs
 from stages.lib.tasks.unit_tests.languages import languages
 
 FOLDER = Path(__file__).parent
-LEAST = 2  # tests, below which a row has none
+LEAST = 2  # a row with fewer tests gets none
 BUILTINS = frozenset(
     function.__name__
     for function in (
@@ -32,14 +33,14 @@ Row = Mapping[str, Any]
 
 
 def check_languages(wanted: list[str]) -> None:
-    """Raise `BadInput` for a language that no function can be run in."""
+    """Raise `BadInput` for a language in which functions cannot be run."""
     if unknown := [name for name in wanted if name not in languages()]:
         raise BadInput(f"generate.tests.languages: {unknown[0]!r} cannot be run; known: {', '.join(languages())}")
 
 
 def entry_point(code: str, language: str) -> str:
-    """The name by which the function `code` can be called, "" if it cannot be called by itself: Python's methods
-    and coroutines, and functions whose types no test can be written in."""
+    """The name to call the function `code` by; "" if it cannot be called alone: Python's methods and coroutines, and
+    functions whose types tests cannot express."""
     if language != "Python":
         name = next((found.name for found in functions.extract(code, language)), "")
         return name if name and programs.signature(code, name, language) else ""
@@ -54,16 +55,16 @@ def entry_point(code: str, language: str) -> str:
 
 
 def wanted(row: Row, names: list[str]) -> bool:
-    """Whether a candidate gets tests: its solution is a function, in one of the languages `names`."""
+    """Whether a candidate gets tests: its solution is a function in one of the languages `names`."""
     return (
-        row["task"] != "code summarization"
+        load_task(row["task"]).solution_is_code
         and row["target_language"] in names
         and bool(entry_point(row["solution"], row["target_language"]))
     )
 
 
 def messages(row: Row, count: int) -> list[dict[str, str]]:
-    """The question for `count` tests. A translation's tests come from the code that was translated, which is right."""
+    """The question for `count` tests. A translation is tested by its source, which is correct."""
     translated = row["target_language"] != row["language"]
     language = row["language"] if translated else row["target_language"]
     code = row["information"] if translated else row["solution"]
@@ -71,7 +72,7 @@ def messages(row: Row, count: int) -> list[dict[str, str]]:
         FOLDER / "user.j2",
         language=language,
         code=code,
-        broken=row["information"] if row["task"] == "code repair" else "",
+        broken=row["information"] if load_task(row["task"]).information_is_broken else "",
         count=count,
         name=entry_point(code, language) or "the function",
     )
@@ -92,7 +93,7 @@ def objection(answer: dict[str, Any]) -> str:
 
 
 def usable(answer: dict[str, Any] | None) -> list[str]:
-    """The different tests of an answer that may be run; none if they are fewer than `LEAST`."""
+    """An answer's distinct valid tests; none if there are fewer than `LEAST`."""
     lines = list(dict.fromkeys(line.strip() for line in (answer or {"tests": []})["tests"] if not fault_of(line)))
     return lines if len(lines) >= LEAST else []
 
@@ -118,7 +119,7 @@ def fault_of(line: str) -> str:
 
 
 def runnable(code: str, language: str, lines: Sequence[str]) -> tuple[str, str, list[str]]:
-    """The function `code` as a program, a program of those of the test `lines` that can be put to it, and these."""
+    """The function `code` as a program, a test program of the applicable `lines`, and those lines."""
     if language == "Python":
         return languages()[language]["prelude"] + code, python_tests(lines), list(lines)
     called = programs.signature(code, entry_point(code, language), language)

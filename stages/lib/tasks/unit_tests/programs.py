@@ -1,7 +1,7 @@
-"""A teacher's tests, lines of Python, as a test program in the language of the solution that they call.
+"""Translates a teacher's tests, lines of Python, into a test program in the solution's language.
 
-The values of a line are written in the types that the solution's own signature names, which languages.yaml lists by
-language; a line whose values do not fit them, or a signature with other types, is not translated.
+Values are written in the types of the solution's signature, which languages.yaml lists by language. A line whose values
+do not fit them is skipped, and so is a signature with other types.
 """
 
 import ast
@@ -17,7 +17,7 @@ _OPEN, _CLOSE = "([{<", ")]}>"
 
 
 class Untranslatable(Exception):
-    """A type or a value that has no counterpart."""
+    """A type or value without a counterpart."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Type:
 
 @dataclass(frozen=True)
 class Signature:
-    """A function's name, and the types of its parameters and of its result; none in JavaScript."""
+    """A function's name, and its parameter and result types (none in JavaScript)."""
 
     name: str
     parameters: tuple[Type, ...] | None
@@ -39,7 +39,7 @@ class Signature:
 
 
 def signature(code: str, name: str, language: str) -> Signature | None:
-    """The signature of the function `name` in `code`, None for one whose types no test can be written in."""
+    """The signature of the function `name` in `code`; None if tests cannot express its types."""
     known = languages()[language]
     if "types" not in known:
         return Signature(name, None, None)
@@ -56,7 +56,7 @@ def signature(code: str, name: str, language: str) -> Signature | None:
 
 
 def translate(lines: Sequence[str], called: Signature, language: str) -> dict[str, str]:
-    """Each of the `lines` that can be translated, and the condition in `language` that it becomes."""
+    """Each translatable line of `lines`, with its condition in `language`."""
     conditions = {}
     for line in lines:
         try:
@@ -74,7 +74,7 @@ def program(conditions: Iterable[str], language: str) -> str:
 
 
 def candidate(code: str, language: str) -> str:
-    """`code`, a function that was cut out of its file, as a program by itself."""
+    """`code`, a function cut out of its file, as a complete program."""
     known = languages()[language]
     for pattern in known.get("strip", []):
         code = re.sub(pattern, "", code, count=1, flags=re.MULTILINE)
@@ -142,7 +142,7 @@ def _literal(value: Any, kind: Type, language: str) -> str:
 
 
 def _fill(form: str, **words: str) -> str:
-    """`form` with each of the `words` in its place; what is put there is not looked at again."""
+    """`form` with the `words` filled in; inserted text is not scanned again."""
     return re.sub("|".join(words), lambda found: words[found[0]], form)
 
 
@@ -158,7 +158,7 @@ def _type(text: str, language: str) -> Type:
 
 
 def _declared(parts: Sequence[str], language: str) -> list[str]:
-    """The types of a list of parameters. In Go several names may share the type of the last."""
+    """The types of a parameter list. In Go, several names may share the type of the last."""
     types: list[str] = []
     for part in reversed(parts):
         found = re.fullmatch(languages()[language]["parameter"], part.strip(), re.DOTALL)
@@ -172,7 +172,7 @@ def _declared(parts: Sequence[str], language: str) -> list[str]:
 
 
 def _parenthesis(code: str, start: int) -> tuple[str, str]:
-    """What stands between the parenthesis opened before `start` and its end, and what follows it."""
+    """The text inside the parenthesis opened before `start`, and the text after it."""
     depth = 1
     for place in range(start, len(code)):
         depth += (code[place] == "(") - (code[place] == ")")

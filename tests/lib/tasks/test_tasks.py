@@ -1,0 +1,253 @@
+"""Task definitions, draws, pools, prompts and checks."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from stages.lib import templates
+from stages.lib.errors import BadInput
+from stages.lib.judging import rules
+from stages.lib.tasks import definitions
+from stages.lib.tasks.checks import Instance, run_checks
+from stages.lib.tasks.definitions import load_task, load_tasks
+from stages.lib.tasks.draws import draw_target, draw_task, rendezvous
+from stages.lib.tasks.pool import Case, draw_examples, frozen, seed_cases
+from stages.lib.tasks.prompts import answer_schema, fill, generation_messages, summary
+from stages.lib.tasks.slices import read_round, take_slice
+
+MIX = {"code generation": 57.0, "code summarization": 15.9, "code repair": 15.7, "code translation": 11.2}
+CODE = "def double(values):\n    total = sum(values)\n    return 2 * total"
+
+
+def row(**changes: Any) -> Instance:
+    values: dict[str, Any] = {
+        "instruction": "Write a Python function that returns twice the sum of a list of numbers.",
+        "information": "",
+        "solution": CODE,
+        "language": "Python",
+        "target_language": "Python",
+        "takes_input": False,
+        "examples": (),
+    }
+    return Instance(**{**values, **changes})
+
+
+def faults(subject: Instance, *names: str) -> dict[str, str]:
+    return {name: fault for name, fault in run_checks(list(names), subject) if fault}
+
+
+def test_the_tasks_are_the_papers() -> None:
+    assert set(load_tasks()) >= set(MIX)
+    assert rules.load_all().keys() == load_tasks().keys()
+
+
+def test_every_good_seed_passes_its_tasks_checks() -> None:
+    pool = [case for case in seed_cases() if case.good]
+    for case in pool:
+        task = load_task(case.task)
+        keys = fill(task, case.code, case.answer)
+        languages = {"language": case.language, "target_language": case.target_language}
+        subject = Instance.of({**keys, **languages}, task.takes_input)
+        assert not [fault for _, fault in run_checks(rules.load_rules(case.task).checks, subject) if fault], case
+
+
+def test_every_good_seed_fits_its_schema() -> None:
+    for case in seed_cases():
+        schema = answer_schema(load_task(case.task), case.code, case.language, case.target_language)
+        if case.good:
+            Draft202012Validator(schema).validate(case.answer)
+
+
+def test_tasks_are_drawn_by_id_in_the_papers_mix() -> None:
+    drawn = Counter(draw_task(f"row {number}", 1, MIX) for number in range(20_000))
+    for task, share in MIX.items():
+        assert drawn[task] / 200 == pytest.approx(100 * share / sum(MIX.values()), abs=1.0)
+    assert draw_task("row 5", 1, MIX) == draw_task("row 5", 1, MIX)
+    assert {draw_task(str(n), 1, {"code repair": 1.0, "code translation": 0.0}) for n in range(99)} == {"code repair"}
+    with pytest.raises(BadInput, match="shares must not be negative"):
+        draw_task("x", 1, {"code repair": 0.0})
+
+
+def test_a_target_language_is_never_the_source() -> None:
+    drawn = Counter(draw_target(str(number), 1, ["Python", "Java", "Go"], "Java") for number in range(1000))
+    assert set(drawn) == {"Python", "Go"} and min(drawn.values()) > 400
+
+
+def test_an_example_more_changes_few_draws() -> None:
+    items = {f"case {number}": number for number in range(20)}
+    before = [rendezvous(f"row {number}", 1, items, 2) for number in range(300)]
+    after = [rendezvous(f"row {number}", 1, {**items, "case 20": 20}, 2) for number in range(300)]
+    assert 0 < sum(a != b for a, b in zip(before, after, strict=True)) < 75
+
+
+def test_a_pool_is_balanced_capped_and_topped_up_with_seeds() -> None:
+    seed = next(case for case in seed_cases() if case.task == "code repair" and case.good)
+    found = [Case(**{**seed.__dict__, "id": f"case {n}", "origin": "round 1"}) for n in range(9)]
+    long = Case(**{**seed.__dict__, "id": "long", "code": "x" * 9999})
+    pool, digest = frozen([*found, long], each=4, most_characters=800)
+    counts = Counter((case.task, case.good, case.origin) for case in pool)
+    assert counts["code repair", True, "round 1"] == 4 and counts["code repair", True, "seed"] == 0
+    assert counts["code repair", False, "seed"] >= 1 and counts["code generation", True, "seed"] == 4
+    assert frozen([*found[::-1], long], each=4, most_characters=800)[1] == digest
+
+
+def test_repair_plants_the_bug_in_the_line_that_the_teacher_chose() -> None:
+    task = load_task("code repair")
+    schema = answer_schema(task, CODE, "Python", "Python")
+    assert schema["properties"]["line"]["enum"] == ["total = sum(values)", "return 2 * total"]
+    answer = {"line": "return 2 * total", "broken_line": "return 3 * total", "instruction": "Fix this."}
+    keys = fill(task, CODE, answer)
+    assert keys["information"] == CODE.replace("2", "3") and keys["solution"] == CODE
+    assert keys["task_name"] == "code repair"
+
+
+def test_the_prompt_shows_examples_documentation_and_the_question() -> None:
+    pool, _ = frozen([], each=8, most_characters=800)
+    examples = draw_examples(pool, "row", 1, "code translation", "Python", good=1, bad=1)
+    task = load_task("code translation")
+    messages = generation_messages(task, CODE, "Double it.\n\nMore.", "Python", "Go", examples)
+    assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
+    assert "Bad answer" in messages[0]["content"] and json.loads(messages[2]["content"]) == examples[0].answer
+    assert CODE in messages[3]["content"] and "Its documentation: Double it.\n" in messages[3]["content"]
+    assert "Translate this Python function to Go" in messages[3]["content"]
+
+
+@pytest.mark.parametrize(
+    ("docstring", "sentence"),
+    [("Adds two. And more.", "Adds two."), ("Adds\n  two\n\nThree.", "Adds two"), ("x" * 300, ""), ("", "")],
+)
+def test_the_summary_of_a_docstring(docstring: str, sentence: str) -> None:
+    assert summary(docstring) == sentence
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "fault"),
+    [
+        ("fields_present", {"instruction": "  "}, "instruction is empty"),
+        ("fields_present", {"takes_input": True}, "information is empty"),
+        ("instruction_names_language", {"instruction": "Write a function."}, "does not name Python"),
+        (
+            "instruction_names_language",
+            {"language": "Java", "target_language": "Java", "instruction": "Write JavaScript."},
+            "does not name Java",
+        ),
+        (
+            "instruction_names_language",
+            {"instruction": "Rewrite it in Python.", "target_language": "C++"},
+            "does not name C++",
+        ),
+        ("instruction_is_prose", {"instruction": "Do it now."}, "fewer than 5 words"),
+        ("instruction_is_prose", {"instruction": "Write a Python function that can be"}, "breaks off"),
+        (
+            "solution_is_prose",
+            {"solution": "It returns x == 1 for every x that one could ever wish for."},
+            "code in it",
+        ),
+        ("no_repetition", {"instruction": "a list of lists of a list of lists of a list of lists."}, "repeats"),
+        (
+            "not_an_example",
+            {"examples": ("Write a Python function that returns twice the sum of a list of integers.",)},
+            "an example in the prompt",
+        ),
+        ("no_code_in_instruction", {"instruction": f"Write this: {CODE}"}, "gives away the line"),
+        ("solution_parses", {"solution": "def f(:"}, "does not parse as Python"),
+        ("solution_parses", {"target_language": "Go"}, "does not parse as Go"),
+        ("code_only", {"solution": f"```\n{CODE}\n```"}, "code fence"),
+        ("code_only", {"solution": f"Here is the function that you want:\n{CODE}"}, "a sentence before or after"),
+        ("imports_present", {"solution": "def f(p):\n    return os.path.join(p, 'a')"}, "uses os without importing"),
+        ("solution_not_a_copy", {"information": CODE}, "copies the information"),
+        ("information_differs", {"information": CODE.replace("2 * total", "2*total")}, "has no bug"),
+    ],
+)
+def test_a_check_finds_its_fault_and_passes_a_good_row(check: str, changes: dict[str, Any], fault: str) -> None:
+    assert fault in faults(row(**changes), check).get(check, "")
+    good = {"information": "other words"} if check == "information_differs" else {}
+    if check == "solution_is_prose":
+        good = {"solution": "Adds up the numbers and returns twice their sum to the caller."}
+    assert not faults(row(**good), check)
+
+
+def test_imports_that_are_there_are_seen() -> None:
+    assert not faults(row(solution="def f(p):\n    import os.path\n    return os.path.join(p)"), "imports_present")
+    assert not faults(row(solution="def f(string):\n    return string.lower()"), "imports_present")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("reask_on: [", "reask_on: [fields_presnt, ", "repair.yaml: reask_on: no check 'fields_presnt'"),
+        ("definition:", "definiton:", "repair.yaml: definition: Field required"),
+        (
+            '        broken_line: "return sum(values) / (len',
+            '        bug: "return sum(values) / (len',
+            "an answer has the keys",
+        ),
+        ("requirements:\n", "requirements: [\n", "is not valid YAML"),
+    ],
+)
+def test_a_bad_task_file_is_named(old: str, new: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=message):
+        load_tasks(changed(definitions.FOLDER, old, new, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  - fields_present", "  - fields_presnt", "repair.yaml: checks: no check 'fields_presnt'"),
+        ("plants:", "plant:", "repair.yaml: plants: Field required"),
+        ("  - rule: has_a_bug", "  - rule: has_bug", "the rulings are"),
+        ("judge:\n", "judge: [\n", "is not valid YAML"),
+        ("[code_only, overall]", "[code_alone, overall]", "plants.prose in code: no rule 'code_alone'; known: fields"),
+        ("task: code repair", "task: code repairs", "task 'code repair' needs a file in .*tasks/definitions and"),
+    ],
+)
+def test_a_bad_file_of_rules_is_named(old: str, new: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=message):
+        rules.load_all(changed(rules.FOLDER, old, new, tmp_path))
+
+
+def changed(source: Path, old: str, new: str, tmp_path: Path) -> Path:
+    """A copy of the YAML files of `source`, in whose repair.yaml `old` is `new`."""
+    folder = tmp_path / "copy"
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__", "unit_tests"))
+    file = folder / "repair.yaml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    return folder
+
+
+def test_an_unknown_variable_in_a_template_is_named() -> None:
+    with pytest.raises(BadInput, match="'langage' is undefined"):
+        templates.expand("Write {{ langage }}", language="Python")
+
+
+def test_an_unknown_task_is_named() -> None:
+    with pytest.raises(BadInput, match="no task 'code review'; choose one of code generation"):
+        load_task("code review")
+
+
+@pytest.mark.parametrize("key", ["", "0", "two", "-1"])
+def test_a_round_is_a_number(key: str) -> None:
+    with pytest.raises(BadInput, match="generate needs a round number"):
+        read_round("generate", key)
+
+
+def test_a_coreset_too_small_for_all_rounds_is_shared_out_evenly() -> None:
+    chosen = [{"id": str(n), "code": "x", "docstring": "Doc."} for n in range(7)]
+    taken = [take_slice(chosen, number, 3, 100, 100, True)[0] for number in (1, 2, 3)]
+    assert [[f["id"] for f in part] for part in taken] == [["0", "1", "2"], ["3", "4", "5"], ["6"]]
+
+
+def test_slices_follow_one_another_and_say_what_they_left_out() -> None:
+    chosen = [{"id": str(n), "code": "x" * (3000 if n % 3 == 0 else 30), "docstring": "Doc."} for n in range(12)]
+    first, aside = take_slice(chosen, 1, rounds=2, rows=3, most_tokens=100, documented=True)
+    second, more = take_slice(chosen, 2, rounds=2, rows=3, most_tokens=100, documented=True)
+    assert [f["id"] for f in first + second] == ["1", "2", "4", "5", "7", "8"]
+    assert aside + more == [{"id": n, "reason": "too long", "tokens": 1000} for n in ("0", "3", "6")]
+    assert take_slice([{**chosen[1], "docstring": ""}], 1, 1, 3, 100, True)[1][0]["reason"] == "no documentation"

