@@ -161,6 +161,8 @@ def _tree_names(code: str, language: str, definition: dict[str, Any]) -> Names:
     members = {node.id for name in ("member", "scoped") for node in captures.get(name, [])}
     if bond := next((node for node in captures.get("refused", []) if node.id not in members), None):
         return Names(frozenset(), f"uses {_text(bond)}")
+    if any(_text(node) == code.strip() and not _is_usable_alone(code) for node in captures.get("method", [])):
+        return Names(frozenset(), "is a method of its class: overrides another, or takes nothing")
     bound = set(map(_text, captures.get("bound", [])))
     for node in captures.get("pattern", []):
         bound |= {_text(leaf) for leaf in _leaves(node)}
@@ -178,6 +180,13 @@ def _tree_names(code: str, language: str, definition: dict[str, Any]) -> Names:
         used, bound = {name.lower() if name.lower() in known else name for name in used}, bound | known
     pattern = re.compile(definition.get("builtin_pattern", r"(?!)"))
     return Names(frozenset(name for name in used - bound - known if not pattern.search(name)))
+
+
+def _is_usable_alone(method: str) -> bool:
+    """Whether a method that uses nothing of its object is more than what its class must have."""
+    head, _, rest = method.partition("(")
+    words = {word.lower() for word in _WORD.findall(head)}
+    return "static" in words or not (words & {"override", "virtual"} or rest.lstrip().startswith(")"))
 
 
 def _calls_another_of_its_name(matches: list[Captures], captures: Captures, code: str) -> bool:
