@@ -63,7 +63,7 @@ def test_a_stage_is_a_page(stage: str) -> None:
 def test_params_and_stages_have_the_same_words() -> None:
     from stages.lib import params
 
-    assert sorted(params.read(REPOSITORY / "params.yaml").keys() - {"teacher"}) == STAGES
+    assert sorted(params.read(REPOSITORY / "params.yaml").keys() - {params.SHARED}) == STAGES
 
 
 def test_every_stage_says_where_it_runs() -> None:

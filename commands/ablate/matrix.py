@@ -87,7 +87,7 @@ def check_values(matrix: Matrix) -> None:
             try:
                 for section, held in values(text).items():
                     key = artifacts.digest([section, held])
-                    if key not in checked:
+                    if key not in checked and section != params.SHARED:
                         params.load(section, importlib.import_module(f"stages.{section}").Params, file)
                     checked.add(key)
             except BadInput as error:

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from stages.lib.errors import BadInput
 
 FILE = Path("params.yaml")
+SHARED = "teacher"  # the section that no stage has: what the stages' own `teacher` keys override
 
 
 class Section(BaseModel):
@@ -44,7 +45,7 @@ def load(section: str, model: type[SectionType], file: Path = FILE) -> SectionTy
     except ValidationError as error:
         problems = "\n  ".join(_explain(section, model, detail) for detail in error.errors())
         own = values[section].get("teacher") if isinstance(values[section], dict) else None
-        for key in values.get("teacher", {}).keys() - (own or {}).keys():  # report it where it is written
+        for key in values.get(SHARED, {}).keys() - (own or {}).keys():  # report it where it is written
             problems = problems.replace(f"{section}.teacher.{key}: ", f"teacher.{key}: ")
         raise BadInput(f"{file}:\n  {problems}") from None
 
@@ -60,7 +61,7 @@ def parse(values: Any, model: type[SectionType], file: Path) -> SectionType:
 
 def completed(values: dict[str, Any], section: str) -> Any:
     """`section` of `values`; its `teacher`, if any, inherits the keys of the section `teacher` that it does not set."""
-    found, shared = values[section], values.get("teacher")
+    found, shared = values[section], values.get(SHARED)
     if isinstance(found, dict) and isinstance(found.get("teacher"), dict) and isinstance(shared, dict):
         return {**found, "teacher": {**shared, **found["teacher"]}}
     return found

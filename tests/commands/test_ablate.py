@@ -137,11 +137,11 @@ def test_the_budget_is_refused_before_it_can_be_overshot(tmp_path: Path, monkeyp
         with Path("journal/exchanges.log").open("ab") as stream:
             stream.write(journal.to_line({**record, "prompt_tokens": 1, "completion_tokens": 1}))
 
-    with pytest.raises(BadInput, match=r"0\.0000 of its budget_usd of 5\.0000 .* may spend 6\.0000 more"):
+    with pytest.raises(BadInput, match=r"0\.0000 of its budget_usd of 5\.0000 .* allow 6\.0000 more"):
         money.check("m", 5.0, values, Path("state.json"))
     spend("generate@1", 2.5)
     assert money.check("m", 6.0, values, Path("state.json")) == 2.5  # 0.5 and 3 are left to the two rounds
-    with pytest.raises(BadInput, match=r"2\.5000 of its budget_usd of 5\.9000 .* may spend 3\.5000 more"):
+    with pytest.raises(BadInput, match=r"2\.5000 of its budget_usd of 5\.9000 .* allow 3\.5000 more"):
         money.check("m", 5.9, values, Path("state.json"))
     values["judge"]["teacher"] |= {"free": False, "budget_usd": 0.1}
     values["judge"]["panel"] = [{"budget_usd": 0.2}]

@@ -13,7 +13,7 @@ from tiny import SMOLLM2, tokenizer
 from tuning import row, run, small, write_dataset
 from workspace import REPOSITORY, Workspace
 
-from commands import show_example
+from commands import __main__ as commands
 from stages.lib import artifacts
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, location
@@ -248,13 +248,13 @@ def test_training_that_cannot_fit_is_refused_before_loading(small: Workspace, ti
 def test_a_row_is_shown_token_by_token(workspace: Workspace, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_dataset([row(number) for number in range(3)], [])
     workspace.set("train.model", f"path:{tiny}")
-    assert show_example.main(["2"]) == 0
+    assert commands.main(["show-example", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"row {row(1)['id']}"
     stars = [line for line in lines[1:-1] if line[6] == "*"]
     assert "".join(eval(line[16:]) for line in stars) == row(1)["output"] + tokenizer().eos_token
     assert stars == lines[-1 - len(stars) : -1]
-    assert show_example.main(["9"]) == 3
+    assert commands.main(["show-example", "9"]) == 3
     assert "0 rows match '9'; give a number from 1 to 3" in capsys.readouterr().err
 
 
@@ -384,6 +384,7 @@ def test_a_gguf_file_is_unpacked_once_and_again_if_damaged(tmp_path: Path, monke
 
 
 def test_what_gguf_cannot_do_is_said(workspace: Workspace, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from commands import __main__ as commands
     from commands import gguf
 
     monkeypatch.setenv("PATH", "/nowhere")
@@ -392,7 +393,7 @@ def test_what_gguf_cannot_do_is_said(workspace: Workspace, tiny: Path, monkeypat
         output.write(out, base, None, words, f"path:{tiny}", "full")
     with pytest.raises(BadInput, match=r"needs llama\.cpp's convert_hf_to_gguf\.py on PATH"):
         gguf.export(Path("models/tuned"), Path("tuned.gguf"))
-    assert gguf.main([]) == 3
+    assert commands.main(["gguf"]) == 3
 
 
 @pytest.mark.slow
