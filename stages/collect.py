@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from stages.lib import artifacts, params, records
-from stages.lib.corpus.reader import Reader
+from stages.lib.corpus.reader import Reader, prefetch
 from stages.lib.corpus.sources import Shape, Source
 from stages.lib.errors import BadInput
 
@@ -36,6 +36,7 @@ class Params(params.Section):
 
 def main() -> None:
     knobs = params.load("collect", Params)
+    prefetch(knobs.sources)
     reader = Reader(knobs.shape)
     for source in knobs.sources:
         before = len(reader.rows)

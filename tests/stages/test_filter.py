@@ -257,7 +257,12 @@ def test_exact_duplicates_are_those_of_all_but_white_space() -> None:
 
 def test_what_does_not_stand_by_itself_is_dropped_with_what_it_lacks() -> None:
     uses_math = "def area(r):\n    return math.pi * r * r"
-    rows = [row(LONG), row(uses_math), row(uses_math, imports="import math"), row("int f() { return n; }", "Java")]
+    rows = [
+        row(LONG),
+        row(uses_math),
+        row(uses_math, imports="import math"),
+        row("static int f() { return n; }", "Java"),
+    ]
     assert rules.self_contained()(rows) == [None, "needs math", None, "needs n"]
 
 
@@ -335,6 +340,7 @@ def test_the_stage_checks_the_benchmarks_of_a_folder(workspace: Workspace, share
         task = json.loads(next(iter(lines)))
     seal_functions([row(LONG), row(f"{task['declaration']}{task['canonical_solution']}", "Go")])
     workspace.set("filter.contamination.folder", str(shared_data("mbpp").parent))
+    workspace.set("filter.self_contained", False)
     result = workspace.run("filter")
     assert result.returncode == 0, result.stderr
     assert [(entry["rule"], entry["reason"]) for entry in read("dropped")] == [

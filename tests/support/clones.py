@@ -38,6 +38,7 @@ class Street:
     @staticmethod
     def _params(values: dict) -> None:
         values["collect"]["sources"] = [{"kind": "tree", "name": "ours", "path": "tree", "license": "MIT"}]
+        values["filter"]["self_contained"] = False
 
     def _stages(self, values: dict) -> None:
         values["stages"] = {name: values["stages"][name] for name in self.kept}

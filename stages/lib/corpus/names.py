@@ -45,9 +45,12 @@ class Names:
 
 
 def find_imports(text: str, language: str) -> list[Import]:
-    """The imports at the top level of `text`, a file or a row's imports; none of text that cannot be parsed."""
+    """The imports at the top level of `text`, a file or a row's imports; none of text that cannot be parsed, nor of a
+    language that names.yaml does not have."""
     if language == "Python":
         return list(_python_imports(text))
+    if language not in _definitions():
+        return []
     definition = _definition(language)
     if "libraries" in definition:
         return [one for one in _libraries(language) if one.statement in text.splitlines()]
@@ -59,6 +62,8 @@ def used_imports(imports: Iterable[Import], code: str, language: str) -> str:
 
     Where an import names no names (C++, C#, Ruby), it is the statements of the standard library's that it needs.
     """
+    if language not in _definitions():
+        return ""
     free = free_names(code, language).free
     available = _libraries(language) if language != "Python" and "libraries" in _definition(language) else imports
     statements: list[str] = []
@@ -75,6 +80,8 @@ def lacks(code: str, imports: str, language: str) -> str | None:
     It stands by itself if it belongs to no object, and every name in it is its own, a builtin, or one that `imports`
     brings from the standard library.
     """
+    if language not in _definitions():
+        return f"has names of {language}, which {_DEFINITIONS.name} does not have"
     found = free_names(code, language)
     if found.bond:
         return found.bond
@@ -154,6 +161,8 @@ def _tree_names(code: str, language: str, definition: dict[str, Any]) -> Names:
     members = {node.id for name in ("member", "scoped") for node in captures.get(name, [])}
     if bond := next((node for node in captures.get("refused", []) if node.id not in members), None):
         return Names(frozenset(), f"uses {_text(bond)}")
+    if any(_text(node) == code.strip() and not _is_usable_alone(code) for node in captures.get("method", [])):
+        return Names(frozenset(), "is a method of its class: overrides another, or takes nothing")
     bound = set(map(_text, captures.get("bound", [])))
     for node in captures.get("pattern", []):
         bound |= {_text(leaf) for leaf in _leaves(node)}
@@ -171,6 +180,13 @@ def _tree_names(code: str, language: str, definition: dict[str, Any]) -> Names:
         used, bound = {name.lower() if name.lower() in known else name for name in used}, bound | known
     pattern = re.compile(definition.get("builtin_pattern", r"(?!)"))
     return Names(frozenset(name for name in used - bound - known if not pattern.search(name)))
+
+
+def _is_usable_alone(method: str) -> bool:
+    """Whether a method that uses nothing of its object is more than what its class must have."""
+    head, _, rest = method.partition("(")
+    words = {word.lower() for word in _WORD.findall(head)}
+    return "static" in words or not (words & {"override", "virtual"} or rest.lstrip().startswith(")"))
 
 
 def _calls_another_of_its_name(matches: list[Captures], captures: Captures, code: str) -> bool:

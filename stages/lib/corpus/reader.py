@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from stages.lib.errors import BadInput
 Entry = dict[str, Any] | SetAside
 
 MOST_BYTES = 1_000_000  # a larger file is data, or a program wrote it
+DOWNLOADS_AT_ONCE = 6  # their clients wait for a registry most of the time
 LONGEST_MEAN_LINE = 200  # characters; a file with a greater mean line is minified
 _HEAD = 2000  # bytes of a file in which the marks of a generator, or a licence, stand
 _GENERATED = re.compile(rb"(?i)@generated|auto(?:matically|-)? ?generated|generated (?:by|from)|do not (?:edit|modify)")
@@ -71,7 +73,7 @@ class Reader:
         if isinstance(source, Tree):
             files = archives.read_folder(Path(source.path))
             return source.name, self._from_files(files, source, source.name, source.license)
-        archive = packages.fetch(source.registry, source.name, source.version, source.sha256, source.form)
+        archive = _fetch(source)
         name = f"{source.name}=={source.version}"
         return name, self._from_files(archives.read_archive(archive), source, name, source.license)
 
@@ -126,6 +128,17 @@ class Reader:
             self.skipped_functions["omitted by name"] += 1
             return False
         return True
+
+
+def prefetch(sources: Iterable[Tree | Package | CodeSearchNet]) -> None:
+    """Download the archives that are not here yet, several at once. Raises `BadInput` if one cannot be had."""
+    wanted = [source for source in sources if isinstance(source, Package)]
+    with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
+        list(pool.map(_fetch, wanted))
+
+
+def _fetch(source: Package) -> Path:
+    return packages.fetch(source.registry, source.name, source.version, source.sha256, source.form)
 
 
 def _compile(patterns: list[str]) -> re.Pattern[str]:

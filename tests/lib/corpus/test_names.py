@@ -7,6 +7,7 @@ import pytest
 from stages.lib import records
 from stages.lib.corpus import names
 
+OF_CLASS = "is a method of its class: overrides another, or takes nothing"
 # Language, file, and why its last function does not stand by itself ("": it does) with the imports that it carries.
 FILES: list[tuple[str, str, str, list[str]]] = [
     ("Python", "import math\nimport os\n\ndef f(a):\n    return math.pi * a", "", ["import math"]),
@@ -49,6 +50,7 @@ FILES: list[tuple[str, str, str, list[str]]] = [
         "imports github.com/a/b/v2",
         ['import "github.com/a/b/v2"'],
     ),
+    ("Go", 'import "C"\n\nfunc f(a C.int) C.int { return a }', "imports C", ['import "C"']),
     ("Go", "func f(a int) int { return limit(a) }", "needs limit", []),
     ("Go", "func (s *Stack) f() int { return s.n }", "uses (s *Stack)", []),
     (
@@ -59,7 +61,7 @@ FILES: list[tuple[str, str, str, list[str]]] = [
         ["import java.util.List;"],
     ),
     ("Java", "import com.a.Box;\nstatic int f(Box b) { return b.n; }", "imports com.a.Box", ["import com.a.Box;"]),
-    ("Java", "int f() { return count + 1; }", "needs count", []),
+    ("Java", "static int f() { return count + 1; }", "needs count", []),
     ("Java", "int f() { return this.count; }", "uses this", []),
     ("Java", "static int f(int a) { return f(a, 1); }", "calls another function of its name", []),
     ("Java", "static int f(int a) { return f((long) a); }", "calls another function of its name", []),
@@ -94,6 +96,8 @@ FILES: list[tuple[str, str, str, list[str]]] = [
     ("C++", "double f(double a) { auto [p, q] = std::make_pair(a, 1.0); return sqrt(p) + q; }", "", []),
     ("C++", "int f(int a) { return detail::g(a) + kLimit; }", "needs detail, kLimit", []),
     ("C++", "void Stack::f(int a) { a = 1; }", "needs Stack", []),
+    ("C++", "int f(struct Box* a) { return a->n; }", "needs Box", []),
+    ("C++", "int f(int a) { return static_cast<int>(unsigned(a)); }", "", []),
     ("C++", "int f(int a) { return this->n + a; }", "uses this", []),
     (
         "C#",
@@ -103,7 +107,15 @@ FILES: list[tuple[str, str, str, list[str]]] = [
         ["using System;", "using System.Collections.Generic;", "using System.Linq;"],
     ),
     ("C#", "public int f() { return this.n; }", "uses this", []),
-    ("C#", "public int f(int a) { return Add(a, offset); }", "needs Add, offset", []),
+    ("C#", "public override int f(int a) { return a + 1; }", OF_CLASS, []),
+    ("C#", "public int f() { return 1; }", OF_CLASS, []),
+    ("C#", "public int f(int a) { return a + 1; }", "", []),
+    ("Java", "@Override public int f(int a) { return a + 1; }", OF_CLASS, []),
+    ("PHP", "public function f() { return 1; }", OF_CLASS, []),
+    ("PHP", "public function f($a) { return $a + 1; }", "", []),
+    ("JavaScript", "f() { return 1; }", OF_CLASS, []),
+    ("JavaScript", "function f(a) { return { g() { return a; } }; }", "", []),
+    ("C#", "public static int f(int a) { return Add(a, offset); }", "needs Add, offset", []),
     ("C#", "public static int f(int a) { return f(a, 1); }", "calls another function of its name", []),
     (
         "Rust",
@@ -154,5 +166,5 @@ def test_pythons_own_words_are_known() -> None:
 
 
 def test_deeply_nested_code_is_read() -> None:
-    code = "int f(int a) { return " + "(" * 3000 + "a + other" + ")" * 3000 + "; }"
+    code = "static int f(int a) { return " + "(" * 3000 + "a + other" + ")" * 3000 + "; }"
     assert names.lacks(code, "", "Java") == "needs other"
