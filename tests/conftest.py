@@ -16,8 +16,29 @@ __all__ = ["REPOSITORY", "UNPACKED"]  # tests import them from here too
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Files that take more than half a minute, the longest first: a worker that takes one last keeps the others waiting.
-LONGEST = ("test_pipeline.py",)
+# The files that take long, the longest first: one that starts last keeps the other workers waiting.
+LONGEST = (
+    "test_pipeline.py",
+    "test_containers.py",
+    "test_hostile.py",
+    "test_submit.py",
+    "test_remote.py",
+    "test_train_devices.py",
+    "test_train_parts.py",
+    "test_sample.py",
+    "test_train.py",
+    "test_benchmarks.py",
+    "test_embed.py",
+    "test_sandbox.py",
+    "test_shards.py",
+    "test_kcenter.py",
+    "test_teacher_sharing.py",
+    "test_kills.py",
+    "test_evolve.py",
+    "test_report.py",
+    "test_score.py",
+    "test_judge.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -178,6 +178,7 @@ def test_some_tasks_alone(workspace: Workspace) -> None:
     assert {row["id"] for row in rows} == {row["id"] for row in verdicts if row["task"] in TASKS[2:]}
 
 
+@pytest.mark.slow
 def test_a_cap_takes_training_rows_by_their_ids_alone(workspace: Workspace) -> None:
     functions = corpora.functions(60)
     verdicts = [verdict(n, function) for n, function in enumerate(functions)]

@@ -126,6 +126,7 @@ def test_an_input_that_the_evolved_instruction_does_not_hold_stays() -> None:
     assert rows.child(parent, "rarer", 1, "Say what x = 1 and y = 2 does.", "q", "m", "t")["input"] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chosen", "reported", "problems"),
     [
@@ -259,6 +260,7 @@ def test_two_rounds(workspace: Workspace) -> None:
     assert sum("answers/exchanges" in file for file in files) == 2 and sum("evolved/0/" in file for file in files) == 1
 
 
+@pytest.mark.slow
 def test_a_judge_may_be_asked_besides(workspace: Workspace) -> None:
     with endpoint.serve(latency_s=0.0) as server:
         server.reply = evolving
@@ -272,6 +274,7 @@ def test_a_judge_may_be_asked_besides(workspace: Workspace) -> None:
     assert artifacts.open("data/evolved/1").params["judge"]["model"] == "another"
 
 
+@pytest.mark.slow
 def test_an_alpaca_file_beside_the_dataset_is_cleaned_of_repeats_and_benchmarks(workspace: Workspace) -> None:
     from stages.lib.benchmarks import suites
 
@@ -291,6 +294,7 @@ def test_an_alpaca_file_beside_the_dataset_is_cleaned_of_repeats_and_benchmarks(
     assert len(union(0)) <= 3
 
 
+@pytest.mark.slow
 def test_bad_seeds_rounds_and_dead_letters_are_named(workspace: Workspace) -> None:
     with endpoint.serve(lambda number: "400", latency_s=0.0) as server:
         prepare(workspace, server.url)
@@ -362,6 +366,8 @@ def test_the_side_pipeline_knows_every_key_that_decides_a_round() -> None:
     assert named == set(Params.model_fields) - {"rounds", "validation"}
 
 
+@pytest.mark.torch
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_make_evolve_runs_the_rounds_through_dvc_and_again_only_what_changed(workspace: Workspace, tiny: Path) -> None:
     write_repository(workspace)

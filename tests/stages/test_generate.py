@@ -87,6 +87,7 @@ def test_an_endpoint_that_is_not_there(workspace: Workspace) -> None:
     assert "http://127.0.0.1:9/v1 has not answered for" in ran.stderr and "Traceback" not in ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["echo key", "401", "500"])
 def test_a_planted_key_is_nowhere_in_what_a_failing_run_leaves(workspace: Workspace, fault: str) -> None:
     key = "sk-planted-93f0c1"

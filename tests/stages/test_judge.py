@@ -128,6 +128,7 @@ def ruling(body: dict[str, Any], fails: bool) -> str:
     return json.dumps(value)
 
 
+@pytest.mark.slow
 def test_the_audit_finds_what_a_judge_sees_and_leaves_no_row_behind(
     workspace: Workspace, server: endpoint.StandIn
 ) -> None:
@@ -158,6 +159,7 @@ def test_the_audit_finds_what_a_judge_sees_and_leaves_no_row_behind(
     assert not {row["id"] for row in planted} & {row["id"] for row in [*rows, *before]}
 
 
+@pytest.mark.slow
 def test_a_panel_votes_and_keeps_every_ballot(workspace: Workspace, server: endpoint.StandIn) -> None:
     server.reply = lambda body: ruling(body, body["model"] == "strict")
     prepare(workspace, server.url)
@@ -200,6 +202,7 @@ def with_tests(body: dict[str, Any]) -> str:
     return json.dumps(value)
 
 
+@pytest.mark.slow
 def test_the_teachers_tests_are_run_and_gate_where_they_should(workspace: Workspace, server: endpoint.StandIn) -> None:
     try:
         sandbox.isolation()
@@ -236,6 +239,7 @@ def test_the_teachers_tests_are_run_and_gate_where_they_should(workspace: Worksp
         assert [one["passed"] for one in gate] == ([row["execution"] == "passed"] if row["execution"] else [])
 
 
+@pytest.mark.slow
 def test_an_edited_rule_asks_the_judge_alone_again(workspace: Workspace, server: endpoint.StandIn) -> None:
     prepare(workspace, server.url)
     workspace.set("judge.skip_failed_checks", False)
@@ -259,6 +263,7 @@ def test_an_edited_rule_asks_the_judge_alone_again(workspace: Workspace, server:
     assert all("really ask for what" in body["messages"][-1]["content"] for body in again)
 
 
+@pytest.mark.slow
 def test_the_dataset_is_the_same_at_concurrency_1_and_256(workspace: Workspace, server: endpoint.StandIn) -> None:
     prepare(workspace, server.url)
     server.latency_s = 0.0

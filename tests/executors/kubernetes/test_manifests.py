@@ -181,6 +181,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_the_api_server_asks_beyond_the_schema(variant: str) -> None:
     settings, table = jobs.load_settings(), jobs.params.read(jobs.container.STAGES)

@@ -56,6 +56,7 @@ def volumes(server: ApiServer) -> list[str]:
     return [name for name, thing in claims.items() if "deletionTimestamp" not in thing["metadata"]]
 
 
+@pytest.mark.slow
 def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_nothing(
     street: Street, server: ApiServer, tmp_path: Path
 ) -> None:

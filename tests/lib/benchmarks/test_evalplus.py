@@ -335,6 +335,7 @@ def test_mbpp_and_mbpp_plus_do_not_mix(folder: Path, tmp_path: Path) -> None:
         suites.load("mbppplus", folder, sha256)
 
 
+@pytest.mark.slow
 def test_make_score_takes_a_release(folder: Path, tmp_path: Path) -> None:
     sha256 = hashlib.sha256((folder / "evalplus/HumanEvalPlus.jsonl.gz").read_bytes()).hexdigest()
     row = HUMANEVAL[1][0]

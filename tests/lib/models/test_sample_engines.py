@@ -166,6 +166,7 @@ def test_bad_input(served: Workspace, server: endpoint.StandIn, key: str, value:
     assert not server.asked
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_the_embedded_server_goes_on_from_a_prompt_and_answers_a_message(workspace: Workspace) -> None:
     prepare(workspace, base_url="embedded", base=SMOLLM2, concurrency=1, context=1024)
@@ -196,6 +197,7 @@ def test_vllm_wants_a_whole_tuned_model(tmp_path: Path) -> None:
         causal.whole_tuned(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_vllm_writes_what_transformers_writes() -> None:
     pytest.importorskip("vllm", reason="vllm is not installed")
