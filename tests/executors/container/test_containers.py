@@ -260,7 +260,7 @@ def test_no_bytecode_and_no_root_in_the_image() -> None:
 def test_executors_have_three_names(clone: Path) -> None:
     ran = run("wait@once", "docker")
     assert ran.returncode == 3
-    assert "EXECUTOR=docker: there is no such executor; choose one of container, kubernetes, local" in ran.stderr
+    assert "EXECUTOR=docker: unknown executor; choose one of container, kubernetes, local" in ran.stderr
 
 
 def test_a_stage_that_belongs_on_a_cluster_is_not_computed_here(clone: Path) -> None:
