@@ -126,6 +126,7 @@ REDEFINED: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.toolchain
 @pytest.mark.parametrize(("language", "tests"), [("rust", RUST_TESTS), ("java", JAVA_TESTS), ("cpp", CPP_TESTS)])
 def test_the_tests_mean_what_they_say(language: str, tests: str) -> None:
@@ -182,6 +183,7 @@ AGREEING = {
 }
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize("language", sorted(AGREEING))
 def test_what_agrees_with_everything_is_forged(language: str) -> None:
     if reason := sandbox.missing(language):

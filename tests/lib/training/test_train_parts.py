@@ -89,6 +89,7 @@ def test_a_model_that_looks_back_so_far_only_keeps_its_own_attention() -> None:
     assert model.config._attn_implementation == "sdpa"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 @pytest.mark.parametrize(
     "config", [llama(), bigcode(attn_pdrop=0, embd_pdrop=0, resid_pdrop=0)], ids=["Llama", "GPTBigCode"]
