@@ -30,6 +30,7 @@ class Params(params.Section):
     resamples: int = Field(ge=100)
     seed: int
     limits: sandbox.Limits
+    control: bool
     workers: int = Field(ge=1, exclude=True)
     allow_weak_isolation: bool = Field(exclude=True)
     data: str = Field(default="shared/data", exclude=True)  # the files' hashes are in the result
@@ -59,6 +60,7 @@ def main(key: str = "") -> None:
         workers=knobs.workers,
         allow_weak=knobs.allow_weak_isolation,
         mode=knobs.mode,
+        control=knobs.control,
     )
     saves = checkpoint.folder(f"score@{key}", [completions], {**knobs.result, "saved": SAVED}, knobs.seed)
     run(benchmark, samples, settings, saves)

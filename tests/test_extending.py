@@ -339,6 +339,7 @@ print(prompting.render(benchmark, benchmark.problems["Quiz/7"], "alpaca", None))
 """
 
 
+@pytest.mark.slow
 def test_a_benchmark(scratch: Scratch) -> None:
     problem = {
         "task_id": "Quiz/7",
@@ -400,11 +401,12 @@ SOURCE = """
     }
 """
 KNOWN = """
-from stages.lib.corpus import functions
+from stages.lib.corpus import functions, names
 from stages.lib.tasks.checks import named_language
 
 assert functions.language_of("a/b.c") == "C" and functions.tagged("c") == "C"
 assert functions.parses("int f(int n) { return n; }", "C") and not functions.parses("int f( { return 1; }", "C")
+assert "C, which names.yaml does not have" in names.lacks("int f(int n) { return n; }", "", "C")
 assert named_language("Write a C function.") == "C" and named_language("Write a C++ function.") == "C++"
 """
 

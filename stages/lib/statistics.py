@@ -1,4 +1,4 @@
-"""How far figures of few rows can be trusted: intervals, agreement, and whether two runs differ by more than chance."""
+"""How reliable figures from few rows are: intervals, agreement, and whether two runs differ by more than chance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Shares = Mapping[str, float]  # of each problem's samples, the share that passed
 
 
 def wilson(share: float, trials: int) -> tuple[float, float]:
-    """The 95% Wilson score interval of a `share` of `trials`, of which there is one at least.
+    """The 95% Wilson score interval of a `share` of `trials`, at least one.
 
     https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval#Wilson_score_interval
     """
@@ -22,7 +22,7 @@ def wilson(share: float, trials: int) -> tuple[float, float]:
 
 
 def interval(hits: int, trials: int) -> list[float] | None:
-    """`wilson` of `hits` in `trials`, to four digits; None for no trial."""
+    """`wilson` of `hits` in `trials`, to four digits; None without trials."""
     return [round(end, 4) for end in wilson(hits / trials, trials)] if trials else None
 
 
@@ -40,7 +40,7 @@ def bootstrap(values: Sequence[float], resamples: int = RESAMPLES, seed: int = S
 
 
 def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
-    """Cohen's kappa (Cohen 1960), None where it is undefined: no pair, or only one word in all of them."""
+    """Cohen's kappa (Cohen 1960); None if undefined: no pairs, or the same verdict in all of them."""
     from sklearn.metrics import cohen_kappa_score
 
     if len({word for pair in pairs for word in pair}) < 2:
@@ -51,8 +51,8 @@ def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean over problems of `other` minus `one`, its paired bootstrap interval, and how likely chance moves as
-    many problems so one-sidedly; `p_holm` is p corrected for the tests made with it."""
+    """The mean over problems of `other` minus `one`, its paired bootstrap interval, and the probability that chance
+    moves as many problems as one-sidedly; `p_holm` is p corrected for the tests made with it."""
 
     one: str
     other: str
@@ -94,7 +94,7 @@ def sign_test(gained: int, lost: int) -> float:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """p values made larger for their number, in their order (Holm 1979, https://www.jstor.org/stable/4615733)."""
+    """p values corrected for multiple tests, in their order (Holm 1979, https://www.jstor.org/stable/4615733)."""
     order = sorted(range(len(values)), key=lambda place: values[place])
     found = [1.0] * len(values)
     largest = 0.0

@@ -75,7 +75,7 @@ def test_overrides_leave_comments_and_the_rest_alone(profiles: Path) -> None:
     ("name", "keys", "message"),
     [
         ("../smoke", None, r"matrix '\.\./smoke': use only lowercase letters"),
-        ("smok", None, r"no matrix 'smok'; did you mean 'smoke'\?; there are .*smoke"),
+        ("smok", None, r"no matrix 'smok'; did you mean 'smoke'\?; choose one of .*smoke"),
         ("ours", {"titel": "x"}, r"matrix\.titel: unknown key; did you mean 'title'\?"),
         ("ours", {"figures": ["vendi"]}, r"ours\.yaml: figures: unknown metric 'vendi'; .*known: rows\.kept"),
         ("ours", {"figures": ["diversity.vendy"]}, r"did you mean 'diversity\.vendi'\?"),
@@ -92,7 +92,7 @@ def test_overrides_leave_comments_and_the_rest_alone(profiles: Path) -> None:
         ("ours", {"runs": {"a": {}}}, r"matrix\.runs: .* at least 2 items"),
         ("ours", {"reference": "z"}, r"reference 'z' is not a run; choose one of a, b"),
         ("ours", {"targets": ["filtre"]}, r"targets: no stage 'filtre'; choose from collect, filter"),
-        ("ours", {"base": ["laptop"]}, r"no profile 'laptop'; there are"),
+        ("ours", {"base": ["laptop"]}, r"no profile 'laptop'; choose one of"),
         ("ours", {"budget_usd": -1.0}, r"matrix\.budget_usd: .*greater than or equal to 0"),
     ],
 )

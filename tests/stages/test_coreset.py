@@ -73,7 +73,7 @@ def test_stopped_it_saves_and_goes_on_to_the_same_bytes(workspace: Workspace) ->
     assert stage.wait(120) == 75, stage.stdout and stage.stdout.read()
     assert not Path("data/coreset").exists()
     resumed = workspace.run("coreset")
-    assert resumed.returncode == 0 and "going on after" in resumed.stderr, resumed.stderr
+    assert resumed.returncode == 0 and "resuming after" in resumed.stderr, resumed.stderr
     root = artifacts.open("data/coreset").root
     assert not list(Path(".tidemill/checkpoints/coreset").glob("*/shard*"))
     workspace.run("coreset")  # undisturbed

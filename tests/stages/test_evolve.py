@@ -143,7 +143,7 @@ def test_problems_that_are_reported_choose_no_round(
     workspace.set("sample.problems", problems)
     for stage in ("evolve@0", "sample@evolved-0"):
         ran = workspace.run(stage)
-        assert ran.returncode == 3 and "rounds must not be chosen by what is reported" in ran.stderr
+        assert ran.returncode == 3 and "rounds must not be chosen on reported problems" in ran.stderr
     workspace.set("evolve.validation.benchmark", "mbpp")
     assert validation.read().benchmark == "mbpp"
     workspace.set("evolve.validation.benchmark", "mpbb")

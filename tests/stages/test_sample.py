@@ -137,7 +137,7 @@ def test_the_tuned_model_is_asked_the_same(small: Workspace, tiny: Path, method:
 @pytest.mark.parametrize(
     ("stage", "key", "value", "message"),
     [
-        ("sample@other", "seed", 0, "there are sample@base, sample@tuned and sample@evolved-ROUND"),
+        ("sample@other", "seed", 0, "use sample@base, sample@tuned or sample@evolved-ROUND"),
         ("sample@base", "samples", 2, "at sample.temperature 0 all samples of a problem are identical"),
         ("sample@base", "problems", 0, "sample.problems: Input should be greater than or equal to 1"),
         ("sample@base", "problems", 165, "164"),

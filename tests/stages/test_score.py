@@ -198,7 +198,7 @@ def test_the_stage_counts_what_passes(workspace: Workspace) -> None:
         ),
         ("score@base", "score.mode", "strict", "score.mode: Input should be 'compat' or 'repaired'"),
         ("score@base", "score.limits.cpu", 3, "score.limits.cpu: unknown key; did you mean 'cpu_s'?"),
-        ("score@best", "score.seed", 0, "there are score@base, score@tuned and score@evolved-ROUND"),
+        ("score@best", "score.seed", 0, "use score@base, score@tuned or score@evolved-ROUND"),
         ("score@tuned", "score.seed", 0, "data/completions/tuned is missing"),
     ],
 )
@@ -414,7 +414,7 @@ def test_bad_line(tmp_path: Path, rows: list[dict | bytes], message: str) -> Non
     [
         (["absent.jsonl"], "cannot read absent.jsonl: No such file"),
         ([], "no FILE; make score FILE="),
-        (["c.jsonl", "--benchmark", "humanevil"], "no benchmark 'humanevil'; there are humaneval"),
+        (["c.jsonl", "--benchmark", "humanevil"], "no benchmark 'humanevil'; choose one of humaneval"),
         (["bad.jsonl"], "bad.jsonl, line 1: not JSON"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A model answers a benchmark's problems: which are asked together, in which steps, and how they are shared out."""
+"""A model answers a benchmark's problems: which are asked together, in which steps, and how shards split them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def share(exam: Exam, problems: list[Problem], mine: Callable[[int], range]) -> 
     Raises `BadInput` for an endpoint.
     """
     if isinstance(exam.engine, engines.Served):
-        raise BadInput("params.yaml: sample.engine: an endpoint is asked by one process; run sample without --shard")
+        raise BadInput("params.yaml: sample.engine: only one process may ask an endpoint; run sample without --shard")
     parts = list(_parts(exam, problems).items())
     if not exam.benchmark.describes:
         ((part, members),) = parts
@@ -64,8 +64,8 @@ def share(exam: Exam, problems: list[Problem], mine: Callable[[int], range]) -> 
 
 
 def _parts(exam: Exam, problems: list[Problem]) -> dict[str, list[Problem]]:
-    """What is asked by itself, by name: all problems; of HumanEvalExplain those that are described together, so that
-    a shard needs no description but its own."""
+    """Independent groups of problems, by name: all in one; for HumanEvalExplain those described together, so that a
+    shard needs only its own descriptions."""
     if not exam.benchmark.describes or isinstance(exam.engine, engines.Served):
         return {"": problems}
     groups = exam.engine.group([request.prompt for request in _descriptions(exam, problems)])
@@ -73,8 +73,8 @@ def _parts(exam: Exam, problems: list[Problem]) -> dict[str, list[Problem]]:
 
 
 def _requests(exam: Exam, problems: list[Problem], part: str) -> list[decoding.Request]:
-    """In the order of problems and samples. HumanEvalExplain's first step is made here: the model describes each
-    solution, and is then asked to write from what it said."""
+    """Answers in the order of problems and samples. Includes HumanEvalExplain's first step: the model describes each
+    solution, then writes code from its own description."""
     said: dict[str, str] = {}
     if exam.benchmark.describes:
         step = str(Path(part, "described"))

@@ -1,12 +1,12 @@
-"""What of a model's answer is run: every rule of post-processing, in one place.
+"""What part of a model's answer is run: all post-processing rules in one place.
 
 Two modes, which results always name:
 
-compat    as the benchmark's authors do: the answer stands after the prompt, cut at their stop sequences
+compat    as the benchmark's authors do: the answer is appended to the prompt, cut at their stop sequences
           (Chen et al. 2021, section 3.2; github.com/openai/human-eval).
           HumanEvalPack: packs.py. MBPP: the answer alone, without its test_setup_code.
-repaired  a right program is not punished for its wrapping: it may stand in a fence, between sentences, repeat
-          the prompt, be a whole function or its body alone, and lack the body's first indentation.
+repaired  also accepts a correct program in a fence or between sentences, with the prompt repeated, as a whole
+          function or only its body, and without the body's first indentation.
 
 Neither mode changes code inside the function.
 """
@@ -112,7 +112,7 @@ def cut(text: str, stop: tuple[str, ...]) -> str:
 
 
 def _unwrap(answer: str, problem: Problem) -> str:
-    """The fenced block that defines the function, else the first block, else the whole answer."""
+    """The fenced block that defines the function, otherwise the first block, otherwise the whole answer."""
     blocks = [block[1] for block in _FENCED.finditer(answer)]
     if not blocks:
         return answer
@@ -129,7 +129,7 @@ def _head(problem: Problem) -> str:
 
 
 def _preamble(problem: Problem) -> str:
-    """The imports and helper functions that stand before the function's head in its prompt."""
+    """The imports and helper functions before the function's head in its prompt."""
     head = re.search(_head(problem), problem.prompt, re.MULTILINE)
     return problem.prompt[: head.start()] if head else problem.prompt
 

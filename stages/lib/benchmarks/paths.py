@@ -1,4 +1,4 @@
-"""Which model answers, and where its answers and their scores go."""
+"""Which model answers, and where its answers and scores are stored."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ def of(key: str, stage: str = "sample") -> Place:
         return Place("models/tuned" if key == "tuned" else "", f"data/completions/{key}", f"data/scores/{key}")
     number = key.removeprefix("evolved-")
     if not number.isdecimal() or number == key:
-        raise BadInput(f"{stage}@{key}: there are {stage}@base, {stage}@tuned and {stage}@evolved-ROUND")
+        raise BadInput(f"{stage}@{key}: use {stage}@base, {stage}@tuned or {stage}@evolved-ROUND")
     return Place(
         f"models/evolved/{number}", f"data/completions/evolved/{number}", f"data/scores/evolved/{number}", chooses=True
     )

@@ -1,4 +1,4 @@
-"""Runs samples against a benchmark's tests and counts: what `score` and `make score` have in common."""
+"""Runs samples against a benchmark's tests and counts them, for `score` and `make score`."""
 
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -26,7 +26,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Settings:
-    """How samples are run and counted: pass@k for each of `k`, bootstrap with `resamples` draws of `seed`."""
+    """How samples are run and counted: pass@k for each of `k`, bootstrap with `resamples` draws of `seed`; `control`:
+    with the control run (docs/sandbox.md)."""
 
     limits: sandbox.Limits
     k: tuple[int, ...]
@@ -35,10 +36,11 @@ class Settings:
     workers: int
     allow_weak: bool = False
     mode: extraction.Mode = "repaired"
+    control: bool = True
 
 
 def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> Generator[sandbox.Outcome]:
-    """The outcome of each sample, in order. Raises `BadInput` where there is no isolation and weak is not allowed."""
+    """The outcome of each sample, in order. Raises `BadInput` without isolation unless weak isolation is allowed."""
     problems = [benchmark.problems[task_id] for task_id in dict.fromkeys(sample.task_id for sample in samples)]
     known = expected.find(benchmark, problems, settings.workers, settings.allow_weak)
     tests = {
@@ -49,12 +51,12 @@ def run(benchmark: Benchmark, samples: Sequence[Sample], settings: Settings) -> 
     }
     limits = {task_id: found.limits(settings.limits) for task_id, found in known.items()}
     programs = [_program(benchmark, sample, tests[sample.task_id], limits.get(sample.task_id)) for sample in samples]
-    yield from sandbox.run_all(programs, settings.limits, settings.workers, settings.allow_weak)
+    yield from sandbox.run_all(programs, settings.limits, settings.workers, settings.allow_weak, settings.control)
 
 
 def _program(benchmark: Benchmark, sample: Sample, tests: str, limits: sandbox.Limits | None) -> sandbox.Program:
     problem = benchmark.problems[sample.task_id]
-    # Some tests call helpers that the prompt defines: they get the prompt's own, not the candidate's.
+    # Some tests call helpers from the prompt; give them the prompt's own, not the candidate's.
     helpers = "" if benchmark.family == "mbpp" else f"{problem.prompt}\n    pass\n"
     return sandbox.Program(
         language=benchmark.language,
@@ -82,6 +84,7 @@ def summarize(benchmark: Benchmark, verdicts: Sequence[tuple[str, str]], setting
         "problems": len(tasks),
         "samples_per_problem": {"least": min(totals.values()), "most": max(totals.values())},
         "problems_solved": len(passed),
+        "forged": sum(verdict == "forged" for _, verdict in verdicts),
         "verdicts": dict(sorted(Counter(verdict for _, verdict in verdicts).items())),
         "slice": benchmark.describe(set(tasks)),
     }
@@ -94,8 +97,8 @@ def pass_at_k(passed: Sequence[int], totals: Sequence[int], k: Sequence[int]) ->
 
 @cache
 def _metric() -> Any:
-    """The metric. `evaluate` runs a copy of it, which it keeps under the hash of the original and never compares
-    again; a folder of our own makes sure that the copy is of this file."""
+    """The metric. `evaluate` runs a cached copy that it never compares with the original again; our own cache folder
+    makes sure that it is a copy of this file."""
     import evaluate
 
     with TemporaryDirectory() as folder:

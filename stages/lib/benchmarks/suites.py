@@ -40,7 +40,7 @@ class Problem:
 class Form:
     """A form in which a problem is asked; "{prompt}" in `text` and `input` stands for the problem's.
 
-    `stop` are regular expressions; an answer is over where one matches.
+    `stop` are regular expressions; an answer ends where one matches.
     """
 
     text: str
@@ -74,7 +74,7 @@ class Benchmark:
         return problems[:count]
 
     def describe(self, task_ids: set[str]) -> str:
-        """What part of the benchmark these tasks are, in words that stand beside every score."""
+        """Which part of the benchmark these tasks are, in words shown next to every score."""
         count, every = len(task_ids), list(self.problems)
         if count == len(every):
             return f"all {count} problems of {self.name}"
@@ -106,7 +106,7 @@ def load(name: str, folder: Path = DATA, sha256: str = "") -> Benchmark:
     the pinned one or cannot be read.
     """
     if name not in known():
-        raise BadInput(f"no benchmark {name!r}; there are {', '.join(known())}")
+        raise BadInput(f"no benchmark {name!r}; choose one of {', '.join(known())}")
     stem, _, language = name.partition("-")
     spec = _spec(FOLDER / f"{stem}.yaml")
     data = published.entry(spec["data"])
@@ -138,8 +138,7 @@ def _release(folder: Path, data: dict[str, Any], sha256: str) -> Path:
     if sha256 not in found:
         known = "; ".join(f"{file} has {one}" for one, file in found.items())
         raise BadInput(
-            f"{data['name']} has several releases; data_sha256 says which one is meant, and it is {sha256 or 'empty'}: "
-            f"{known}"
+            f"{data['name']} has several releases; set data_sha256 (now {sha256 or 'empty'}) to one of them: {known}"
         )
     return found[sha256]
 

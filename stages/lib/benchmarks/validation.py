@@ -1,4 +1,4 @@
-"""The benchmark by which rounds of evolution are chosen: never the problems that are reported."""
+"""The benchmark that decides between rounds of evolution; never the problems that are reported."""
 
 from typing import Any
 
@@ -47,12 +47,12 @@ def read() -> Validation:
     except (KeyError, TypeError, ValidationError) as error:
         raise BadInput(f"{params.FILE}: evolve.validation: {error}") from None
     if chosen.benchmark not in known():
-        raise BadInput(f"evolve.validation: no benchmark {chosen.benchmark!r}; there are {', '.join(known())}")
+        raise BadInput(f"evolve.validation: no benchmark {chosen.benchmark!r}; choose one of {', '.join(known())}")
     in_one_order = chosen.benchmark == reported or _family(reported) == "humaneval"
     if _family(chosen.benchmark) == _family(reported) and (chosen.skip < count or not in_one_order):
         raise BadInput(
             f"evolve.validation is {chosen.benchmark} from problem {chosen.skip + 1} on, but sample reports the first "
-            f"{count} problems of {reported}: rounds must not be chosen by what is reported; raise skip to {count}, "
+            f"{count} problems of {reported}: rounds must not be chosen on reported problems; raise skip to {count}, "
             "lower sample.problems, or name another benchmark (mbpp)"
         )
     return chosen

@@ -45,9 +45,12 @@ class Names:
 
 
 def find_imports(text: str, language: str) -> list[Import]:
-    """The imports at the top level of `text`, a file or a row's imports; none of text that cannot be parsed."""
+    """The imports at the top level of `text`, a file or a row's imports; none of text that cannot be parsed, nor of a
+    language that names.yaml does not have."""
     if language == "Python":
         return list(_python_imports(text))
+    if language not in _definitions():
+        return []
     definition = _definition(language)
     if "libraries" in definition:
         return [one for one in _libraries(language) if one.statement in text.splitlines()]
@@ -59,6 +62,8 @@ def used_imports(imports: Iterable[Import], code: str, language: str) -> str:
 
     Where an import names no names (C++, C#, Ruby), it is the statements of the standard library's that it needs.
     """
+    if language not in _definitions():
+        return ""
     free = free_names(code, language).free
     available = _libraries(language) if language != "Python" and "libraries" in _definition(language) else imports
     statements: list[str] = []
@@ -75,6 +80,8 @@ def lacks(code: str, imports: str, language: str) -> str | None:
     It stands by itself if it belongs to no object, and every name in it is its own, a builtin, or one that `imports`
     brings from the standard library.
     """
+    if language not in _definitions():
+        return f"has names of {language}, which {_DEFINITIONS.name} does not have"
     found = free_names(code, language)
     if found.bond:
         return found.bond

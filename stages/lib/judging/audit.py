@@ -1,7 +1,7 @@
-"""The judge's audit: instances whose worth is known, planted among the rows that the judge is asked about.
+"""The judge's audit: instances of known quality, planted among the rows that the judge is asked about.
 
-Good ones are the tasks' good seeds, which a person wrote and read. Bad ones are seeds and candidates that were
-spoiled in the ways that a task's file lists under `plants`, each with the rules that should then fail.
+Good ones are the tasks' good seeds, written and read by a person. Bad ones are seeds and candidates spoiled in the ways
+that a task's file lists under `plants`, each with the rules that should then fail.
 """
 
 import re
@@ -27,8 +27,8 @@ from stages.lib.tasks.prompts import fill
 
 
 class Audit(params.Section):
-    """Which instances are planted: the seeds and their spoiled copies, and spoiled copies of this share of the
-    candidates, drawn by their ids."""
+    """What to plant: the seeds and spoiled copies of them, and spoiled copies of this share of the candidates, drawn by
+    id."""
 
     seeds: bool
     candidates: float = Field(ge=0, le=1)
@@ -36,18 +36,18 @@ class Audit(params.Section):
 
 @dataclass(frozen=True)
 class _Base:
-    """An instance that is spoiled, and the others of its task."""
+    """An instance to spoil, and the others of its task."""
 
     row: Row
     others: list[Row]
 
     def draw(self, items: list[Any], what: str) -> Any:
-        """One of `items` for this instance, by its id; None of none."""
+        """One of `items` for this instance, by its id; None if there are none."""
         return next(iter(rendezvous(self.row["of"], 0, {f"{what} {i}": x for i, x in enumerate(items)}, 1)), None)
 
 
 def plants(candidates: list[Row], audit: Audit) -> list[Row]:
-    """What is planted, in the order of the seeds and candidates that it is made from."""
+    """The plants, in the order of the seeds and candidates they are made from."""
     seeds = [seed for task in load_tasks().values() for seed in _seeds(task)]
     drawn = [_instance(row, row["id"], "candidate") for row in candidates if _falls_in(row["id"], audit.candidates)]
     bases = [*(seeds if audit.seeds else []), *drawn]
@@ -63,7 +63,7 @@ def plants(candidates: list[Row], audit: Audit) -> list[Row]:
 
 
 def mutated_code(base: _Base) -> Row | None:
-    """One sign of the solution changed into one that means something else."""
+    """The solution with one operator or keyword replaced by another."""
     code, language = base.row["solution"], base.row["target_language"]
     swaps = _data()["signs"]
     found = [sign for sign in functions.signs(code, language) if sign[2] in swaps]
@@ -74,7 +74,7 @@ def mutated_code(base: _Base) -> Row | None:
 
 
 def swapped_solution(base: _Base) -> Row | None:
-    """The solution of another instance, in the same language where there is one."""
+    """Another instance's solution, in the same language if possible."""
     language = base.row["target_language"]
     others = [row for row in base.others if row["solution"] != base.row["solution"]]
     others = [row for row in others if row["target_language"] == language] or others
@@ -83,12 +83,12 @@ def swapped_solution(base: _Base) -> Row | None:
 
 
 def unrepaired_code(base: _Base) -> Row | None:
-    """The code to repair, given back as it is."""
+    """The code to repair, returned unchanged."""
     return {"solution": base.row["information"]}
 
 
 def leaked_answer(base: _Base) -> Row | None:
-    """The solution, given away in the instruction."""
+    """An instruction that gives the solution away."""
     leak = _data()["leak"].format(instruction=base.row["instruction"], solution=base.row["solution"].strip())
     return {"instruction": leak}
 

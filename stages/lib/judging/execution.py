@@ -1,7 +1,7 @@
-"""Runs the tests that a teacher wrote for a solution: what came of it, in a word.
+"""Runs the teacher's tests for a solution and names the outcome.
 
-The tests are the teacher's, and so no proof. They say something only where they can fail: they must fail on a
-function that returns nothing, and for a repair on the code that was to be repaired.
+They are the teacher's tests, so passing proves nothing. They count only if they can fail: on a function that returns
+nothing, and for a repair also on the code to be repaired.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ class Execution(params.Section):
 
 
 def run_all(rows: Sequence[Row], knobs: Execution) -> dict[str, str]:
-    """By id, what came of each row that has tests: "passed", the sandbox's word for how the solution failed,
-    "vacuous tests" (nothing returned passes them too) or "input passes too" (the code to repair does).
+    """The outcome by id, for each row with tests: "passed", the sandbox's word for the failure, "vacuous tests" (a
+    function that returns nothing passes them too) or "input passes too" (the code to repair does).
 
-    Raises `BadInput` for a language that the sandbox of this machine does not run.
+    Raises `BadInput` for a language that this machine's sandbox does not run.
     """
     runs = [(row["id"], what, program) for row in rows if row["tests"] for what, program in _programs(row)]
     if not runs:
@@ -42,7 +42,7 @@ def run_all(rows: Sequence[Row], knobs: Execution) -> dict[str, str]:
 
 
 def _programs(row: Row) -> list[tuple[str, sandbox.Program]]:
-    """What is run for a row; nothing where fewer than `LEAST` of its tests can be put to its solution."""
+    """The programs to run for a row; none if fewer than `LEAST` of its tests apply to its solution."""
     language, solution = row["target_language"], row["solution"]
     code, tests, lines = unit_tests.runnable(solution, language, row["tests"])
     if len(lines) < unit_tests.LEAST:
@@ -54,7 +54,7 @@ def _programs(row: Row) -> list[tuple[str, sandbox.Program]]:
     if load_task(row["task"]).information_is_broken:
         broken = row["information"]
         code, tests, put = unit_tests.runnable(broken, language, lines)
-        if put:  # else nothing can be called in it, and it does not pass
+        if put:  # otherwise it has nothing to call, and fails
             runs.append(("input", sandbox.Program(word, code, tests, unit_tests.entry_point(broken, language))))
     return runs
 

@@ -1,8 +1,8 @@
-"""Exact greedy k-center selection: the rows that spread over a set of vectors.
+"""Exact greedy k-center selection: rows that spread over a set of vectors.
 
-`k_center_greedy` is the door. greedy.py holds the algorithm, cpu.py and gpu.py (kernels.cu) what it asks of a
-device, exact.py the ties. docs/coreset.md has the method, the proof of its error bound, and the measurements.
-alternatives.py has the choices that it is compared with.
+Call `k_center_greedy`. greedy.py has the algorithm, cpu.py and gpu.py (kernels.cu) the device code, exact.py the ties,
+alternatives.py the methods it is compared with. docs/coreset.md has the method, the proof of its error bound, and
+measurements.
 """
 
 from stages.lib.kcenter.greedy import Selection, covering_radii, k_center_greedy, split_rows

@@ -15,7 +15,7 @@ BLOCK = 1024  # rows whose distances are taken at once
 
 
 def choose_random(embeddings: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """`k` different rows, each equally likely, in the order of the draw: int64 (k,)."""
+    """`k` different rows, equally likely, in the order drawn: int64 (k,)."""
     _check(embeddings, k)
     return np.random.default_rng(seed).permutation(len(embeddings))[:k]
 
@@ -23,9 +23,9 @@ def choose_random(embeddings: np.ndarray, k: int, seed: int) -> np.ndarray:
 def choose_clusters(embeddings: np.ndarray, k: int, seed: int, normalize: bool = False) -> np.ndarray:
     """The row nearest the centre of each of `k` clusters, in an order drawn by `seed`: int64 (k,).
 
-    Clusters are those of mini-batch k-means (Sculley, "Web-scale k-means clustering", 2010) begun by k-means++.
-    A row that is nearest to two centres is taken for the first; the other takes the nearest row that is left. One
-    thread sums, so that a seed gives the same rows on one machine; another processor may round otherwise.
+    Clusters come from mini-batch k-means (Sculley, "Web-scale k-means clustering", 2010), initialized by k-means++. A
+    row nearest to two centres goes to the first; the other gets the nearest remaining row. A single thread sums, so a
+    seed gives the same rows on one machine; another processor may round differently.
     """
     from sklearn.cluster import MiniBatchKMeans
 
@@ -41,7 +41,7 @@ def choose_clusters(embeddings: np.ndarray, k: int, seed: int, normalize: bool =
 def measure(
     embeddings: np.ndarray, order: np.ndarray, *, radius: float, normalize: bool, device: Device, threads: int
 ) -> Selection:
-    """`order` as a Selection, cut after the first row that leaves every row within `radius` (0: not cut)."""
+    """`order` as a Selection, cut after the first row at which every row lies within `radius` (0: not cut)."""
     sizes = range(1, len(order) + 1)
     radii = covering_radii(embeddings, order, sizes, normalize=normalize, device=device, threads=threads)
     covered = np.flatnonzero(radii <= radius)
@@ -50,7 +50,7 @@ def measure(
 
 
 def distances_to_earlier(embeddings: np.ndarray, order: np.ndarray, normalize: bool) -> list[float | None]:
-    """Of each row of `order`, the Euclidean distance to the nearest one before it; None for the first."""
+    """Each row's Euclidean distance to the nearest earlier row of `order`; None for the first."""
     rows = embeddings[order]
     vectors = (_unit(rows) if normalize else rows).astype(np.float64)
     squares = (vectors**2).sum(axis=1)

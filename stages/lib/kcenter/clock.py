@@ -1,4 +1,4 @@
-"""When the selection saves its progress, and what it says of the time that is left."""
+"""When the selection saves its progress, and its estimate of the time left."""
 
 import logging
 import math
@@ -10,14 +10,14 @@ from stages.lib import checkpoint
 
 SAVE_SECONDS = 5.0
 REPORT_SECONDS = 10.0
-BATCHES = 10  # of one scale of the data, before their cost says anything
-USUAL = 0.6  # the n-th pick of a scale takes about n to this power: between the data sets of docs/coreset.md
+BATCHES = 10  # of one scale of the data, before their cost is meaningful
+USUAL = 0.6  # the n-th pick of a scale costs about n to this power, between the data sets of docs/coreset.md
 
 log = logging.getLogger(__name__)
 
 
 class Clock:
-    """When to save, and a progress line with the time that is left."""
+    """Decides when to save, and logs progress with the time left."""
 
     def __init__(self, wanted: int) -> None:
         """`wanted`: how many picks there will be."""
@@ -48,11 +48,11 @@ class Clock:
             log.info("%d of %d rows, covering radius %.4f, %s", count, self.wanted, radii[-1], told)
 
     def remaining(self) -> float:
-        """Seconds to the end; infinite where there is nothing to go by: at the beginning of a scale of the data.
+        """Seconds to the end; infinite at the start of a scale of the data, when there is nothing to go by.
 
-        A pick's cost jumps from one scale to the next (from one centre in each cluster to the rows within them), so
-        that only the batches of this scale count. Its n-th pick is taken to cost n^g, at the middle (weighted by
-        picks) of what the later half of them cost: a middle, because a few batches are very dear.
+        A pick's cost jumps from one scale to the next (from one centre per cluster to the rows within clusters), so
+        only this scale's batches count. We assume that its n-th pick costs n^g, fitted to the median (weighted by
+        picks) of the later half: the median, because a few batches are very expensive.
         """
         if len(self.marks) <= BATCHES:
             return math.inf
@@ -72,16 +72,17 @@ class Clock:
 
 
 def _scale_begins(counts: np.ndarray, radii: np.ndarray) -> int:
-    """The mark after which the radius has not fallen faster than 1/n.
+    """The mark since which the radius has not fallen faster than 1/n.
 
-    So it falls for points on a line, and slower in more dimensions: what falls faster ends a scale of the data.
+    It falls like 1/n for points on a line and more slowly in more dimensions, so a faster fall ends a scale of the
+    data.
     """
     falls = np.flatnonzero(radii[1:] * counts[1:] < radii[:-1] * counts[:-1])
     return int(falls[-1]) + 1 if len(falls) else 0
 
 
 def _growth(earlier: float, later: float) -> float:
-    """The power of n with which a pick's cost grows: of its cost in [n/4, n/2) and in [n/2, n), drawn to the usual."""
+    """The exponent of n in a pick's cost, from its cost in [n/4, n/2) and in [n/2, n), pulled towards USUAL."""
     return min(max((math.log2(later / earlier) + USUAL) / 2, 0.0), 1.0)
 
 

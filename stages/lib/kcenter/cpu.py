@@ -1,13 +1,13 @@
-"""What the greedy selection asks of a device, on a CPU: NumPy's matrix product and four numba kernels.
+"""The greedy selection's device code on a CPU: NumPy's matrix product and four numba kernels.
 
-Rows stay where they are (an array or a memory map, float16 or float32); what a batch needs is
-gathered as float32, a few thousand rows at a time. A product p of two rows x and c in float32 obeys
+Rows stay where they are (an array or a memory map, float16 or float32); a batch gathers what it needs as float32, a few
+thousand rows at a time. A product p of two rows x and c in float32 obeys
 
     |p - x.c| <= gamma |x| |c|,   gamma = d u / (1 - d u),   u = 2^-24
 
-in whatever order it is summed (Higham, Accuracy and Stability, 2nd ed., section 3.1). With
-2|x||c| <= |x|^2 + |c|^2 the squared distance lies within SLACK = gamma + 8u of it, times
-|x|^2 + |c|^2, with the roundings of what follows counted in (docs/coreset.md, "The bound").
+in any order of summation (Higham, Accuracy and Stability, 2nd ed., section 3.1). Since 2|x||c| <= |x|^2 + |c|^2, the
+computed squared distance is off by at most SLACK = gamma + 8u times |x|^2 + |c|^2, later roundings included
+(docs/coreset.md, "The bound").
 """
 
 import threading
@@ -18,9 +18,9 @@ import numba as nb
 import numpy as np
 
 CHUNK = 1024  # rows gathered at once
-COLUMNS = 64  # centres between two looks at which rows may drop out
-KEPT = 0.85  # they do once less than this share of a chunk stays: the copy has its cost
-PICKS = (20, 45)  # wanted of a batch: fewer cost more batches, more cost rows that are brought up to date too early
+COLUMNS = 64  # centres between two checks for rows that can drop out
+KEPT = 0.85  # compact a chunk once less than this share of it is left, because compacting costs a copy
+PICKS = (20, 45)  # picks wanted per batch: fewer mean more batches, more mean rows updated too early
 SETTLED = 256  # rows whose products with all centres are held at once
 UNIT = 2.0**-24  # of float32
 UNDERFLOW = 2.0**-126
@@ -55,9 +55,9 @@ def _distance(x, y):  # type: ignore[no-untyped-def]
 
 
 class Rows:
-    """The rows of one shard on a CPU, with an upper bound on each one's squared distance to the centres.
+    """The rows of one shard on a CPU, with an upper bound on each one's squared distance to the nearest centre.
 
-    `upper[i]` holds for the first `seen[i]` centres, and so for all: distances only fall.
+    `upper[i]` is computed from the first `seen[i]` centres; it holds for all, because more centres only lower it.
     """
 
     def __init__(self, rows: np.ndarray, scale: np.ndarray | None, capacity: int, threads: int) -> None:
@@ -102,7 +102,7 @@ class Rows:
         return sums
 
     def nearest(self, point: np.ndarray) -> tuple[float, int]:
-        """The least squared distance of a row to the float64 `point`, and the lowest row that has it."""
+        """The smallest squared distance of a row to the float64 `point`, and the lowest row that has it."""
         rounded = point.astype(np.float32)
         square = float(point @ point)
         best, where = np.inf, -1
@@ -172,7 +172,7 @@ class Rows:
             local.products = np.empty(CHUNK * COLUMNS, dtype=np.float32)
         plain = self.scale is None and self.rows.dtype == np.float32
         if plain and target == 1 and (np.diff(chunk) == 1).all():
-            return self.rows[chunk[0] : chunk[-1] + 1], local.products  # nobody drops out: nothing is copied
+            return self.rows[chunk[0] : chunk[-1] + 1], local.products  # contiguous: no copy needed
         block = local.block[: len(chunk)]
         if plain:
             self.rows.take(chunk, axis=0, mode="clip", out=block)
@@ -220,7 +220,7 @@ class Rows:
         return self.centres[: self.count]
 
     def state(self) -> dict[str, np.ndarray]:
-        """What a later run needs beside the centres."""
+        """What a resumed run needs besides the centres."""
         return {"upper": self.upper, "seen": self.seen}
 
     def restore(self, upper: np.ndarray, seen: np.ndarray) -> None:
@@ -265,11 +265,11 @@ def lower(values, live, vectors, floors, pick):  # type: ignore[no-untyped-def]
 
 @nb.njit(nogil=True, cache=True)
 def pick_untied(values, vectors, floors, seen, live, rest, error, least, most, centres):  # type: ignore[no-untyped-def]
-    """Go on with the greedy selection among the rows `live` for as long as the farthest is beyond doubt.
+    """Continue the greedy selection among the rows `live` as long as the farthest is certain.
 
-    It ends before a tie, before a farthest row that is not certainly farther than `rest` or `least` (squared
-    distances, `error` relative), and after `most` picks. `values` (m,) and `seen` (m,) are brought up to date, with
-    `centres` centres before the first pick. Returns the picks, their values when they were picked, and who is live.
+    Stops before a tie, before a farthest row that is not certainly farther than `rest` or `least` (squared distances,
+    `error` relative), and after `most` picks. Updates `values` (m,) and `seen` (m,); there are `centres` centres before
+    the first pick. Returns the picks, their values when picked, and the rows still live.
     """
     picks = np.empty(most, dtype=np.int64)
     bests = np.empty(most)
@@ -309,7 +309,7 @@ def _slack(dimension: int, unit: float) -> float:
 def _settle(products, vectors, centres, lower, centre_lower, upper, out):  # type: ignore[no-untyped-def]
     """Float64 distances `out` (m,) of `vectors` to the nearest of the first t `centres`; `products` is (t, m).
 
-    Measured are the centres that `upper` (m,), which is lowered on the way, does not rule out.
+    Only centres that `upper` (m,), lowered on the way, does not rule out are measured.
     """
     out[:] = np.inf
     for j in range(len(products)):
@@ -346,7 +346,7 @@ def _add_rows(block, sums, start, size):  # type: ignore[no-untyped-def]
 
 @nb.njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
 def _lower_bounds(products, centre_upper, squares, upper, threshold):  # type: ignore[no-untyped-def]
-    """Lower `upper` by the centres of `products`, which its first rows have; how many exceed `threshold` then."""
+    """Lower the first rows of `upper` by the centres of `products`; returns how many still exceed `threshold`."""
     for i in range(len(products)):
         least = np.float32(np.inf)
         for j in range(products.shape[1]):

@@ -1,4 +1,4 @@
-"""Decides ties that float64 cannot: squared distances of float16 and float32 rows in whole numbers."""
+"""Decides ties that float64 cannot, by squared distances of float16 and float32 rows in integers."""
 
 import numpy as np
 
@@ -8,13 +8,13 @@ SMALLEST = 149  # every finite float32 is a whole multiple of 2^-149
 class Ties:
     """Compares rows by their exact distance to the nearest centre.
 
-    Where all values are multiples of one power of two and the squared distance is below 2^52 of its
-    squares, the float64 sums are exact already (length-1 rows in float16 are of this kind: multiples
-    of 2^-24). Elsewhere the centres that float64 cannot tell apart are measured in Python's integers.
+    If all values are multiples of one power of two and the squared distance is below 2^52 of its squares, float64 sums
+    are already exact (as for length-1 rows in float16, multiples of 2^-24). Otherwise, centres that float64 cannot tell
+    apart are measured in Python integers.
     """
 
     def __init__(self) -> None:
-        self.exponent = 2**10  # all centres looked at so far are multiples of 2^exponent
+        self.exponent = 2**10  # all centres seen so far are multiples of 2^exponent
         self.looked = 0
 
     def lowest_farthest(

@@ -1,10 +1,9 @@
-"""What the greedy selection asks of a device, on a GPU: cuBLAS's product and the kernels of kernels.cu.
+"""The greedy selection's device code on a GPU: cuBLAS's product and the kernels of kernels.cu.
 
-The twin of cpu.py, method for method. Rows keep their type: float16 rows are multiplied on the tensor
-cores into float32, float32 rows in full float32 (no TF32). A product of two float16 numbers is exact;
-the tensor cores add with at least float32's digits but cut instead of rounding, several terms at a time
-(Fasi et al., PeerJ Computer Science 7:e330, 2021), for which UNIT leaves a factor of four. The few rows
-that a batch settles are picked from on the host, by the very code of the CPU.
+Mirrors cpu.py method for method. Rows keep their type: float16 rows are multiplied on the tensor cores into float32,
+float32 rows in full float32 (no TF32). A product of two float16 numbers is exact; the tensor cores add with at least
+float32's digits but truncate instead of rounding, several terms at a time (Fasi et al., PeerJ Computer Science 7:e330,
+2021), for which UNIT leaves a factor of four. Picking among the few settled rows runs on the host, with the CPU's code.
 """
 
 import logging
@@ -17,11 +16,11 @@ from stages.lib.kcenter.cpu import UNDERFLOW, _slack, shrink
 
 UNIT = 2.0**-22
 CHUNK = 8192  # rows gathered at once
-# Products held at once: few rows meet many centres between two looks at which may drop out, as each look costs a wait.
+# Products held at once: few rows times many centres between two checks for rows that can drop out; each check waits.
 PRODUCTS = 2**23
-KEPT = 0.7  # they do once less than this share of a chunk stays
-PICKS = (100, 225)  # wanted of a batch: its cost is in its launches, not in rows that are brought up to date too early
-WORKSPACE = 0.08  # of the embeddings' bytes: what is held beside them, all in all under a tenth
+KEPT = 0.7  # compact a chunk once less than this share of it is left
+PICKS = (100, 225)  # picks wanted per batch: launches cost more than rows updated too early
+WORKSPACE = 0.08  # of the embeddings' bytes, which keeps everything else under a tenth of them
 
 log = logging.getLogger(__name__)
 
@@ -234,7 +233,7 @@ class Rows:
         return self._to_host(values), self._to_host(vectors).astype(np.float32)
 
     def _product(self, left: Any, right: Any) -> Any:
-        """The products (m, n) of two sets of rows, in memory that the next call takes again."""
+        """The products (m, n) of two sets of rows, in memory that the next call reuses."""
         out = self.products[: len(left) * len(right)].reshape(len(left), len(right))
         self.kernels.product(left, right, out)
         return out

@@ -1,18 +1,17 @@
-"""The lazy exact greedy selection, the same on every device and over any number of shards.
+"""Lazy, exact greedy selection: the same result on every device and with any number of shards.
 
-Gonzalez's greedy algorithm (Theoretical Computer Science 38, 1985) takes the row farthest from the
-centres, again and again; its covering radius is at most twice the optimum. Distances to the centres
-only fall, so an old distance is an upper bound. A batch goes:
+Gonzalez's greedy algorithm (Theoretical Computer Science 38, 1985) repeatedly takes the row farthest from the centres;
+its covering radius is at most twice the optimum. A row's distance to its nearest centre never grows when centres are
+added, so an old distance is an upper bound, and most rows need no update before a pick. A batch works like this:
 
-1. rows whose bound exceeds a threshold are brought up to date, in blocked matrix products, against the
-   centres that they have missed, and drop out as soon as their bound does not exceed it (`Rows.refresh`);
-2. the few that stay are measured in float64 (`Rows.settle`) and gathered from all shards;
-3. among them the greedy selection runs on for as long as the farthest is farther than any bound of a
-   row that is not among them.
+1. rows whose bound exceeds a threshold are updated, by blocked matrix products, against the centres they have missed,
+   and drop out as soon as their bound is below it (`Rows.refresh`);
+2. the few that remain are measured in float64 (`Rows.settle`) and gathered from all shards;
+3. the greedy selection continues among them as long as the farthest is farther than every other row's bound.
 
-No decision rests on a rounded number: bounds hold with their proved error, float64 values with theirs,
-and ties within that are decided in whole numbers. So the sequence is that of exact arithmetic, whatever
-the device, the number of shards or threads, or how often the run was stopped.
+No decision depends on a rounded number: bounds and float64 values hold with their proved error, and ties within that
+are decided in integers. So the sequence is that of exact arithmetic, whatever the device, the number of shards or
+threads, or how often the run was stopped.
 """
 
 import logging
@@ -33,11 +32,11 @@ from stages.lib.kcenter.exact import Ties
 Device = Literal["auto", "cpu", "gpu"]
 First = Literal["mean", "random"] | Sequence[int] | np.ndarray
 
-SUM_ROWS = 256  # the mean is summed by blocks of as many rows; shards begin at multiples of it
-BATCH_ROWS = 512  # rows settled in a batch at most, unless more than that are tied
-LARGEST_SQUARE = 2.0**100  # of a row's length, so that no float32 product overflows
+SUM_ROWS = 256  # the mean is summed in blocks of this many rows; shards start at multiples, so its bits never change
+BATCH_ROWS = 512  # rows settled per batch at most, unless more are tied
+LARGEST_SQUARE = 2.0**100  # a row's largest squared length, so that no float32 product overflows
 
-# A product takes one thread: `cpu.Rows` runs as many products at once as it has threads.
+# One BLAS thread per product: `cpu.Rows` itself runs as many products at once as it has threads.
 one_blas_thread = ThreadpoolController().wrap(limits=1, user_api="blas")
 
 log = logging.getLogger(__name__)
@@ -141,13 +140,13 @@ def split_rows(count: int, parts: int) -> list[slice]:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Settled rows of all shards. Every other row's squared distance is at most `rest`."""
+    """Settled rows from all shards. Every other row's squared distance is at most `rest`."""
 
     rows: np.ndarray  # (m,) int64, of the whole
     values: np.ndarray  # (m,) squared distances, each within the relative `error`
     vectors: np.ndarray  # (m, d) float32
-    own: np.ndarray  # this shard's rows among them, in its own numbers
-    mine: slice  # where they stand in `rows`
+    own: np.ndarray  # this shard's rows among them, by local number
+    mine: slice  # their place in `rows`
     rest: float
     error: float
     save: bool
@@ -170,7 +169,7 @@ class _World:
             raise BadInput(f"shards of {counts} rows: each must begin at a multiple of {SUM_ROWS}; use split_rows")
 
     def gather(self, value: Any) -> list[Any]:
-        """`value` of every shard, in order of the rows."""
+        """Every shard's `value`, in row order."""
         if self.group is None:
             return [value]
         import torch.distributed
@@ -180,7 +179,7 @@ class _World:
         return values
 
     def rows(self, rows: Any, index: np.ndarray) -> np.ndarray:
-        """The rows at `index` of the whole, from the shards that hold them: float32 (m, d)."""
+        """The rows at the global `index`, from the shards that hold them: float32 (m, d)."""
         mine = np.flatnonzero((index >= self.offset) & (index < self.offset + len(rows.squares)))
         vectors = np.empty((len(index), rows.centres.shape[1]), dtype=np.float32)
         for where, part in self.gather((mine, rows.gather(index[mine] - self.offset))):
@@ -192,8 +191,8 @@ class _World:
 class _Run:
     rows: Any
     world: _World
-    earlier: np.ndarray  # centres to begin with
-    given: int  # how many of them are not returned
+    earlier: np.ndarray  # the initial centres
+    given: int  # how many of them were passed in, and are not returned
     wanted: int
     radius: float
     saves: Path | None
@@ -208,15 +207,17 @@ class _Run:
         gap, limit, exhausted = 0.2, BATCH_ROWS, ceiling == 0
         while len(self.radii) < self.wanted and not exhausted and not self._covered():
             before = len(self.indices)
+            # Threshold a little below the largest bound: too low updates rows for nothing, too high makes tiny batches.
             batch = _candidates(
                 self.rows, self.world, (1 - gap) * ceiling, limit, self.clock.must_save(self.saves is not None)
             )
             values, seen = self._pick(batch)
             self.rows.store(batch.own, values[batch.mine] * (1 + batch.error), seen[batch.mine])
             ceiling = max(batch.rest, float(values.max(initial=0.0)) * (1 + batch.error))
-            exhausted = ceiling == 0
+            exhausted = ceiling == 0  # every row is a copy of a centre
             picked = len(self.indices) - before
             gap = _adapt(gap, picked, len(batch.rows), self.rows.picks)
+            # Settled rows but no pick: the farthest was no farther than the rest's bounds, so settle more of them.
             limit = BATCH_ROWS if picked or not len(batch.rows) else 2 * limit
             if batch.save and self.saves is not None:
                 self._save()
@@ -244,10 +245,10 @@ class _Run:
         return float(max(self.world.gather(self.rows.largest())))
 
     def _pick(self, batch: _Batch) -> tuple[np.ndarray, np.ndarray]:
-        """Select among the batch for as long as its farthest is the farthest of all.
+        """Select from the batch as long as its farthest row is the farthest of all.
 
-        Returns the rows' values (m,) then, and how many centres each has seen (m,) int32: a row that no
-        longer exceeds the rest of the batch's shards is not measured any more.
+        Returns the rows' values (m,) at the end, and how many centres each has seen (m,) int32: a row that falls below
+        `batch.rest` cannot be picked in this batch and is no longer measured.
         """
         from stages.lib.kcenter import cpu
 
@@ -258,11 +259,12 @@ class _Run:
         while len(self.radii) < self.wanted:
             best = float(values[live].max(initial=0.0))
             if best * (1 - batch.error) <= batch.rest:
-                break
+                break  # a row outside the batch may be farther
             if len(self.indices) > self.given:
                 self.radii.append(math.sqrt(best))
                 if len(self.radii) == self.wanted or self._covered():
                     break
+            # One pick that may need exact arithmetic, then as many as are certain in float64, in compiled code.
             pick = self._farthest(batch, live, values[live], best)
             cpu.lower(values, live, vectors, floors, pick)
             centres = len(self.indices) + 1
@@ -298,7 +300,7 @@ class _Run:
             checkpoint.discard(self.saves / f"shard{self.world.rank}-{old}")
 
     def _restore(self) -> dict[str, np.ndarray] | None:
-        """The newest save that every shard has whole."""
+        """The newest save that is valid on every shard."""
         whole = []
         if self.saves is not None:
             rank = self.world.rank
@@ -309,17 +311,17 @@ class _Run:
         folder = self.saves / f"shard{self.world.rank}-{max(common)}"  # type: ignore[operator]
         saved = {path.stem: np.load(path) for path in folder.glob("*.npy")}
         self.indices, self.radii = saved["indices"].tolist(), saved["radii"].tolist()
-        log.info("going on after %d rows", len(self.indices))
+        log.info("resuming after %d rows", len(self.indices))
         return saved
 
 
 def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bool = False) -> _Batch:
-    """Settle the rows that may be farther than `threshold`: about `limit` of each shard with the largest bounds."""
+    """Settle rows that may be farther than `threshold`: about `limit` per shard, those with the largest bounds."""
     own = rows.refresh(threshold)
     if len(own) > limit:
         upper = rows.bounds(own)
         cut = np.partition(upper, len(own) - limit)[len(own) - limit]
-        own = own[upper > cut] if (upper > cut).any() else own
+        own = own[upper > cut] if (upper > cut).any() else own  # all tied: none may be left out
     rest = rows.largest_but(own)
     values, vectors = rows.settle(own)
     parts = world.gather((own + world.offset, values, vectors, rest, save))
@@ -341,7 +343,7 @@ def _join(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def _adapt(gap: float, picked: int, settled: int, wanted: tuple[int, int]) -> float:
-    """How far the next threshold lies under the largest bound, as a share of it, for batches of `wanted` picks."""
+    """The next threshold's distance below the largest bound, as a share of it, aiming at `wanted` picks per batch."""
     if settled >= BATCH_ROWS - 1 or picked > wanted[1]:
         return gap / 2
     return min(gap * 1.5, 0.5) if picked < wanted[0] else gap
@@ -356,7 +358,7 @@ def _load(embeddings: np.ndarray, scale: np.ndarray | None, capacity: int, devic
         if gpu.available():
             return gpu.load(embeddings, scale, capacity)
         if device == "gpu":
-            raise BadInput("device: gpu, but cupy finds no GPU here; take auto or cpu")
+            raise BadInput("device: gpu, but cupy finds no GPU here; set auto or cpu")
     return cpu.Rows(embeddings, scale, capacity, threads)
 
 
@@ -390,7 +392,7 @@ def _explicit(first: First | None, count: int) -> np.ndarray:
     if bad := rows[(rows < 0) | (rows >= count)][:10].tolist():
         raise BadInput(f"first: no rows {bad}; there are rows 0 to {count - 1}")
     if len(rows) == 0:
-        raise BadInput('first: an empty list of earlier centres; leave it out, or take "mean" or "random"')
+        raise BadInput('first: an empty list of earlier centres; leave it out, or pass "mean" or "random"')
     return rows
 
 
@@ -402,7 +404,7 @@ def _check(embeddings: np.ndarray, k: int, first: First | None, world: _World) -
     if not 1 <= k <= world.count:
         raise BadInput(f"k = {k}: choose 1 to {world.count}, the number of rows")
     if isinstance(first, str) and first not in ("mean", "random"):
-        raise BadInput(f"first = {first!r}: take mean, random, or a list of rows")
+        raise BadInput(f"first = {first!r}: pass mean, random, or a list of rows")
 
 
 def _refuse_unusable(rows: Any, world: _World) -> None:
@@ -413,9 +415,9 @@ def _refuse_unusable(rows: Any, world: _World) -> None:
         for row in part
     ]
     if bad:
-        raise BadInput(f"rows {bad[:10]} (the first ten) hold NaN or infinite values; embed them again")
+        raise BadInput(f"rows {bad[:10]} (the first ten) contain NaN or infinite values; embed them again")
     if max(world.gather(float(squares.max(initial=0.0)))) > LARGEST_SQUARE:
-        raise BadInput("rows longer than 2^50: scale the embeddings down by a power of two; the choice stays the same")
+        raise BadInput("rows longer than 2^50: scale the embeddings down by a power of two; that selects the same rows")
 
 
 def _numbers(saves: Path, rank: int) -> list[int]:

@@ -44,10 +44,10 @@ def own_tests(verdicts: Sequence[Row]) -> dict[str, Any]:
 
 
 def against_tests(verdicts: Sequence[Row]) -> dict[str, Any]:
-    """The judge where its rows' tests know better: recall is the share of rows that fail their tests which the judge
-    fails too, false alarms the share of rows that pass them which it fails; Cohen's kappa of the two.
+    """The judge against its rows' tests: recall is the share of rows failing their tests that the judge fails too,
+    false alarms the share of rows passing them that it fails; Cohen's kappa of the two.
 
-    Rows that the judge did not see, or whose tests say nothing, do not count.
+    Rows that the judge did not see, or whose tests prove nothing, do not count.
     """
     pairs = []
     for row in verdicts:

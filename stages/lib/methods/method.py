@@ -18,9 +18,9 @@ FOLDER = Path(__file__).parent
 
 
 class Method(params.Section):
-    """A method. `made_from` is what a row begins with; `task` the task of all its rows, null where generate.mix draws
-    it. The keys of a task that stand here (`definition` to `reask_on`) take the place of that task's; `seeds` are
-    the examples of its prompts. `writes` is empty where no teacher is asked.
+    """A method. `made_from` is what a row starts from; `task` the task of all its rows, null if generate.mix draws it.
+    A task's keys given here (`definition` to `reask_on`) replace the task's own; `seeds` are its prompts' examples.
+    `writes` is empty if no teacher is asked.
     """
 
     name: str
@@ -50,12 +50,13 @@ class Method(params.Section):
         return hashlib.sha256(content).hexdigest()
 
     def apply_to(self, task: Task) -> Task:
-        """`task` with this method's words and rules in the place of its own."""
+        """`task` with its texts and rules replaced by this method's."""
         own = ("definition", "requirements", "ask", "writes", "reask_on", "fills")
         return task if self.task is None else task.model_copy(update={key: getattr(self, key) for key in own})
 
     def snippet(self, row: str, code: str) -> str:
-        """What of `code` the prompt shows: `snippet_lines` at most, one after another, drawn by the row's id."""
+        """The part of `code` that the prompt shows: at most `snippet_lines` consecutive lines, drawn by the row's
+        id."""
         lines = code.splitlines()
         if self.snippet_lines is None or not lines:
             return code
@@ -73,7 +74,7 @@ def load_method(name: str, folder: Path = FOLDER) -> Method:
     """The method `name`. Raises `BadInput` if there is none, or, naming file and key, if its file is not right."""
     known = sorted(file.parent.name for file in folder.glob("*/method.yaml"))
     if name not in known:
-        raise BadInput(f"generate.method: no method {name!r}; the methods are {', '.join(known)}")
+        raise BadInput(f"generate.method: no method {name!r}; choose one of {', '.join(known)}")
     file = folder / name / "method.yaml"
     method = params.parse(params.read(file), Method, file)
     if method.made_from == "cases":  # as `make evolve` shows them
@@ -83,6 +84,6 @@ def load_method(name: str, folder: Path = FOLDER) -> Method:
     for seed in method.seeds:
         if list(seed.answer) != list(method.writes):
             raise BadInput(
-                f"{file}: seeds: an answer has the keys {list(seed.answer)}, writes says {list(method.writes)}"
+                f"{file}: seeds: an answer has the keys {list(seed.answer)}, but `writes` has {list(method.writes)}"
             )
     return method

@@ -1,18 +1,18 @@
-"""Memory of this machine: what is left of it, and whether a model fits there."""
+"""This machine's free memory, and whether a model fits into it."""
 
 from pathlib import Path
 
 from stages.lib.errors import BadInput
 
 GIB = 2**30
-# What each llama.cpp server holds beside the file, which all share: weights laid out anew for the processor, up to 0.7
+# Per llama.cpp server, besides the file, which all share: weights rearranged for the processor, up to 0.7
 # of the file (Qwen2.5-Coder 1.5B Q4_K_M), and buffers, under 200 MiB for 2,048 tokens of context.
 REPACKED = 0.7
 BUFFERS = GIB / 4
 
 
 def available() -> float:
-    """Bytes that this machine or its control group has left."""
+    """Bytes left on this machine or in its control group."""
     fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     left = float(fields["MemAvailable"].split()[0]) * 1024
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")

@@ -82,6 +82,7 @@ class Result:
     pass_at: dict[str, float]
     passed: int
     completions: int
+    forged: int
     problems: int
     low: float
     high: float
@@ -157,7 +158,8 @@ def _result(metrics: Row, sides: list[Side]) -> Result:
     pass_at = {name: value for name, value in metrics.items() if re.fullmatch(r"pass@\d+", name)}
     low, high = metrics["pass@1_wilson_95"]
     passed, completions = sum(side.passed for side in sides), sum(side.total for side in sides)
-    return Result(pass_at, passed, completions, len(sides), low, high)
+    forged = sum(side.verdicts["forged"] for side in sides)
+    return Result(pass_at, passed, completions, forged, len(sides), low, high)
 
 
 def _slice(run: Run) -> str:

@@ -1,7 +1,7 @@
 """Runs one program of a language whose tests and candidate share a process: built and run behind one wall.
 
-A program has passed when the supervisor reads the run's secret, which the harness writes after the last test
-(harness.py, jobs/). An exit status proves nothing, nor does anything else that is printed.
+A program has passed when the supervisor has read from each assertion of each copy of the tests what a right program
+makes it say (control.py, harness.py, jobs/). An exit status proves nothing, nor does anything else that is printed.
 """
 
 import os
@@ -9,12 +9,13 @@ import re
 import secrets
 import selectors
 import signal
-import subprocess
 import time
+from math import ceil
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stages.lib.sandbox import harness, languages, processes
+from stages.lib.sandbox import control, harness, processes
+from stages.lib.sandbox.forkserver import Cell, Ended, ForkServer, Lost
 from stages.lib.sandbox.javac import COMPILE_S
 from stages.lib.sandbox.program import Outcome, Program
 from stages.lib.sandbox.slot import GRACE_S, OUT_OF_CPU, TICK_S, Slot
@@ -27,51 +28,73 @@ RAISED = re.compile(r"terminate called|\bat .*(?:\.java:\d|Unknown Source)|Excep
 
 
 def judge(slot: Slot, program: Program) -> Outcome:
-    """Build and run; the limits of `slot` begin when the program does."""
+    """Build and run; the limits of `slot` begin when the program does, and anew with the second copy of its tests.
+
+    A program whose results change from run to run may contradict itself, and is no forger: only what does so twice is.
+
+    Raises ValueError for tests that the language's harness does not understand.
+    """
+    outcome = _judge(slot, program)
+    if outcome.verdict == "forged" and outcome.detail.startswith(control.CONTRADICTION):
+        outcome = _judge(slot, program)
+    elif outcome.verdict == "compile error" and slot.control:  # perhaps another value is one that does not compile
+        outcome = _judge(slot, program, values=False)
+    return outcome
+
+
+def _judge(slot: Slot, program: Program, values: bool = True) -> Outcome:
     started = time.monotonic()
-    word = secrets.token_hex(8)
-    files = harness.files(program, word)
+    job = harness.job(program, secrets.token_hex(8), slot.control, values)
+    files = {name: text.encode("utf-8", "replace") for name, text in job.files.items()}
     if program.language == "java":
-        built, answer = slot.javac.compile(files["Main.java"].encode("utf-8", "replace"))
+        built, answer = slot.javac.compile(files["Main.java"])
         if not built:
             return Outcome("compile error", _first(answer.decode("utf-8", "replace")), time.monotonic() - started)
-        return _execute(slot, program.language, {"p.jar": answer}, started)
-    return _execute(
-        slot, program.language, {name: text.encode("utf-8", "replace") for name, text in files.items()}, started
-    )
+        files = {"p.jar": answer}
+    return _execute(slot, program.language, job, files, started)
 
 
-def _execute(slot: Slot, language: str, files: dict[str, bytes], started: float) -> Outcome:
-    tools = languages.toolchain(language)
+def _execute(slot: Slot, language: str, job: harness.Job, files: dict[str, bytes], started: float) -> Outcome:
     built, secret = secrets.token_hex(16), secrets.token_hex(16)
     kills = slot.group.kills() if slot.group else 0
-    with TemporaryDirectory(prefix="tidemill-") as folder, _input(files, built, secret) as stdin:
-        command = slot.isolation.command(tools, max(slot.limits.file_mb, 64), languages.job_arguments(slot.limits))
-        process = subprocess.Popen(
-            [*(slot.group.prefix() if slot.group else []), *command],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=slot.isolation.environment(tools),
-            cwd=folder if slot.isolation.kind == "none" else None,
-            start_new_session=True,
-        )
-        job = _Job(slot, process, built.encode(), secret.encode())
+    header = f"{built} {len(job.copies)} {job.entry}"
+    server = slot.job_server(language)
+    with TemporaryDirectory(prefix="tidemill-") as folder, _input(header, files, secret * len(job.copies)) as source:
+        cell, output = _begin(slot, server, source.fileno(), folder)
+        running = _Job(slot, cell, output, built.encode(), secret.encode(), control.Sheet(job.copies))
         try:
-            verdict, detail = job.watch(kills)
+            verdict, detail = running.watch()
+            if verdict == "gone":
+                server.wait(GRACE_S * 10)
         finally:
-            processes.end(process)
-            process.wait()
-            process.stdout.close()  # type: ignore[union-attr]
+            ended = server.end(cell)
+            os.close(output)
             if slot.group is not None:
                 slot.group.clear()
+        if verdict == "gone":
+            verdict, detail = running.how_it_ended(ended, kills)
     return Outcome(verdict, detail, time.monotonic() - started)  # type: ignore[arg-type]
 
 
-def _input(files: dict[str, bytes], built: str, secret: str) -> Any:
+def _begin(slot: Slot, server: ForkServer, source: int, folder: str) -> tuple[Cell, int]:
+    """A cell, and what it prints. A lost server is started again once."""
+    for attempt in (1, 2):
+        reader, writer = os.pipe()
+        try:
+            return server.begin(source, writer, slot.group, folder), reader
+        except Lost:
+            os.close(reader)
+            if attempt == 2:
+                raise
+        finally:
+            os.close(writer)
+    raise AssertionError("unreachable")
+
+
+def _input(header: str, files: dict[str, bytes], secret: str) -> Any:
     """What jobs/job.sh reads, as a file in memory: no pipe to fill, no file to be found."""
     stream = os.fdopen(os.memfd_create("job"), "w+b")
-    stream.write(f"{built}\n".encode())
+    stream.write(f"{header}\n".encode())
     for name, data in files.items():
         stream.write(f"{len(data)} {name}\n".encode() + data)
     stream.write(f"\n{secret}".encode())
@@ -81,43 +104,72 @@ def _input(files: dict[str, bytes], built: str, secret: str) -> Any:
 
 
 class _Job:
-    """One job as it goes: built or not, what it has said."""
+    """One job as it goes: built or not, what it has said, what its tests have reported."""
 
-    def __init__(self, slot: Slot, process: subprocess.Popen[bytes], built: bytes, secret: bytes) -> None:
-        self.slot, self.process, self.secret = slot, process, secret
-        self.word = built
+    def __init__(self, slot: Slot, cell: Cell, output: int, built: bytes, secret: bytes, sheet: control.Sheet) -> None:
+        self.slot, self.cell, self.output, self.sheet = slot, cell, output, sheet
+        self.word, self.report = built, re.compile(secret + rb"(?:done(\d)|([0-9a-f]{4})([01]))")
+        self.longest = len(secret) + 4  # bytes of a report that is not whole yet
         self.built = False
+        self.heard = b""  # not yet searched for reports
         self.tail = b""
         self.said = 0
         self.begun = time.monotonic()
         self.deadline = self.begun + COMPILE_S
         self.stopped: tuple[str, str] | None = None
 
-    def watch(self, kills: int) -> tuple[str, str]:
-        """Wait for the secret or the end, hold the job to its limits meanwhile."""
+    def watch(self) -> tuple[str, str]:
+        """Wait for the verdict or the end ("gone"), hold the job to its limits meanwhile."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
+            selector.register(self.output, selectors.EVENT_READ)
             while self.stopped is None:
                 left = max(0.0, self.deadline - time.monotonic())
                 if selector.select(left if self.slot.group else min(left, TICK_S)):
-                    part = os.read(self.process.stdout.fileno(), 1 << 16)  # type: ignore[union-attr]
+                    part = os.read(self.output, 1 << 16)
                     if not part:
-                        return self._how_it_ended(kills)
-                    if self._hear(part):
-                        return "passed", ""
+                        return "gone", ""
+                    if verdict := self._hear(part):
+                        return verdict
                 self._limit()
         return self.stopped
 
-    def _hear(self, part: bytes) -> bool:
-        """Take what was printed; True if the secret is in it."""
-        self.said += len(part)
-        heard = self.tail + part
-        if not self.built and self.word in heard:
-            self.built, heard, self.said = True, heard.partition(self.word)[2], 0
-            self.begun = time.monotonic()
-            self.deadline = self.begun + self.slot.limits.wall_s
-        self.tail = heard[:2000] if not self.built and len(heard) > 4000 else heard[-2000:]
-        return self.built and self.secret in heard
+    def _hear(self, part: bytes) -> tuple[str, str] | None:
+        """Take what was printed; the verdict if a report in it decides."""
+        self.heard += part
+        if not self.built:
+            if self.word not in self.heard:
+                self._keep(max(0, len(self.heard) - len(self.word)))
+                return None
+            self.heard, self.tail, self.said, self.built = self.heard.partition(self.word)[2], b"", 0, True
+            self._begin()
+        while found := self.report.search(self.heard):
+            self._keep(found.start())
+            self.heard = self.heard[found.end() - found.start() :]
+            if verdict := self._take(*found.groups()):
+                return verdict
+        self._keep(max(0, len(self.heard) - self.longest))
+        return None
+
+    def _take(self, done: bytes | None, number: bytes, held: bytes) -> tuple[str, str] | None:
+        if done is None:
+            return self.sheet.report(int(number, 16), held == b"1")
+        if int(done) != self.sheet.current:
+            return "forged", "reported the end of tests that it does not run"
+        verdict = self.sheet.finish()
+        if verdict is None:
+            processes.allow_cpu(self.cell.pid, ceil(self.slot.limits.cpu_s) * (self.sheet.current + 1))
+            self._begin()
+        return verdict
+
+    def _begin(self) -> None:
+        self.begun = time.monotonic()
+        self.deadline = self.begun + self.slot.limits.wall_s
+
+    def _keep(self, count: int) -> None:
+        """Move so many bytes to what the program has said: the start of a compiler's words, the end of a program's."""
+        self.said += count
+        tail, self.heard = self.tail + self.heard[:count], self.heard[count:]
+        self.tail = tail[:2000] if not self.built and len(tail) > 4000 else tail[-2000:] if self.built else tail
 
     def _limit(self) -> None:
         limits = self.slot.limits
@@ -126,11 +178,13 @@ class _Job:
             self.stopped = "timed out", f"after {what}"
         elif self.said > limits.output_kb << 10:
             self.stopped = "output limit", f"more than {limits.output_kb} KiB printed"
-        elif self.slot.group is None and processes.resident(self.process.pid) > limits.memory_mb << 20:
+        elif self.slot.group is None and processes.resident(self.cell.pid) > limits.memory_mb << 20:
             self.stopped = "out of memory", f"more than {limits.memory_mb} MiB"
 
-    def _how_it_ended(self, kills: int) -> tuple[str, str]:
-        status = self.process.wait(GRACE_S * 10)
+    def how_it_ended(self, ended: Ended, kills: int) -> tuple[str, str]:
+        """What the end of a job without a verdict was."""
+        self._keep(len(self.heard))
+        status = os.waitstatus_to_exitcode(signal.SIGKILL if ended.status is None else ended.status)
         number = -status if status < 0 else status - 128
         text = self.tail.decode("utf-8", "replace")
         if self.slot.group and self.slot.group.kills() > kills:

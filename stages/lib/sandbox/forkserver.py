@@ -1,4 +1,4 @@
-"""The supervisor's hold on the process that forks the candidates (inside/candidate.py), one for each worker."""
+"""The supervisor's hold on a process that forks cells (inside/server.py): one for each worker and kind of program."""
 
 import os
 import select
@@ -48,11 +48,12 @@ class ForkServer:
         self.process: subprocess.Popen[bytes] | None = None
         self.control: socket.socket | None = None
 
-    def begin(self, channel: socket.socket, output: int, group: cgroup.Cgroup | None) -> Cell:
-        """A new cell, in the cgroup before the candidate starts in it. Raises Lost."""
+    def begin(self, source: int, output: int, group: cgroup.Cgroup | None, folder: str = ".") -> Cell:
+        """A new cell, in the cgroup before the program starts in it; `folder`: where, if there is no wall. Raises
+        Lost."""
         try:
             control = self.control or self._start()
-            socket.send_fds(control, [b"."], [channel.fileno(), output])
+            socket.send_fds(control, [folder.encode()], [source, output])
             pid = _signed(control)
             found = Cell(pid, os.pidfd_open(pid))
             if group is not None:

@@ -138,8 +138,8 @@ def _library(name: str) -> Path:
 
 
 def _cc1plus(flags: list[str]) -> str:
-    """The command line by which g++ itself would compile p.cpp to p.s, quoted for a shell."""
-    command = [program("g++"), *flags, "-###", "-S", "p.cpp", "-o", "p.s"]  # which prints what it would run
+    """The command line by which g++ itself would compile its input to p.s, quoted for a shell."""
+    command = [program("g++"), *flags, "-###", "-S", "-x", "c++", "-", "-o", "p.s"]  # which prints what it would run
     told = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C"}).stderr
     return next(line.strip() for line in told.splitlines() if "cc1plus" in line.partition(" -quiet")[0])
 
@@ -228,7 +228,10 @@ def _crate(name: str) -> Path:
 
 
 def _java(folder: Path) -> None:
-    _run(["javac", "-d", str(folder), str(JOBS / "Harness.java"), str(JOBS / "Compiler.java")], folder)
+    _run(
+        ["javac", "-XDstringConcat=inline", "-d", str(folder), str(JOBS / "Harness.java"), str(JOBS / "Compiler.java")],
+        folder,
+    )
 
 
 def _javascript(folder: Path) -> None:

@@ -14,32 +14,38 @@ from stages.lib.sandbox import kits
 from stages.lib.sandbox.program import Limits
 
 INSIDE = Path(__file__).parent / "inside"
-COMPILE_CPU_S = 30  # of each process of a compiler
+ALLOWED = ("numpy", "numpy.libs")  # of this environment's packages, to Python's programs and tests
+_PACKAGES = ("site-packages", "dist-packages")  # in the standard library's folder, and no part of it
 SPARE_PROCESSES = 64  # threads of a compiler or a runtime, beside the limit of the candidate's own
 SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """binds: (path here, path inside), all read-only; environment: the whole of it; command: without arguments."""
+    """binds: (path here, path inside), all read-only; environment: the whole of it; command: without arguments;
+    packages: words behind the limits; spare: processes beyond the limit."""
 
     binds: tuple[tuple[str, str], ...]
     environment: dict[str, str]
     command: tuple[str, ...]
     packages: tuple[str, ...]
+    spare: int = 0
 
     def bare(self) -> "Toolchain":
         """The same with no walls around: every path inside is the path here."""
+        command, packages = (tuple(map(self.outside, words)) for words in (self.command, self.packages))
+        environment = {key: self.outside(value) for key, value in self.environment.items()}
+        return replace(self, environment=environment, command=command, packages=packages)
+
+    def outside(self, word: str) -> str:
+        """A word with every path inside replaced by the path here."""
         here = {inside: outside for outside, inside in self.binds}
-        here["/harness"] = str(INSIDE.parent)
-        command = tuple(_replace(word, here) for word in self.command)
-        packages = tuple(_replace(word, here) for word in self.packages)
-        environment = {key: _replace(value, here) for key, value in self.environment.items()}
-        return Toolchain(self.binds, environment, command, packages)
+        here |= {"/harness": str(INSIDE.parent), "/packages": sysconfig.get_path("platlib")}
+        return _replace(word, here)
 
     def arguments(self, limits: Limits) -> list[str]:
         """The limits that a process sets for itself, and its packages, in the order of `inside.*.main`."""
-        numbers = (ceil(limits.cpu_s), limits.memory_mb, limits.processes, limits.file_mb)
+        numbers = (ceil(limits.cpu_s), limits.memory_mb, limits.processes + self.spare, limits.file_mb)
         return [*map(str, numbers), *self.packages]
 
 
@@ -50,19 +56,23 @@ def _replace(word: str, here: dict[str, str]) -> str:
 
 
 def python(module: str) -> Toolchain:
-    """This interpreter and the packages of this environment, serving with `inside/MODULE.py`."""
+    """This interpreter and the packages of this environment that programs may use, serving with `inside/MODULE.py`."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    packages = tuple(dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))))
+    packages = Path(sysconfig.get_path("platlib"))
     library = Path(str(sysconfig.get_config_var("LIBDIR") or "/")) / str(sysconfig.get_config_var("INSTSONAME") or "")
     shared = [(str(library), f"/python/lib/{library.name}")] if ".so" in library.name and library.is_file() else []
+    standard = Path(sysconfig.get_path("stdlib"))
+    hidden = [f"/python/lib/{version}/{name}" for name in _PACKAGES if (standard / name).is_dir()]
+    hidden += [folder for folder in ("/usr/lib/python3/dist-packages",) if Path(folder).is_dir()]
     start = f"import sys; sys.path.insert(0, '/harness'); from inside.{module} import main"
     call = "a = sys.argv[1:]; main(*map(int, a[:4]), *a[4:])"
     return Toolchain(
         binds=(
             (str(Path(sys.executable).resolve()), f"/python/bin/{version}"),
-            (sysconfig.get_path("stdlib"), f"/python/lib/{version}"),
+            (str(standard), f"/python/lib/{version}"),
+            *((str(INSIDE), folder) for folder in hidden),  # something harmless over them
             *shared,
-            *((path, f"/packages/{number}") for number, path in enumerate(packages)),
+            *((str(packages / name), f"/packages/{name}") for name in ALLOWED if (packages / name).is_dir()),
             (str(INSIDE), "/harness/inside"),
         ),
         environment={
@@ -74,13 +84,14 @@ def python(module: str) -> Toolchain:
             "LD_LIBRARY_PATH": "/python/lib",
         },
         command=(f"/python/bin/{version}", "-I", "-S", "-B", "-c", f"{start}; {call}"),
-        packages=tuple(f"/packages/{number}" for number in range(len(packages))),
+        packages=("/packages",),
     )
 
 
 @cache
 def native(language: str) -> Toolchain:
-    """A language whose tests and candidate are one program, run by jobs/job.sh. Raises `kits.Missing`."""
+    """The compiler and runtime of a language whose tests and candidate are one program, which jobs/job.sh runs.
+    Raises `kits.Missing`."""
     kit = kits.ready(language)
     binds, environment = NATIVE[language]()
     return Toolchain(
@@ -97,17 +108,20 @@ def native(language: str) -> Toolchain:
     )
 
 
+@cache
+def jobs(language: str) -> Toolchain:
+    """The same, started by `inside/job.py`."""
+    tools, server = native(language), python("job")
+    environment = (f"{key}={value}" for key, value in tools.environment.items())
+    words = (*environment, "--", *tools.command)
+    return replace(server, binds=server.binds + tools.binds, packages=words, spare=SPARE_PROCESSES)
+
+
 def javac() -> Toolchain:
     """The Java compiler that stays (jobs/Compiler.java)."""
     tools = native("java")
     flags = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-Xshare:auto", "-XX:-UsePerfData")
     return replace(tools, command=("/java/bin/java", *flags, "-cp", "/kit", "Compiler"))
-
-
-def job_arguments(limits: Limits) -> list[str]:
-    """The limits in the order of jobs/job.sh."""
-    processes = limits.processes + SPARE_PROCESSES
-    return [str(n) for n in (ceil(limits.cpu_s), COMPILE_CPU_S, max(limits.file_mb, 64), processes)]
 
 
 Parts = tuple[tuple[tuple[str, str], ...], dict[str, str]]  # what is bound beside the kit, and the environment
@@ -140,7 +154,6 @@ def _javascript() -> Parts:
     return ((node, "/node"),), {"NODE": "/node", "NODE_PATH": "/kit/node_modules"}
 
 
-CHECK = "tidemill_check"  # the assertion of JavaScript's tests, by a name that no candidate writes by chance
 NATIVE: dict[str, Callable[[], Parts]] = {
     "cpp": _cpp,
     "go": _go,
@@ -159,7 +172,7 @@ def toolchain(language: str) -> Toolchain:
     """The language's entry; BadInput for a language that has none. Raises `kits.Missing`."""
     if language not in LANGUAGES:
         raise BadInput(f"language {language!r}: the sandbox runs {', '.join(LANGUAGES)}; leave these tasks out")
-    return PYTHON if language == "python" else native(language)
+    return PYTHON if language == "python" else jobs(language)
 
 
 def missing(language: str) -> str:

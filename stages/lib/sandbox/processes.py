@@ -1,6 +1,7 @@
 """What /proc says of the processes of a run, and how those behind a wall are ended."""
 
 import os
+import resource
 import signal
 import subprocess
 from contextlib import suppress
@@ -59,6 +60,14 @@ def all_waited_s(pid: int) -> float:
         with suppress(OSError, ValueError, IndexError):
             total += int(Path(f"/proc/{each}/schedstat").read_text().split()[1]) / 1e9
     return total
+
+
+def allow_cpu(pid: int, seconds: int) -> None:
+    """Raise what each process below `pid` may use of the CPU, as far as its second limit allows."""
+    for each in below(pid):
+        with suppress(OSError, ValueError):
+            _, most = resource.prlimit(each, resource.RLIMIT_CPU)
+            resource.prlimit(each, resource.RLIMIT_CPU, (min(seconds, most), most))
 
 
 def end(process: subprocess.Popen[Any]) -> None:

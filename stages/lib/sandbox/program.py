@@ -18,6 +18,7 @@ Verdict = Literal[
     "out of memory",
     "output limit",
     "violation",
+    "forged",
 ]
 
 

@@ -20,12 +20,13 @@ class Referee:
         self.token = ""
         self._waited_before = 0.0
 
-    def judge(self, program: Program, channel: socket.socket) -> socket.socket:
-        """Begin a program whose candidate is at the other end of `channel`; the verdict comes on the result."""
+    def judge(self, program: Program, channel: socket.socket, controlled: bool) -> socket.socket:
+        """Begin a program whose candidate is at the other end of `channel`; the verdict comes on the result.
+        `controlled`: with the control run."""
         control = self.control or self._start()
         self.token = secrets.token_hex(16)
         self._waited_before = self._waited_s()
-        job = (self.token, program.candidate, program.helpers, program.tests, program.entry_point)
+        job = (self.token, program.candidate, program.helpers, program.tests, program.entry_point, controlled)
         socket.send_fds(control, [b"."], [channel.fileno()])
         wire.send(control.fileno(), job)
         return control

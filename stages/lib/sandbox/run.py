@@ -35,8 +35,13 @@ def isolation(allow_weak: bool = False) -> str:
         return f"{found.name}, cgroups"
 
 
-def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_weak: bool = False) -> Iterator[Outcome]:
+def run_all(
+    programs: Iterable[Program], limits: Limits, workers: int, allow_weak: bool = False, control: bool = True
+) -> Iterator[Outcome]:
     """Run each program, `workers` at a time; outcomes come in the order of the programs.
+
+    `control`: what passes has to pass tests, too, in which some assertions must fail (control.py); one that passes
+    whatever the tests say is `forged`.
 
     A program that is out of time on the clock after it had to wait for a CPU is run again, alone, before it counts.
 
@@ -47,7 +52,7 @@ def run_all(programs: Iterable[Program], limits: Limits, workers: int, allow_wea
     with walls.find(allow_weak, tools) as found, ThreadPoolExecutor(workers) as pool:
         slots: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         spare = languages.SPARE_PROCESSES if languages.NATIVE.keys() & {one.language for one in programs} else 0
-        made, crowd = [Slot(found, limits, spare) for _ in range(workers)], _Crowd(workers)
+        made, crowd = [Slot(found, limits, spare, control) for _ in range(workers)], _Crowd(workers)
         for slot in made:
             slots.put(slot)
         pending: deque[Future[Outcome]] = deque()
@@ -211,8 +216,8 @@ def _begin(slot: Slot, server: ForkServer, program: Program, patient: bool) -> t
         reader, writer = os.pipe()
         try:
             with ours:
-                control = slot.referee.judge(program, ours)
-            cell = server.begin(theirs, writer, slot.group)
+                control = slot.referee.judge(program, ours, slot.control)
+            cell = server.begin(theirs.fileno(), writer, slot.group)
         except Lost:
             slot.referee.stop()  # it judges a candidate that never was
             os.close(reader)

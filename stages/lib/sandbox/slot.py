@@ -15,19 +15,28 @@ GRACE_S = 1.0  # for the last words of a process whose other side is gone
 
 
 class Slot:
-    """What a worker keeps from one run to the next: its referee, fork server, Java compiler and cgroup."""
+    """What a worker keeps from one run to the next: its referee, fork servers, Java compiler and cgroup."""
 
-    def __init__(self, found: Isolation, limits: Limits, spare_processes: int) -> None:
-        self.isolation, self.limits = found, limits
+    def __init__(self, found: Isolation, limits: Limits, spare_processes: int, control: bool = True) -> None:
+        self.isolation, self.limits, self.control = found, limits, control
         self.referee = Referee(found, limits)
         self.server = ForkServer(found, languages.PYTHON, limits)
         self.javac = Javac(found)
+        self.jobs: dict[str, ForkServer] = {}
         self.group = cgroup.create(limits.model_copy(update={"processes": limits.processes + spare_processes}))
+
+    def job_server(self, language: str) -> ForkServer:
+        """What runs the jobs of a language."""
+        if language not in self.jobs:
+            self.jobs[language] = ForkServer(self.isolation, languages.toolchain(language), self.limits)
+        return self.jobs[language]
 
     def close(self) -> None:
         self.referee.stop()
         self.server.stop()
         self.javac.stop()
+        for server in self.jobs.values():
+            server.stop()
         if self.group is not None:
             self.group.clear()
             self.group.close()

@@ -49,7 +49,7 @@ class Isolation:
     def command(self, tools: Toolchain, tmp_mb: int, arguments: list[str], cells: bool = False) -> list[str]:
         """The whole command line of one process behind the wall; `cells`: it makes namespaces for others in there."""
         if self.kind == "none":
-            return [*tools.bare().command, *arguments]
+            return [*tools.bare().command, *map(tools.outside, arguments)]
         binds = [(self.staged.get(source, source), target) for source, target in tools.binds]
         environment = tools.environment | ({"SANDBOX_CELLS": "1"} if cells else {})
         if self.kind == "bubblewrap":
@@ -64,12 +64,13 @@ class Isolation:
 def _bubblewrap(binds: list[tuple[str, str]], environment: dict[str, str], tmp_mb: int, cells: bool) -> list[str]:
     """A root of nothing but read-only binds; all namespaces new, no user namespace to be made inside, and no
     capability but those, over the new namespaces alone, that cells are made with."""
-    words = [word for source, target in binds for word in ("--ro-bind", source, target)]
+    words: list[str] = []
     for path in map(Path, SYSTEM):
         if path.is_symlink():
             words += ["--symlink", str(path.readlink()), str(path)]
         elif path.exists():
             words += ["--ro-bind", str(path), str(path)]
+    words += [word for source, target in binds for word in ("--ro-bind", source, target)]
     size = ["--size", str(tmp_mb << 20)]
     return [
         *("bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL"),

@@ -1,8 +1,8 @@
 """One request to an OpenAI-compatible endpoint.
 
-A bare HTTP client with a parser in C: the openai SDK builds, copies and validates so much a request that it
-alone costs several times the whole budget of CPU (docs/teacher.md has the figures). What the SDK does for us is
-the Batch API (batches.py), where a request is a line of a file.
+A bare HTTP client with a C parser: the openai SDK builds, copies and validates so much per request that it alone takes
+several times our whole CPU budget (figures in docs/teacher.md). We use the SDK only for the Batch API (batches.py),
+where a request is a line of a file.
 """
 
 import os
@@ -23,8 +23,8 @@ CONNECT_S = 10.0
 
 
 class Endpoint:
-    """The endpoint at `url` with its key and its pace; `extra` goes into every body but is no part of the
-    request's identity. Nothing is opened before the first request."""
+    """The endpoint at `url` with its key and pace; `extra` goes into every body but is not part of the request's
+    identity. Opens nothing before the first request."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Endpoint:
         local: bool = False,
     ) -> None:
         if "@" in url.partition("://")[2].partition("/")[0]:
-            raise BadInput("teacher.base_url holds a user name or password; put the key in a variable (api_key_env)")
+            raise BadInput("teacher.base_url contains a user name or password; use teacher.api_key_env for the key")
         self.url = url
         self.pace = pace
         self.model = settings.model
@@ -56,8 +56,8 @@ class Endpoint:
     async def send(self, request: Request) -> Reply:
         """The reply to `request`, asked once.
 
-        Raises `Refused` or `Failed` for the row, `BadInput` for what no row of this run can survive
-        (a key that is refused, a model or address that is not there, an account without money, another model).
+        Raises `Refused` or `Failed` for the row, `BadInput` for what stops the whole run (a refused key, an unknown
+        model or address, an account without money, another model's answer).
         """
         body = orjson.dumps({**request.body, **self._extra})
         status, headers, data = await self._post(f"{self.url}/{request.path}", body)
@@ -78,7 +78,7 @@ class Endpoint:
         except aiohttp.ClientError as error:
             raise Failed(self._clean(f"{type(error).__name__}: {error}"), sent=True, alive=False) from None
         except ValueError:
-            raise BadInput(f"teacher.base_url {self.url!r} is no URL; write http://HOST:PORT/v1") from None
+            raise BadInput(f"teacher.base_url {self.url!r} is not a URL; use http://HOST:PORT/v1") from None
 
     def read(self, status: int, headers: Mapping[str, str], data: bytes, request_bytes: int) -> Reply:
         """The reply in a response. Raises as `send` does."""
@@ -107,11 +107,11 @@ class Endpoint:
         return self._session
 
     def _widen(self, error: Exception) -> Exception:
-        """A schema that is refused before any was taken is refused for every row."""
+        """Raise `BadInput` for a schema refused before any was accepted: every row would fail."""
         if isinstance(error, Refused) and faults.refuses_schema(error) and not self._knows_schema:
             return BadInput(
                 f"{self.url} refuses the answer's schema: {error}; set teacher.schema_limits: false, or "
-                "teacher.structured to what it has: json_object or none"
+                "teacher.structured to what it supports: json_object or none"
             )
         return error
 
@@ -139,8 +139,8 @@ class Endpoint:
             return
         if not str(said).startswith((f"{asked}-", f"{asked}@", f"{asked}:")):
             raise BadInput(
-                f"{self.url} was asked for model {asked!r} and answered as {self._clean(str(said))!r}; name the model "
-                'that it serves in teacher.model, or say teacher.answers_as: "…" ("*" for any name)'
+                f"{self.url} was asked for {asked!r} but answered as {self._clean(str(said))!r}; set teacher.model "
+                'to the model that it serves, or teacher.answers_as to that name ("*" for any)'
             )
 
     def _clean(self, text: str) -> str:
@@ -148,7 +148,7 @@ class Endpoint:
 
 
 def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for `url`; asked once, not for every request (`trust_env`)."""
+    """The environment's proxy for `url`; looked up once, not per request (`trust_env`)."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies, proxy_bypass
 
@@ -159,7 +159,7 @@ def _proxy(url: str) -> str | None:
 def read_key(variable: str) -> str:
     """The API key in environment variable `variable`, or in the file that `variable`_FILE names; "" for no variable.
 
-    Raises `BadInput` if there is none, and never says what is in it.
+    Raises `BadInput` if there is none; the message never shows the key.
     """
     if not variable:
         return ""
@@ -167,7 +167,7 @@ def read_key(variable: str) -> str:
     if not key:
         raise BadInput(f"teacher.api_key_env names {variable}, which is not set; export {variable}=… and run it again")
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise BadInput(f"environment variable {variable} holds no key: it has spaces or signs that no header may have")
+        raise BadInput(f"environment variable {variable} is not a key: it contains characters that no header may have")
     return key
 
 

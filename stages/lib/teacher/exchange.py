@@ -1,4 +1,4 @@
-"""A request to a model, its identity, and the exchange that it becomes with its response."""
+"""A request to a model, its identity, and the exchange it forms with its response."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,8 +12,7 @@ from stages.lib.artifacts import canonical
 class Request:
     """The whole body of a request: model, messages, schema, sampling, seed; or `prompt` in place of messages.
 
-    Nothing of the way there (URL, key, timeout) is in it, so that the same question is the same
-    request at whichever endpoint it is asked.
+    It does not include the transport (URL, key, timeout), so the same question is the same request at any endpoint.
     """
 
     body: dict[str, Any]
@@ -30,18 +29,18 @@ class Request:
 
     @property
     def path(self) -> str:
-        """Where it is sent, below the endpoint's URL."""
+        """The path below the endpoint's URL."""
         return "completions" if "prompt" in self.body else "chat/completions"
 
     @property
     def most_tokens(self) -> int:
-        """The most tokens that its answer may have."""
+        """The most tokens its answer may have."""
         return int(self.body["max_tokens" if "prompt" in self.body else "max_completion_tokens"])
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an endpoint said: its text, why it stopped ("stop", "length", …) and what it counted, in tokens."""
+    """An endpoint's answer: its text, why it stopped ("stop", "length", …), and the token counts."""
 
     text: str
     finish: str
@@ -60,7 +59,7 @@ class Exchange:
 
     @classmethod
     def of(cls, request: Request, reply: Reply) -> Self:
-        """The exchange, which keeps no hold of the request's parts: thousands wait for an earlier row."""
+        """The exchange. It keeps no reference to the request's parts, since thousands may wait for an earlier row."""
         return cls(request.key, request.body["model"], request.text, reply)
 
     @property

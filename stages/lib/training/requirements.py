@@ -1,7 +1,7 @@
-"""What a training run needs, before it is paid for: memory of each device, and hours.
+"""Estimates what a training run needs before it starts: memory per device, and hours.
 
-From the base model's configuration, without its weights. The activations are counted, not modelled: one and two
-layers of the model run forward on shapes alone (torch's FakeTensorMode), and what autograd would keep is added up.
+Uses the base model's configuration, not its weights. Activations are counted, not modelled: one and two layers of the
+model run forward on shapes only (torch's FakeTensorMode), and what autograd would keep is added up.
 """
 
 import copy
@@ -95,10 +95,10 @@ def require(config: Any, run: Run, available: float) -> Estimate:
         for words, other in _alternatives(run)
         if estimate(config, other).total <= available
     ]
-    advice = "; what would fit: " + ", or ".join(fitting[:3]) if fitting else "; take a smaller model or more devices"
+    advice = "; what would fit: " + ", or ".join(fitting[:3]) if fitting else "; use a smaller model or more devices"
     raise BadInput(
         f"params.yaml: train needs {needed.total / GIB:.1f} GiB on each of {run.devices} {run.device} devices "
-        f"({describe(needed)}), and {available / GIB:.1f} GiB are there{advice}"
+        f"({describe(needed)}), but only {available / GIB:.1f} GiB are available{advice}"
     )
 
 

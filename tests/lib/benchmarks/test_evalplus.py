@@ -310,7 +310,7 @@ def test_the_release_is_pinned_by_parameter(folder: Path, workspace: Workspace) 
     done = workspace.run("sample@base")
     sha256 = hashlib.sha256((folder / "evalplus/MbppPlus-v0.2.0.jsonl").read_bytes()).hexdigest()
     assert done.returncode == 3 and f"MbppPlus-v0.2.0.jsonl has {sha256}" in done.stderr
-    assert "data_sha256 says which one is meant, and it is empty" in done.stderr
+    assert "set data_sha256 (now empty) to one of them" in done.stderr
     other = write(folder / "evalplus/MbppPlus-v0.1.0.jsonl", [row for row, _, _ in MBPP[:3]])
     assert len(suites.load("mbppplus", folder, sha256).problems) == 7
     benchmark = suites.load("mbppplus", folder, other)

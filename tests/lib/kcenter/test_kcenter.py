@@ -269,7 +269,7 @@ def test_killed_and_run_again_it_goes_on_to_the_same_sequence(tmp_path: Path, mo
     damaged.write_bytes(damaged.read_bytes()[:-8] + b"\0" * 8)
     again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
-    assert "refusing checkpoint" in again.stderr and "going on after" in again.stderr
+    assert "refusing checkpoint" in again.stderr and "resuming after" in again.stderr
     indices, radii = np.load("chosen.npy")
     undisturbed = k_center_greedy(rows, 1500, device="cpu")
     assert indices.tolist() == undisturbed.indices.tolist()
@@ -317,7 +317,7 @@ def test_the_time_left_is_right_within_a_quarter_after_the_first_tenth(name: str
         (np.ones((5, 2), np.float32), {"k": 5, "first": [1]}, "with 1 earlier centres, choose 1 to 4"),
         (np.ones((5, 2), np.float32), {"k": 1, "first": [1, 5, -1]}, r"no rows \[5, -1\]"),
         (np.ones((5, 2), np.float32), {"k": 1, "first": []}, "empty list"),
-        (np.ones((5, 2), np.float32), {"k": 1, "first": "median"}, "take mean, random"),
+        (np.ones((5, 2), np.float32), {"k": 1, "first": "median"}, "pass mean, random"),
         (np.ones((5, 2)), {"k": 1}, "type float64"),
         (np.ones((5, 2), np.int32), {"k": 1}, "type int32"),
         (np.ones(5, np.float32), {"k": 1}, r"shape \(5,\)"),

@@ -120,7 +120,7 @@ REDEFINED: dict[str, dict[str, tuple[str, str]]] = {
         "an open line": (f"{CPP}#define {ONE_MORE}\n// \\", "wrong answer"),
         "a failure that returns": (
             f'extern "C" void __assert_fail(const char *, const char *, unsigned, const char *) noexcept {{}}\n{CPP}',
-            "crash",
+            "wrong answer",
         ),
     },
 }
@@ -135,6 +135,65 @@ def test_the_tests_mean_what_they_say(language: str, tests: str) -> None:
     programs = [sandbox.Program(language, text, tests, "f") for text, _ in cases.values()]
     outcomes = dict(zip(cases, sandbox.run_all(programs, LIMITS, 2), strict=True))
     assert {name: o.verdict for name, o in outcomes.items()} == {name: end for name, (_, end) in cases.items()}
+
+
+# Objects that equal everything, and comparisons that are made to hold: they agree with a test and with its contrary.
+AGREEING = {
+    "java": (
+        "class Solution { public Object f(int x) { return new Object() {"
+        " public boolean equals(Object o) { return true; } }; } }\n",
+        """public class Main {
+    public static void main(String[] args) {
+        Solution s = new Solution();
+        List<Boolean> correct = Arrays.asList(s.f(1).equals(2), Objects.equals(s.f(5), 6), s.f(0).equals("a"));
+        if (correct.contains(false)) throw new AssertionError();
+    }
+}
+""",
+    ),
+    "javascript": (
+        "JSON.stringify = () => 'same'\nconst f = (x) => []\n",
+        "console.assert(JSON.stringify(f(1)) === JSON.stringify([2]))\n"
+        "console.assert(JSON.stringify(f(5)) === JSON.stringify([6, 'a']))\n",
+    ),
+    "rust": (
+        '#[no_mangle]\npub unsafe extern "C" fn bcmp(_: *const u8, _: *const u8, _: usize) -> i32 { 0 }\n'
+        '#[no_mangle]\npub unsafe extern "C" fn memcmp(_: *const u8, _: *const u8, _: usize) -> i32 { 0 }\n'
+        "#[derive(Debug)]\nstruct Any;\nimpl PartialEq<&str> for Any { fn eq(&self, _: &&str) -> bool { true } }\n"
+        "fn f(_: i32) -> Any { Any }\n",
+        '#[cfg(test)]\nmod tests {\n use super::*;\n #[test]\n fn test_f() {\n  assert_eq!(f(1), "two");\n'
+        '  assert!(f(5) == "six");\n }\n}\n',
+    ),
+    "cpp": (
+        "struct Any { operator bool() const { return true; } bool operator!() const { return true; } };\n"
+        "Any f(int x) { return Any(); }\n",
+        "int main() {\n assert(f(1));\n assert(!f(5));\n assert(!(f(6)));\n}\n",
+    ),
+    "go": (
+        'package main\n\nimport (\n\t"reflect"\n\t"syscall"\n\t"testing"\n\t"unsafe"\n\n'
+        '\t"github.com/stretchr/testify/assert"\n)\n\n'
+        "func f(x int) []int {\n\tstart := reflect.ValueOf(reflect.DeepEqual).Pointer()\n"
+        "\tpage := unsafe.Slice((*byte)(unsafe.Pointer(start&^4095)), 8192)\n\tif syscall.Mprotect(page, 7) == nil {\n"
+        "\t\tcopy(unsafe.Slice((*byte)(unsafe.Pointer(start)), 6), []byte{0xb8, 1, 0, 0, 0, 0xc3})\n"
+        "\t}\n\treturn nil\n}\n",
+        "func TestF(t *testing.T) {\n\tassert := assert.New(t)\n\tassert.Equal([]int{2}, f(1))\n"
+        "\tassert.Equal([]int{6}, f(5))\n}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", sorted(AGREEING))
+def test_what_agrees_with_everything_is_forged(language: str) -> None:
+    if reason := sandbox.missing(language):
+        pytest.skip(reason)
+    candidate, tests = AGREEING[language]
+    if language == "java":
+        candidate = "import java.util.*;\n" + candidate
+    program = sandbox.Program(language, candidate, tests, "f")
+    with_it, without = (
+        next(iter(sandbox.run_all([program], LIMITS, 1, control=controlled))) for controlled in (True, False)
+    )
+    assert (with_it.verdict, without.verdict) == ("forged", "passed"), (with_it, without)
 
 
 @pytest.mark.toolchain

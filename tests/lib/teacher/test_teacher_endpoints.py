@@ -70,7 +70,7 @@ def test_another_models_answer_stops_the_run_unless_it_is_expected(tmp_path: Pat
         server.model = "stand-in-2026-01-01"  # a dated version of the name
         assert ask_all(settings(server.url), asks(1), tmp_path / "dated")[0].value
         server.model = "cheap-model"
-        with pytest.raises(BadInput, match="asked for model 'stand-in' and answered as 'cheap-model'; name the model"):
+        with pytest.raises(BadInput, match=r"asked for 'stand-in' but answered as 'cheap-model'; set teacher\.model"):
             ask_all(settings(server.url), asks(20), tmp_path)
         assert len(Journal(tmp_path)) == 0
         assert ask_all(settings(server.url, answers_as="cheap-model"), asks(1), tmp_path)[0].value
@@ -78,7 +78,7 @@ def test_another_models_answer_stops_the_run_unless_it_is_expected(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("url", "message"),
-    [("http://user:pw@host/v1", "holds a user name or password"), ("not a url", "has not answered|is no URL")],
+    [("http://user:pw@host/v1", "contains a user name or password"), ("not a url", "has not answered|is not a URL")],
 )
 def test_bad_addresses_are_named(url: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=message) as raised:
@@ -96,7 +96,7 @@ def test_a_key_may_lie_in_a_file_and_is_never_told(tmp_path: Path, monkeypatch: 
         with pytest.raises(BadInput, match="VAULT_KEY_FILE names a key file that cannot be read"):
             ask_all(settings(server.url, api_key_env="VAULT_KEY"), asks(2), tmp_path / "journal")
         monkeypatch.setenv("VAULT_KEY", "sk planted")
-        with pytest.raises(BadInput, match="VAULT_KEY holds no key") as raised:
+        with pytest.raises(BadInput, match="VAULT_KEY is not a key") as raised:
             ask_all(settings(server.url, api_key_env="VAULT_KEY"), asks(2), tmp_path / "journal")
     assert "planted" not in str(raised.value)
 

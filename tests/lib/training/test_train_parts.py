@@ -220,7 +220,7 @@ def test_the_plan_of_a_7b_model_and_what_it_advises() -> None:
         requirements.require(config, WAYS, 80 * requirements.GIB)
     with pytest.raises(BadInput, match=r"what would fit: .*method: lora in bfloat16"):
         requirements.require(config, WAYS, 17 * requirements.GIB)
-    with pytest.raises(BadInput, match="take a smaller model or more devices"):
+    with pytest.raises(BadInput, match="use a smaller model or more devices"):
         requirements.require(config, WAYS, 1 * requirements.GIB)
 
 

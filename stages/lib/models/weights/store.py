@@ -1,8 +1,7 @@
 """Weights by name (weights.yaml): one file of each on a machine, in a cache that workspaces share.
 
-A file gets its name there when it is whole: its sha256 is compared before, and each time that a process first uses
-it. Until then it is NAME.part, with which a download that was stopped, however, goes on. One process fetches, others
-wait for it.
+A file gets its final name once it is complete and its sha256 matches; each process checks it again on first use. Until
+then it is NAME.part, from which a stopped download resumes. One process downloads, others wait for it.
 """
 
 import fcntl
@@ -25,17 +24,17 @@ from stages.lib.models.weights.progress import Progress, size
 
 FILE = Path(__file__).with_name("weights.yaml")
 SCHEME = "weights:"
-CACHE = "TIDEMILL_CACHE"  # the variable that puts the cache elsewhere
-OWN = "TIDEMILL_WEIGHTS_FROM"  # the variable that names a folder or URL of one's own, which is asked first
+CACHE = "TIDEMILL_CACHE"  # environment variable: another place for the cache
+OWN = "TIDEMILL_WEIGHTS_FROM"  # environment variable: your own folder or URL, tried first
 FOLDER = "weights"  # in the cache
-TRIES = 2  # for bytes that are not the pinned ones
+TRIES = 2  # downloads, if the bytes do not match the pinned hash
 
 log = logging.getLogger(__name__)
 _verified: set[Path] = set()  # by this process
 
 
 class Weights(params.Section):
-    """One file: its name, what it must be, its SPDX licence, and where it is had, in the order of preference."""
+    """One file: name, expected size and hash, SPDX licence, and sources in order of preference."""
 
     file: str
     bytes: int = Field(gt=0)
@@ -45,7 +44,7 @@ class Weights(params.Section):
 
     @property
     def path(self) -> Path:
-        """Where the cache has it, or would."""
+        """Its path in the cache, whether or not it is there."""
         return cache() / FOLDER / self.sha256[:16] / self.file
 
 
@@ -112,8 +111,8 @@ def _fetch(name: str, weights: Weights) -> None:
             if left:
                 continue
             raise BadInput(
-                f"{_wanted(name, weights)} came damaged twice: {fault}; it was deleted. Somebody else's bytes are no "
-                "use here: put the right file there yourself"
+                f"{_wanted(name, weights)} came damaged twice: {fault}; it was deleted. Put the right file there "
+                "yourself"
             )
         part.replace(path)
         _verified.add(path)
@@ -121,7 +120,7 @@ def _fetch(name: str, weights: Weights) -> None:
 
 
 def _fill(name: str, weights: Weights) -> None:
-    """Bring NAME.part to its whole length, from one source or, where one fails, from the next."""
+    """Complete NAME.part from one source or, if that fails, from the next."""
     faults = []
     with Progress(weights.file, weights.bytes, _part(weights)) as progress:
         for source in _sources(weights):
@@ -143,7 +142,7 @@ def _sources(weights: Weights) -> Iterable[fetching.Source]:
 
 
 def _is_whole(weights: Weights) -> bool:
-    """Whether the cache has the file; its bytes are read once in a process."""
+    """Whether the cache has the file; its bytes are verified once per process."""
     path = weights.path
     if path.is_file() and path not in _verified and not _fault(path, weights):
         _verified.add(path)

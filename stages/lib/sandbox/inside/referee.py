@@ -4,6 +4,7 @@ One referee serves many programs, each in a fork of its own, so that the modules
 once. It never runs the candidate's code, and hands out a run's token only after `check` has returned.
 """
 
+import ast
 import builtins
 import copy  # noqa: F401  (these three: what HumanEval's tests import, loaded before the fork)
 import gc
@@ -16,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from . import cell, wire
+from . import cell, control, wire
 
 UNPARSED = ("SyntaxError:", "IndentationError:", "TabError:")
 
@@ -127,7 +128,7 @@ def main(cpu_s: int, memory_mb: int, processes: int, file_mb: int, *packages: st
         wire.send(control.fileno(), verdict)
 
 
-def _report(writer: int, channel: int, *job: str) -> None:
+def _report(writer: int, channel: int, *job: Any) -> None:
     """Write (verdict, detail, token) and end this fork, whatever the tests did."""
     try:
         wire.send(writer, judge(channel, *job))
@@ -135,11 +136,11 @@ def _report(writer: int, channel: int, *job: str) -> None:
         os._exit(0)
 
 
-def judge(channel: int, token: str, program: str, helpers: str, tests: str, entry_point: str) -> tuple[str, str, str]:
-    """Run the tests: (verdict, detail, token), the token empty unless they all passed.
-
-    A `check` that returns a text reports it as the detail.
-    """
+def judge(
+    channel: int, token: str, program: str, helpers: str, tests: str, entry_point: str, controlled: bool
+) -> tuple[str, str, str]:
+    """Run the tests, and if they pass one that must fail: (verdict, detail, token), the token empty unless the tests
+    all passed. A `check` that returns a text reports it as the detail."""
     calls = Wire(channel)
     try:
         calls.ask("load", program, entry_point)
@@ -157,7 +158,30 @@ def judge(channel: int, token: str, program: str, helpers: str, tests: str, entr
         return (verdict if parsed else "compile error"), detail, ""
     if calls.gone is not None:
         return calls.gone.verdict, calls.gone.detail, ""
+    if controlled and (forged := _forged(tests, space, candidate)):
+        return "forged", f"what contradicts it holds too: {forged}", ""
     return "passed", said if isinstance(said, str) else "", token
+
+
+def _forged(tests: str, space: dict[str, Any], candidate: Any) -> str:
+    """An assertion that the candidate passes as it is and made to fail, `control.ROUNDS` times, else ""."""
+    chosen = ""
+    for _ in range(control.ROUNDS):
+        pair = control.write(tests)
+        if pair is None:
+            return ""
+        for tree in pair:
+            reached: list[bool] = []
+            own = {**space, control.REACHED: reached.append}
+            try:
+                exec(compile(tree, "control.py", "exec"), own)
+                own["check"](candidate)
+            except BaseException:
+                return ""
+            if not reached:
+                return ""
+        chosen = next(ast.unparse(node)[:200] for node in ast.walk(pair[0]) if isinstance(node, ast.Assert))
+    return chosen
 
 
 def _names(code: Any) -> set[str]:

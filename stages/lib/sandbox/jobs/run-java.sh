@@ -1,3 +1,6 @@
-# One tier of the just-in-time compiler and one collector thread: the shortest start. Harness comes before p.jar.
+# One process for all copies of the tests, which load the candidate anew. The supervisor raises the first limit for the second
+# copy. One tier of the just-in-time compiler and one collector thread: the shortest start.
+ulimit -H -t $((cpu * copies))
+ulimit -S -t "$cpu"
 exec "$JAVA/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData -Xmx512m -Xss8m \
-	-cp "$KIT:p.jar" Harness
+	-cp "$KIT" Harness "$entry" "$copies"

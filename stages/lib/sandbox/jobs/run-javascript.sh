@@ -1,1 +1,4 @@
-exec "$NODE" --max-old-space-size=512 "$KIT/harness.js" "$(cat check)"
+# As Java's.
+ulimit -H -t $((cpu * copies))
+ulimit -S -t "$cpu"
+exec "$NODE" --max-old-space-size=512 "$KIT/harness.js" "report_${entry#tests_}" "$copies"

@@ -1,2 +1,1 @@
-rm -f [hp].*
-exec "$KIT/harness" main
+. "$jobs/run-cpp.sh"

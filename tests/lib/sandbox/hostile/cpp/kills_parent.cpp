@@ -1,4 +1,5 @@
-// expect: wrong answer
+// expect: crash|wrong answer
+// Its parent is the shell of its job, which ends the cell, at once or after the first report.
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-// expect: early exit
+// expect: wrong answer
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-// expect: compile error
+// expect: wrong answer
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>

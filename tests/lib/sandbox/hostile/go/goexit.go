@@ -4,6 +4,8 @@ package main
 import (
 	"runtime"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 )
 
 func f(x int) int { runtime.Goexit(); return 0 }

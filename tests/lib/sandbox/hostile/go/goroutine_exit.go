@@ -4,6 +4,8 @@ package main
 import (
 	"os"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 )
 
 func init() { go os.Exit(0); select {} }

@@ -1,4 +1,4 @@
-// expect: compile error
+// expect: wrong answer
 import java.util.*;
 import java.io.*;
 class Main { public static void main(String[] a) {} }

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import REPOSITORY
+from workspace import REPOSITORY
 
 from executors import container
 from stages.lib.errors import BadInput

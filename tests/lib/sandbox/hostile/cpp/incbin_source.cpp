@@ -1,0 +1,7 @@
+// expect: compile error
+#include <bits/stdc++.h>
+#include <unistd.h>
+#include <signal.h>
+using namespace std;
+asm(".data\ntext: .incbin \"p.cpp\"\n");
+int f(int x) { return x + 1; }

@@ -1,0 +1,3 @@
+// expect: compile error
+fn f(_: i32) -> i32 { 0 }
+/*
