@@ -4,8 +4,7 @@ import sys
 
 import pytest
 
-from stages.lib import records
-from stages.lib.corpus import names
+from stages.lib.corpus import functions, names
 
 OF_CLASS = "is a method of its class: overrides another, or takes nothing"
 # Language, file, and why its last function does not stand by itself ("": it does) with the imports that it carries.
@@ -149,8 +148,8 @@ def test_each_language_knows_what_stands_by_itself(language: str, file: str, rea
 
 
 def test_every_language_has_its_names() -> None:
-    assert set(names._definitions()) == set(records.LANGUAGES)
-    assert {language for language, *_ in FILES} == set(records.LANGUAGES)
+    assert set(names._definitions()) == set(functions.languages())
+    assert {language for language, *_ in FILES} == set(functions.languages())
 
 
 def test_without_its_imports_a_function_stands_no_more() -> None:
