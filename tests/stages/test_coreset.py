@@ -60,7 +60,7 @@ def test_embeddings_of_another_corpus_are_refused(workspace: Workspace, vectors:
     make_inputs(vectors, corpus_rows=599)
     result = workspace.run("coreset")
     assert result.returncode == 3
-    assert "600 rows, data/corpus 599" in result.stderr
+    assert "600 rows but data/corpus has 599" in result.stderr
 
 
 def test_stopped_it_saves_and_goes_on_to_the_same_bytes(workspace: Workspace) -> None:

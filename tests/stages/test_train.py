@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from tiny import tokenizer
-from tuning import row, run, write_dataset
+from tuning import row, run, small, write_dataset
 from workspace import Workspace
 
 from stages.lib import artifacts, records
 from stages.lib.models import causal, prompts
 from stages.lib.training import examples, output
+
+__all__ = ["small"]  # a fixture
 
 pytestmark = pytest.mark.torch
 
