@@ -444,7 +444,7 @@ def test_a_damaged_artifact_stops_it_by_name(workspace: Workspace, file: str) ->
     [
         (lambda file: file.unlink(), "metrics/filter.json is missing; run `dvc repro --force filter`"),
         (lambda file: file.write_text("{"), "metrics/filter.json is not JSON"),
-        (lambda file: file.write_text("[]"), "metrics/filter.json holds no JSON object"),
+        (lambda file: file.write_text("[]"), "metrics/filter.json is not a JSON object"),
     ],
 )
 def test_missing_metrics_stop_it_by_name(workspace: Workspace, damage: Callable[[Path], None], message: str) -> None:
