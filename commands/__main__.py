@@ -27,7 +27,7 @@ def main(words: list[str]) -> int:
         print(f"{name}: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted; run it again to resume", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -39,7 +39,7 @@ TAIL = 30  # lines shown of a failed run
 log = logging.getLogger("tidemill.ablate")
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """SIGTERM or SIGINT; the running stage has saved its progress."""
 
 
