@@ -333,7 +333,7 @@ def test_stopped_it_leaves_nothing_running(street: Street, tmp_path: Path) -> No
     wait_for(lambda: list(tmp_path.glob("gate.*.at")))
     process.send_signal(signal.SIGTERM)
     printed = process.communicate(timeout=240)[0]
-    assert process.returncode == 130 and "run it again to go on from there" in printed
+    assert process.returncode == 130 and "run it again to resume" in printed
     assert not alive(street)
 
 
