@@ -25,7 +25,6 @@ from stages.lib.dataset import selection
 from stages.lib.errors import BadInput
 
 DROPPED = pa.schema([*records.INSTANCE, ("rule", pa.string()), ("reason", pa.string())])
-SPLITS = ("train", "validation")
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -57,7 +56,7 @@ def main() -> None:
     passed = [dataset.instance(row, sources[row["function_id"]]) for row in chosen]
     kept, dropped = rules.apply(plan(knobs, benchmarks), passed)
     check(kept, judged, passed)
-    parts = {name: [row for row in kept if dataset.split(row["id"], knobs.validation_share) == name] for name in SPLITS}
+    parts = dataset.splits(kept, knobs.validation_share)
 
     facts = count(parts, passed, dropped, benchmarks, unchecked, list(plan(knobs, [])))
     recorded = knobs.result | {"benchmarks": {one.name: artifacts.digest(one.texts) for one in benchmarks}}

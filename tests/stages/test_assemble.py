@@ -221,3 +221,15 @@ def test_senseless_parameters_are_named(workspace: Workspace, key: str, value: A
     workspace.set(f"assemble.{key}", value)
     done = workspace.run("assemble")
     assert done.returncode == 3 and word in done.stderr
+
+
+def test_few_rows_still_give_both_splits() -> None:
+    high, low = [{"id": f"{first}" + "0" * 63} for first in "9abc"], [{"id": "0" * 63 + last} for last in "12"]
+
+    def sizes(rows: list[Row], share: float) -> tuple[int, int]:
+        parts = dataset.splits(rows, share)
+        return len(parts["train"]), len(parts["validation"])
+
+    assert sizes(high, 0.1) == (3, 1) and dataset.splits(high, 0.1)["validation"] == high[:1]
+    assert sizes(low, 0.1) == (1, 1) and sizes([*high, *low], 0.1) == (4, 2)
+    assert sizes(high, 0.0) == (4, 0) and sizes(high[:1], 0.1) == sizes(low[:1], 0.1) == (1, 0)

@@ -1,6 +1,6 @@
 """The instruction dataset: its rows, its split and its card."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,20 @@ def split(row_id: str, validation_share: float) -> str:
     Depends only on the row, which keeps its split when others come or go.
     """
     return "validation" if int(row_id[:8], 16) < validation_share * 2**32 else "train"
+
+
+def splits(rows: Sequence[Row], validation_share: float) -> dict[str, list[Row]]:
+    """`rows` by split. Of few rows none may fall into one: each split gets one if there are two rows, since
+    `datasets.load_dataset` cannot read an empty file."""
+    parts: dict[str, list[Row]] = {"train": [], "validation": []}
+    for row in rows:
+        parts[split(row["id"], validation_share)].append(row)
+    if not parts["train"]:
+        parts["train"], parts["validation"] = parts["validation"][-1:], parts["validation"][:-1]
+    elif not parts["validation"] and validation_share and len(rows) > 1:
+        lowest = min(rows, key=lambda row: row["id"])
+        parts = {"train": [row for row in rows if row is not lowest], "validation": [lowest]}
+    return parts
 
 
 def card(facts: dict[str, Any]) -> str:
