@@ -209,4 +209,4 @@ def test_tasks_of_another_benchmark(tmp_path: Path, shared_data: SharedData) -> 
     file = tmp_path / "c.jsonl"
     file.write_text(json.dumps({"task_id": "Mbpp/2", "solution": ""}) + "\n")
     done = score(file, "--benchmark", "mbpp", "--data", str(shared_data("mbpp").parent), "--out", "out")
-    assert done.returncode == 3 and "unknown task_id 'Mbpp/2'; those of MBPP are like 'MBPP/11'" in done.stderr
+    assert done.returncode == 3 and "unknown task_id 'Mbpp/2'; MBPP has ids like 'MBPP/11'" in done.stderr
