@@ -159,9 +159,11 @@ def test_published_cuts() -> None:
 
 def test_a_missing_toolchain_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kits, "PATH", str(tmp_path))
-    languages.native.cache_clear()
+    for known in (languages.native, languages.jobs):
+        known.cache_clear()
     reason = sandbox.missing("cpp")
-    languages.native.cache_clear()
+    for known in (languages.native, languages.jobs):
+        known.cache_clear()
     assert "cpp: not installed: g++ (g++)" in reason
 
 
