@@ -366,8 +366,8 @@ def test_train_on_nodes_meets_by_a_headless_service() -> None:
 @pytest.mark.parametrize(
     ("stage", "given", "message"),
     [
-        ("filter", {"shards": 2}, "filter cannot be 2 shards; these can: embed, sample, score"),
-        ("embed", {"nodes": 2}, "embed cannot be 2 nodes; these can: train"),
+        ("filter", {"shards": 2}, "filter cannot use 2 shards; only these can: embed, sample, score"),
+        ("embed", {"nodes": 2}, "embed cannot use 2 nodes; only these can: train"),
     ],
 )
 def test_a_stage_that_cannot_be_several(stage: str, given: dict[str, int], message: str) -> None:

@@ -372,7 +372,7 @@ def test_remotes_that_cannot_serve(tmp_path: Path, server: ApiServer) -> None:
     assert "none of the 2 remotes (one, two) is the default: run `dvc remote default NAME`" in ran.stderr
     street.dvc("remote", "default", "one")
     street.commit()
-    assert "the folder" in (ran := street.run("executors.kubernetes", "run")).stderr and "pods do not see" in ran.stderr
+    assert "the local folder" in (ran := street.run("executors.kubernetes", "run")).stderr and "pods do not see" in ran.stderr
 
 
 @pytest.mark.slow

@@ -328,7 +328,7 @@ def test_mbpp_and_mbpp_plus_do_not_mix(folder: Path, tmp_path: Path) -> None:
         write(tmp_path / "c.jsonl", [{"task_id": task_id, "solution": ""}])
         told = ("--benchmark", "mbppplus", "--data", ".", "--sha256", sha256, "--out", "out")
         done = score("c.jsonl", *told, cwd=tmp_path)
-        assert done.returncode == 3 and f"unknown task_id {task_id!r}; those of MBPP+ are like 'Mbpp/2'" in done.stderr
+        assert done.returncode == 3 and f"unknown task_id {task_id!r}; MBPP+ has ids like 'Mbpp/2'" in done.stderr
     row = {key: value for key, value in MBPP[0][0].items() if key != "atol"}
     sha256 = write(folder / "evalplus/MbppPlus-v0.2.0.jsonl", [row])
     with pytest.raises(BadInput, match=r"MBPP\+: Mbpp/2 lacks 'atol'"):
