@@ -388,7 +388,7 @@ def test_no_such_image_ends_the_job(server: ApiServer, cluster: Cluster) -> None
     cluster.create(job("echo"))
     status, reason, _ = follow(cluster)
     assert status == 3
-    assert "no such image: tidemill-cpu cannot be pulled (not found); run `make images-push REGISTRY=…`, or load" in reason
+    assert "no such image: tidemill-cpu cannot be pulled (not found); run `make images-push REGISTRY=…`" in reason
     assert cluster.job("job") is None, "a Job that never starts is not left behind"
 
 

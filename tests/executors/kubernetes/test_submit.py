@@ -372,7 +372,8 @@ def test_remotes_that_cannot_serve(tmp_path: Path, server: ApiServer) -> None:
     assert "none of the 2 remotes (one, two) is the default: run `dvc remote default NAME`" in ran.stderr
     street.dvc("remote", "default", "one")
     street.commit()
-    assert "the local folder" in (ran := street.run("executors.kubernetes", "run")).stderr and "pods do not see" in ran.stderr
+    ran = street.run("executors.kubernetes", "run")
+    assert "the local folder" in ran.stderr and "pods do not see" in ran.stderr
 
 
 @pytest.mark.slow
@@ -459,4 +460,4 @@ def test_a_result_whose_record_is_taken_away_is_made_again(street: Street, serve
 def test_an_unknown_stage(street: Street) -> None:
     ran = street.run("executors.kubernetes", "run", "colect")
     assert ran.returncode == 3
-    assert "dvc.yaml has no stage colect; it has collect, filter" in ran.stderr
+    assert "dvc.yaml has no stage colect; choose from collect, filter" in ran.stderr
