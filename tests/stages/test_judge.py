@@ -244,13 +244,14 @@ def test_an_edited_rule_asks_the_judge_alone_again(workspace: Workspace, server:
     prepare(workspace, server.url)
     workspace.set("judge.skip_failed_checks", False)
     copy = workspace.path / "edited"
-    shutil.copytree(REPOSITORY / "stages", copy / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("executors", "stages"):
+        shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     python = {"PYTHONPATH": os.fspath(copy)}
     for stage in ("generate@1", "judge@1"):
         assert workspace.run(stage, **python).returncode == 0
     before, candidates = len(server.asked), root("data/candidates/1")
     tasks = [row["task"] for row in verdicts(1)]
-    file = copy / "stages" / "lib" / "tasks" / "generation.yaml"
+    file = copy / "stages/lib/judging/rules/generation.yaml"
     text = file.read_text()
     edited = text.replace("Does the instruction ask for what", "Does the instruction really ask for what")
     assert edited != text
