@@ -189,7 +189,7 @@ def test_a_task(scratch: Scratch) -> None:
         scratch.passes("generate@1")
         refused = scratch.run("judge@1")
         assert refused.returncode == 3
-        assert "task 'code review': it takes a file in" in refused.stderr and "one is missing" in refused.stderr
+        assert "task 'code review' needs a file in" in refused.stderr and "one is missing" in refused.stderr
         scratch.write("stages/lib/judging/rules/review.yaml", REVIEWED)
         scratch.passes("judge@1")
     rows = candidates()
