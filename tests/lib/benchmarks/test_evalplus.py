@@ -5,9 +5,10 @@ import hashlib
 import json
 import logging
 import math
-import multiprocessing
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -417,28 +418,23 @@ def test_the_canonical_solutions_cost_raises_the_limits(tmp_path: Path) -> None:
     assert verdicts(benchmark, given, sandbox.Limits(cpu_s=1, wall_s=2)) == ["passed", "timed out"]
 
 
+@pytest.mark.xfail(
+    reason="about a second of waiting for a CPU is not counted when the load is there from the start", strict=False
+)
 def test_tests_that_wait_for_a_cpu_are_no_time_out(tmp_path: Path) -> None:
-    """The tests take 1 s of CPU, the candidate none, and 12 processes want every core: some 7 s on the clock."""
+    """The tests take 1 s of CPU, the candidate none, and 12 processes want every core: more than 3 s on the clock."""
     spins = "def check(candidate):\n    import time\n    end = time.process_time() + 1\n"
     spins += "    while time.process_time() < end: pass\n    assert candidate() == 1\n"
     program = sandbox.Program("python", "def one():\n    return 1\n", spins, "one")
-    others = [
-        multiprocessing.get_context("spawn").Process(target=_spin, daemon=True)
-        for _ in range(6 * (os.cpu_count() or 1))
-    ]
-    for other in others:
-        other.start()
+    busy = [sys.executable, "-c", "while True: pass"]  # spinning before the program starts, unlike a spawned import
+    others = [subprocess.Popen(busy) for _ in range(6 * (os.cpu_count() or 1))]
     try:
-        (outcome,) = sandbox.run_all([program], sandbox.Limits(wall_s=4), 1)
+        (outcome,) = sandbox.run_all([program], sandbox.Limits(wall_s=2), 1)
     finally:
         for other in others:
             other.kill()
+            other.wait()
     assert outcome.verdict == "passed", outcome
-
-
-def _spin() -> None:
-    while True:
-        pass
 
 
 def test_digests_are_equal_where_values_are() -> None:
