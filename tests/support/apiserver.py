@@ -113,7 +113,7 @@ class ApiServer:
         self.collector.set()
         self.controller.set()
         for process in list(self.processes.values()):
-            if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):  # another thread may reap it first
                 os.killpg(process.pid, signal.SIGKILL)
         self.http.shutdown()
         self.http.server_close()
@@ -343,7 +343,8 @@ class ApiServer:
             gone = self.objects.pop((kind, name), None)
             for pod in self.pods_of(gone) if gone and kind == "jobs" else []:
                 if process := self.running(pod["metadata"]["name"]):
-                    os.killpg(process.pid, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
                 self.objects.pop(("pods", pod["metadata"]["name"]))
             self.changed.notify_all()
 
