@@ -1,4 +1,4 @@
-"""judge: rules on every candidate, rule by rule with a reason, then overall.
+"""judge: rules on every candidate, rule by rule, with a reason.
 
 Reads   data/candidates/ROUND
 Writes  data/verdicts/ROUND/verdicts.parquet     the candidates, their rulings (rule, kind, passed, reason), passed,

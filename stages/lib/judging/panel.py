@@ -13,7 +13,7 @@ Vote = Literal["majority", "unanimous", "any"]
 
 @dataclass(frozen=True)
 class Ballot:
-    """A judge's rulings on one row, for each rule and overall, and the journal key of its request."""
+    """A judge's rulings on one row, for each rule, and the journal key of its request."""
 
     request: str
     rulings: list[Ruling]

@@ -28,7 +28,7 @@ class Ruling(params.Section):
 
 
 class Judged(params.Section):
-    """An instance with the judge's ideal answer: a reason and pass or fail for each rule and overall."""
+    """An instance with the judge's ideal answer: a reason and pass or fail for each rule."""
 
     instruction: str
     information: str = ""
@@ -66,7 +66,7 @@ def _read(file: Path) -> Rules:
     found = params.parse(params.read(file), Rules, file)
     if unknown := [check for check in found.checks if check not in CHECKS]:
         raise BadInput(f"{file}: checks: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
-    rules = [*(rule.rule for rule in found.judge), "overall"]
+    rules = [rule.rule for rule in found.judge]
     if wrong := [list(shown.rulings) for shown in found.judged if list(shown.rulings) != rules]:
         raise BadInput(f"{file}: judged: the rulings are {wrong[0]}, but the rules are {rules}")
     for kind, broken in found.plants.items():
