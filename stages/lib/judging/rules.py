@@ -46,6 +46,7 @@ class Rules(params.Section):
     plants: dict[str, list[str]]
     judge: list[Rule]
     judged: list[Judged]
+    question: str
 
 
 def load_rules(task: str) -> Rules:
