@@ -161,6 +161,8 @@ def _tree_names(code: str, language: str, definition: dict[str, Any]) -> Names:
     members = {node.id for name in ("member", "scoped") for node in captures.get(name, [])}
     if bond := next((node for node in captures.get("refused", []) if node.id not in members), None):
         return Names(frozenset(), f"uses {_text(bond)}")
+    if "owned" in captures:
+        return Names(frozenset(), "is a method, constructor or conversion of its class")
     if any(_text(node) == code.strip() and not _is_usable_alone(code) for node in captures.get("method", [])):
         return Names(frozenset(), "is a method of its class: overrides another, or takes nothing")
     bound = set(map(_text, captures.get("bound", [])))
