@@ -12,6 +12,7 @@ from stages.lib.tasks.pool import Case
 
 FOLDER = Path(__file__).parent
 SUMMARY = 200  # characters of documentation in a prompt
+_TAG = re.compile(r"^\s*(?:@|\{@)\w+", re.MULTILINE)  # as JSDoc, Javadoc and PHPDoc write them
 COMMENTS = ("#", "//", "/*", "*", "--")
 
 
@@ -73,8 +74,11 @@ def method_messages(
 
 
 def summary(docstring: str) -> str:
-    """The first sentence of the first paragraph on one line of at most 200 characters; "" if there is none."""
-    paragraph = " ".join(docstring.strip().split("\n\n")[0].split())
+    """The first sentence of the first paragraph on one line of at most 200 characters; "" if there is none.
+
+    A paragraph ends at the first tag (`@param`, `{@inheritDoc}`): tags alone don't say what a function does.
+    """
+    paragraph = " ".join(_TAG.split(docstring.strip())[0].split("\n\n")[0].split())
     sentence = re.split(r"(?<=[.!?])\s", paragraph)[0]
     return sentence if len(sentence) <= SUMMARY else ""
 
