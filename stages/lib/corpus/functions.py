@@ -20,6 +20,12 @@ _DEFINITIONS = Path(__file__).with_name("languages.yaml")
 _COMMENT_MARK = re.compile(r"^[ \t]*(?:/\*+!?|//+!?|#+|\*+(?!/))[ \t]?|\s*\*+/[ \t]*$", re.MULTILINE)
 # Nodes that may stand between a function and its comment without being part of either.
 _TRANSPARENT = ("attribute_item",)
+# The nodes that compute, choose, repeat or call something, by the names that the grammars give them.
+_OPERATION = re.compile(
+    r"binary|unary|_operator$|comparison|conditional|ternary|augmented|compound_assign|update|increment"
+    r"|call|invocation|creation|new_expression|comprehension|generator_expression|subscript|index_expression|slice"
+    r"|element_|array_access|^(?:if|unless|for|foreach|while|until|switch|case|match|enhanced_for)(?:_|$)"
+)
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,12 @@ def grammar_of(language: str) -> Any:
     return _grammar(definition.get("snippet_grammar", definition["grammar"]))
 
 
+def operations(code: str, language: str) -> int:
+    """How many operators, calls, choices and loops `code`, one function, has; 0 for code that does not parse."""
+    root = parse(code, language)
+    return sum(node.is_named and bool(_OPERATION.search(node.type)) for node in _all_nodes(root)) if root else 0
+
+
 def signs(code: str, language: str) -> Iterator[tuple[int, int, str]]:
     """Start, end (byte offsets in `code`) and text of every keyword and sign of `code`, one function, in its order.
 
@@ -211,6 +223,14 @@ def _matches(language: str, root: "Node") -> list[tuple["Node", "Node"]]:
     matches = QueryCursor(_query(language)).matches(root)
     pairs = [(captures["function"][0], captures["name"][0]) for _, captures in matches]
     return sorted(pairs, key=lambda pair: (pair[0].start_byte, -pair[0].end_byte))
+
+
+def _all_nodes(node: "Node") -> Iterator["Node"]:
+    left = [node]
+    while left:
+        node = left.pop()
+        yield node
+        left += node.children
 
 
 def _leaves(node: "Node") -> Iterator["Node"]:

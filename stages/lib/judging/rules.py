@@ -39,7 +39,8 @@ class Judged(params.Section):
 class Rules(params.Section):
     """The rules of `task`: `checks` by name (stages/lib/tasks/checks.py), which need no model; the rules that the
     `judge` is asked about, and instances that it is shown with what it should say (`judged`). `plants` are the ways in
-    which its audit spoils an instance (audit.py), each with the rules that should then fail."""
+    which its audit spoils an instance (audit.py), each with the rules that should then fail. `question` is all of the
+    judge's rules in one, for a yes or no."""
 
     task: str
     checks: list[str]

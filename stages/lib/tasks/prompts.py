@@ -12,6 +12,9 @@ from stages.lib.tasks.pool import Case
 
 FOLDER = Path(__file__).parent
 SUMMARY = 200  # characters of documentation in a prompt
+# What begins a tag as JSDoc, Javadoc, PHPDoc (`@param`, `{@inheritDoc}`) and Sphinx (`:param x:`) write them.
+_TAG = re.compile(r"^\s*(?:\{?@\w+|:\w+[^:\n]*:)", re.MULTILINE)
+_XML = re.compile(r"</?(?:summary|para|c)>")  # C#'s
 COMMENTS = ("#", "//", "/*", "*", "--")
 
 
@@ -77,8 +80,12 @@ def method_messages(
 
 
 def summary(docstring: str) -> str:
-    """The first sentence of the first paragraph on one line of at most 200 characters; "" if there is none."""
-    paragraph = " ".join(docstring.strip().split("\n\n")[0].split())
+    """The first sentence of the first paragraph on one line of at most 200 characters; "" if there is none.
+
+    A paragraph ends at the first tag, such as `@param`: tags alone don't say what a function does.
+    """
+    text = _TAG.split(_XML.sub("", docstring).strip())[0]
+    paragraph = " ".join(text.split("\n\n")[0].split())
     sentence = re.split(r"(?<=[.!?])\s", paragraph)[0]
     return sentence if len(sentence) <= SUMMARY else ""
 
