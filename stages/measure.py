@@ -105,6 +105,19 @@ def measure_ngrams(found: Found, knobs: Params) -> Row:
     return text.distinct_ngrams([f"{row['instruction']}\n{row['output']}" for row in found.kept], knobs.ngrams)
 
 
+def measure_instructions(found: Found, knobs: Params) -> Row:
+    """How alike the kept rows' instructions are, without input and output."""
+    by_task: dict[str, list[str]] = {}
+    for row in found.kept:
+        by_task.setdefault(row["task"], []).append(row["instruction"])
+    every = [row["instruction"] for row in found.kept]
+    return {
+        "openings": text.distinct_openings(every),
+        "openings_by_task": {task: text.distinct_openings(own) for task, own in sorted(by_task.items())},
+        **text.distinct_ngrams(every, knobs.ngrams),
+    }
+
+
 def measure_diversity(found: Found, knobs: Params) -> Row:
     """Over the `most_rows` kept rows with the lowest ids; the covering radius uses all rows' functions."""
     rows = sorted(found.kept, key=lambda row: row["id"])[: knobs.most_rows]
@@ -181,6 +194,7 @@ MEASURES = {
     "pass_rate": measure_pass_rate,
     "duplicates": measure_duplicates,
     "ngrams": measure_ngrams,
+    "instructions": measure_instructions,
     "diversity": measure_diversity,
     "mix": measure_mix,
     "length": measure_length,

@@ -24,7 +24,7 @@ from stages.lib.errors import BadInput
 from stages.lib.judging.rates import GOOD
 from stages.lib.judging.rules import load_rules
 from stages.lib.records import Row
-from stages.lib.tasks.definitions import Task, load_tasks
+from stages.lib.tasks.definitions import Task, load_task, load_tasks
 from stages.lib.tasks.draws import rendezvous
 from stages.lib.tasks.pool import seed_cases
 from stages.lib.tasks.prompts import fill
@@ -63,7 +63,7 @@ def plants(candidates: list[Row], audit: Audit, number: int) -> list[Row]:
     found = [_plant(row, GOOD, []) for row in bases if row["origin"] == "seed"]
     for row in bases:
         pool = seeds if row["origin"] == "seed" else [*seeds, *drawn]  # a seed's plants are the same in every run
-        base = _Base(row, [other for other in pool if _form(other["task"]) == _form(row["task"])])
+        base = _Base(row, [other for other in pool if _interchangeable(other["task"], row["task"])])
         for kind, broken in load_rules(row["task"]).plants.items():
             if kind not in KINDS:
                 raise BadInput(f"task {row['task']}: plants: no kind {kind!r}; known: {', '.join(KINDS)}")
@@ -183,9 +183,9 @@ def _seeds(task: Task) -> list[Row]:
     return found
 
 
-def _form(task: str) -> str:
-    """What a solution of the task is: code, or the task's own."""
-    return "code" if "solution_parses" in load_rules(task).checks else task
+def _interchangeable(task: str, other: str) -> bool:
+    """Whether a solution of one task has the form of the other's: both are code, or the task is the same."""
+    return task == other or (load_task(task).solution_is_code and load_task(other).solution_is_code)
 
 
 def _instance(row: Mapping[str, Any], of: str, origin: str) -> Row:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from stages.lib.judging.panel import stands
+from stages.lib.judging.panel import passed_checks, stands
 from stages.lib.records import Row
 from stages.lib.statistics import difference, interval
 
@@ -35,11 +35,6 @@ def count(verdicts: Sequence[Row]) -> Row:
         "by_language": _by(verdicts, "language"),
         "failures_by_rule": dict(sorted(failures.items())),
     }
-
-
-def passed_checks(row: Row) -> bool:
-    """Whether a row passed all that is not the judge's: its checks, and its tests if they must pass."""
-    return all(ruling["passed"] for ruling in row["rulings"] if ruling["kind"] != "judge")
 
 
 def recall_and_alarms(planted: Sequence[Row]) -> list[Row]:

@@ -37,6 +37,12 @@ def distinct_ngrams(texts: Sequence[str], most: int) -> dict[str, float | None]:
     return found
 
 
+def distinct_openings(texts: Sequence[str], words: int = 5) -> float | None:
+    """Different beginnings over all texts, of their first `words` words in lower case; a shorter text counts with all
+    that it has. 1 where no two begin alike; None of nothing."""
+    return share(len({tuple(text.lower().split()[:words]) for text in texts}), len(texts))
+
+
 def lengths(texts: Sequence[str]) -> dict[str, float]:
     """Mean and percentiles of the lengths, in words and single signs (`corpus.rules.measure`)."""
     import numpy as np
