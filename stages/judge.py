@@ -84,21 +84,18 @@ def main(key: str) -> None:
             passed = outcome == execution.PASSED
             rulings[row_id].append(rule("passes_tests", "execution", passed, "" if passed else outcome))
     planted = audit.plants([row for row in candidates if stands(rulings[row["id"]])], knobs.audit, number)
-    checked = {row["id"]: check(row) for row in planted}
-    unasked = {row["id"] for row in planted if knobs.skip_failed_checks and not stands(checked[row["id"]])}
-    drawn = audit.draw(planted, knobs.audit, unasked)
-    tried = [row for row in planted if row["id"] in drawn - unasked]
+    trial = audit.prepare([{**row, "rulings": check(row)} for row in planted], knobs.audit, knobs.skip_failed_checks)
     with artifacts.create(
         f"data/verdicts/{number}", stage=f"judge@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
     ) as out:
         sent = [row for row in candidates if not knobs.skip_failed_checks or stands(rulings[row["id"]])]
-        ballots, spent = ask_panel(sent, tried, number, knobs, out)
+        ballots, spent = ask_panel(sent, trial.asked, number, knobs, out)
         verdicts = conclude(candidates, {row["id"] for row in sent}, rulings, ballots, ran, knobs)
         records.write(out / "verdicts.parquet", verdicts, records.VERDICT)
         if knobs.panel:
             models = [settings.model for settings in knobs.judges]
             records.write(out / "ballots.parquet", panel.list_ballots(ballots, models), records.BALLOT)
-        audited = conclude_audit(planted, checked, drawn, {row["id"] for row in tried}, ballots, knobs.vote)
+        audited = trial.conclude(ballots, knobs.vote)
         if audited:
             (out / "audit").mkdir(exist_ok=True)
             records.write(out / "audit" / "plants.parquet", audited, records.PLANT)
@@ -177,26 +174,6 @@ def conclude(
             {**row, "rulings": every, "passed": stands(every), "judge_request": request, "execution": executed}
         )
     return verdicts
-
-
-def conclude_audit(
-    planted: list[Row],
-    checked: dict[str, list[Ruling]],
-    drawn: set[str],
-    tried: set[str],
-    ballots: list[dict[str, Ballot]],
-    vote: Vote,
-) -> list[Row]:
-    """The plants with the rulings of their checks, and of the vote where the judge was `tried` on them. Without a
-    usable answer of every judge one is left out, as a candidate is."""
-    found = []
-    for row in planted:
-        own = [said[row["id"]] for said in ballots if row["id"] in said]
-        if row["id"] in tried and len(own) < len(ballots):
-            continue
-        rulings = [*checked[row["id"]], *panel.count_votes(own, vote)]
-        found.append({**row, "rulings": rulings, "drawn": row["id"] in drawn})
-    return found
 
 
 def describe(

@@ -106,16 +106,7 @@ def measure_ngrams(found: Found, knobs: Params) -> Row:
 
 
 def measure_instructions(found: Found, knobs: Params) -> Row:
-    """How alike the kept rows' instructions are, without input and output."""
-    by_task: dict[str, list[str]] = {}
-    for row in found.kept:
-        by_task.setdefault(row["task"], []).append(row["instruction"])
-    every = [row["instruction"] for row in found.kept]
-    return {
-        "openings": text.distinct_openings(every),
-        "openings_by_task": {task: text.distinct_openings(own) for task, own in sorted(by_task.items())},
-        **text.distinct_ngrams(every, knobs.ngrams),
-    }
+    return text.instructions(found.kept, knobs.ngrams)
 
 
 def measure_diversity(found: Found, knobs: Params) -> Row:

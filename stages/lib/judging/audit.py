@@ -8,7 +8,7 @@ Every plant goes through the checks, which cost nothing. A request to the judge 
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, zip_longest
@@ -21,6 +21,7 @@ from stages.lib import params
 from stages.lib.artifacts import digest
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
+from stages.lib.judging.panel import Ballot, Vote, count_votes, stands
 from stages.lib.judging.rates import GOOD
 from stages.lib.judging.rules import load_rules
 from stages.lib.records import Row
@@ -70,6 +71,35 @@ def plants(candidates: list[Row], audit: Audit, number: int) -> list[Row]:
             if (changed := KINDS[kind](base)) is not None:
                 found.append(_plant({**row, **changed}, kind, broken))
     return found
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The plants with the rulings of their checks, the ids of those that count for the judge, and those that it is
+    asked about."""
+
+    planted: list[Row]
+    drawn: set[str]
+    asked: list[Row]
+
+    def conclude(self, ballots: Sequence[Mapping[str, Ballot]], vote: Vote) -> list[Row]:
+        """The plants with the rulings of the vote too, as rows of `records.PLANT`. Without a usable answer of every
+        judge one is left out, as a candidate is."""
+        dead = {row["id"] for row in self.asked if not all(row["id"] in said for said in ballots)}
+        found = []
+        for row in self.planted:
+            own = [said[row["id"]] for said in ballots if row["id"] in said]
+            if row["id"] not in dead:
+                rulings = [*row["rulings"], *count_votes(own, vote)]
+                found.append({**row, "rulings": rulings, "drawn": row["id"] in self.drawn})
+        return found
+
+
+def prepare(planted: list[Row], audit: Audit, skip_failed_checks: bool) -> Trial:
+    """Draw from the plants, each with the rulings of its checks."""
+    free = {row["id"] for row in planted if skip_failed_checks and not stands(row["rulings"])}
+    drawn = draw(planted, audit, free)
+    return Trial(planted, drawn, [row for row in planted if row["id"] in drawn - free])
 
 
 def draw(planted: list[Row], audit: Audit, free: Collection[str]) -> set[str]:
