@@ -105,10 +105,6 @@ def measure_ngrams(found: Found, knobs: Params) -> Row:
     return text.distinct_ngrams([f"{row['instruction']}\n{row['output']}" for row in found.kept], knobs.ngrams)
 
 
-def measure_instructions(found: Found, knobs: Params) -> Row:
-    return text.instructions(found.kept, knobs.ngrams)
-
-
 def measure_diversity(found: Found, knobs: Params) -> Row:
     """Over the `most_rows` kept rows with the lowest ids; the covering radius uses all rows' functions."""
     rows = sorted(found.kept, key=lambda row: row["id"])[: knobs.most_rows]
@@ -185,7 +181,7 @@ MEASURES = {
     "pass_rate": measure_pass_rate,
     "duplicates": measure_duplicates,
     "ngrams": measure_ngrams,
-    "instructions": measure_instructions,
+    "instructions": lambda found, knobs: text.instructions(found.kept, knobs.ngrams),
     "diversity": measure_diversity,
     "mix": measure_mix,
     "length": measure_length,
