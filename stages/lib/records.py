@@ -86,6 +86,7 @@ PLANT = pa.schema(
         ("origin", pa.string()),  # "seed" or "candidate"
         ("kind", pa.string()),  # "good", or what was done to it
         ("breaks", pa.list_(pa.string())),  # the rules that should fail it
+        ("drawn", pa.bool_()),  # whether it counts for the judge; otherwise only checks ruled on it
         ("task", pa.string()),
         ("language", pa.string()),
         ("target_language", pa.string()),
