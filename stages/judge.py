@@ -17,7 +17,8 @@ Writes  data/verdicts/ROUND/verdicts.parquet     the candidates, their rulings (
     stages/run judge@1
 
 Checks come first and need no model (kind "check"), then the teacher's tests if judge.require_execution (kind
-"execution"). Each judge answers its rules (kind "judge") in one request per row. A row passes when every ruling is a
+"execution"). Each judge rules (kind "judge") in one request per row: on every rule with a reason, or, if judge.answers is
+probability, on the task's one question, by the probability that it gives to a yes. A row passes when every ruling is a
 pass. Dead letters get no verdict: the row is left out and counted.
 """
 
@@ -25,15 +26,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from stages.lib import artifacts, params, records, teacher
 from stages.lib.judging import audit, execution, panel, rates
 from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
-from stages.lib.judging.questions import judge_messages, judge_schema
-from stages.lib.judging.rules import load_rules
+from stages.lib.judging.questions import NO, YES, doubt_messages, judge_messages, judge_schema
+from stages.lib.judging.rules import RIGHT, load_rules
 from stages.lib.records import Row
 from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task
@@ -47,6 +48,8 @@ class Params(params.Section):
 
     seed: int = Field(ge=0)
     skip_failed_checks: bool
+    answers: Literal["reasons", "probability"]
+    threshold: float = Field(ge=0, le=1)
     examples: int = Field(ge=0)
     max_dead_share: float = Field(ge=0, le=1)
     panel: list[Settings]
@@ -137,20 +140,30 @@ def ask(
     with ExitStack() as stack:
         ledger = stack.enter_context(model.ledger(folder))
         aside = stack.enter_context(model.ledger(folder / "audit")) if tried else None
-        for row, answer in zip(rows, model.answers(list_asks(rows, knobs.examples), total=len(rows)), strict=True):
+        for row, answer in zip(rows, model.answers(list_asks(rows, knobs), total=len(rows)), strict=True):
             (aside if aside and row["id"] in plants else ledger).add(answer)
             if answer.value is not None:
-                said = answer.value.items()
-                rulings = [rule(name, "judge", one["verdict"] == "pass", one["reason"]) for name, one in said]
-                ballots[row["id"]] = Ballot(answer.request, rulings)
+                ballots[row["id"]] = Ballot(answer.request, read_rulings(answer.value, knobs))
     ledger.check(knobs.max_dead_share)
     return ballots, {**ledger.metrics(), **({"audit": aside.metrics()} if aside else {})}
 
 
-def list_asks(rows: list[Row], examples: int) -> Iterator[teacher.Ask]:
+def list_asks(rows: list[Row], knobs: Params) -> Iterator[teacher.Ask | teacher.Choice]:
     for row in rows:
         rules = load_rules(row["task"])
-        yield teacher.Ask(row["id"], judge_messages(rules, row, examples), judge_schema(rules))
+        if knobs.answers == "probability":
+            yield teacher.Choice(row["id"], doubt_messages(rules, row, knobs.examples), (YES, NO))
+        else:
+            yield teacher.Ask(row["id"], judge_messages(rules, row, knobs.examples), judge_schema(rules))
+
+
+def read_rulings(said: dict[str, Any], knobs: Params) -> list[Ruling]:
+    """The rulings in a judge's answer."""
+    if knobs.answers == "probability":
+        passed = said[YES] >= knobs.threshold
+        reason = f"yes with a probability of {said[YES]:.2f}, and {knobs.threshold:.2f} is enough"
+        return [rule(RIGHT, "judge", passed, reason if passed else reason.replace("is enough", "is needed"))]
+    return [rule(name, "judge", one["verdict"] == "pass", one["reason"]) for name, one in said.items()]
 
 
 def conclude(

@@ -23,7 +23,7 @@ from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
 from stages.lib.judging.panel import Ballot, Vote, count_votes, stands
 from stages.lib.judging.rates import GOOD
-from stages.lib.judging.rules import load_rules
+from stages.lib.judging.rules import RIGHT, load_rules
 from stages.lib.records import Row
 from stages.lib.tasks.definitions import Task, load_task, load_tasks
 from stages.lib.tasks.draws import rendezvous
@@ -146,7 +146,7 @@ def mutated_code(base: _Base) -> Row | None:
 def swapped_solution(base: _Base) -> Row | None:
     """Another instance's solution, in the same language if there is one."""
     language = base.row["target_language"]
-    others = [row for row in base.others if row["solution"] != base.row["solution"]]
+    others = [row for row in base.others if row["solution"] != base.row["solution"] and not _same_code(row, base.row)]
     others = [row for row in others if row["target_language"] == language] or others
     other = base.draw([row["solution"] for row in others], "other")
     return None if other is None else {"solution": other}
@@ -213,6 +213,12 @@ def _seeds(task: Task) -> list[Row]:
     return found
 
 
+def _same_code(row: Row, other: Row) -> bool:
+    """Whether both are about the same code, so that the solution of one may be right for the other."""
+    codes = [{one["information"], one["solution"]} - {""} for one in (row, other)]
+    return not codes[0].isdisjoint(codes[1])
+
+
 def _interchangeable(task: str, other: str) -> bool:
     """Whether a solution of one task has the form of the other's: both are code, or the task is the same."""
     return task == other or (load_task(task).solution_is_code and load_task(other).solution_is_code)
@@ -224,7 +230,9 @@ def _instance(row: Mapping[str, Any], of: str, origin: str) -> Row:
 
 
 def _plant(row: Row, kind: str, breaks: list[str]) -> Row:
-    return {"id": digest({"plant": kind, **row}), "kind": kind, "breaks": breaks, **row}
+    judged = {rule.rule for rule in load_rules(row["task"]).judge}
+    broken = [*breaks, *([RIGHT] if judged.intersection(breaks) else [])]
+    return {"id": digest({"plant": kind, **row}), "kind": kind, "breaks": broken, **row}
 
 
 def _replace(code: str, start: int, end: int, text: str) -> str:

@@ -10,6 +10,7 @@ from stages.lib.judging.rules import Rule, Rules
 from stages.lib.tasks.prompts import object_schema
 
 FOLDER = Path(__file__).parent
+YES, NO = "Yes", "No"
 
 
 def judge_messages(rules: Rules, row: Mapping[str, Any], examples: int) -> list[dict[str, str]]:
@@ -21,6 +22,15 @@ def judge_messages(rules: Rules, row: Mapping[str, Any], examples: int) -> list[
         said = {rule: {"reason": ruling.reason, "verdict": ruling.verdict} for rule, ruling in shown.rulings.items()}
         messages.append({"role": "assistant", "content": json.dumps(said, ensure_ascii=False)})
     return [*messages, {"role": "user", "content": _instance(row)}]
+
+
+def doubt_messages(rules: Rules, row: Mapping[str, Any], examples: int) -> list[dict[str, str]]:
+    """As `judge_messages`, for the task's one question, whose answer is the first word: yes or no."""
+    messages = [{"role": "system", "content": templates.prompt(FOLDER / "doubt.j2")}]
+    for shown in rules.judged[:examples]:
+        messages.append({"role": "user", "content": f"{_instance(shown.model_dump())}\n{rules.question}"})
+        messages.append({"role": "assistant", "content": YES if shown.is_right else NO})
+    return [*messages, {"role": "user", "content": f"{_instance(row)}\n{rules.question}"}]
 
 
 def judge_schema(rules: Rules) -> dict[str, Any]:

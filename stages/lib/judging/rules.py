@@ -11,6 +11,7 @@ from stages.lib.tasks.definitions import FOLDER as TASKS
 from stages.lib.tasks.definitions import load_tasks
 
 FOLDER = Path(__file__).parent / "rules"
+RIGHT = "is_right"  # the rule that a task's `question` is
 
 
 class Rule(params.Section):
@@ -34,6 +35,11 @@ class Judged(params.Section):
     information: str = ""
     solution: str
     rulings: dict[str, Ruling]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it passes every rule."""
+        return all(ruling.verdict == "pass" for ruling in self.rulings.values())
 
 
 class Rules(params.Section):
