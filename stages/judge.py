@@ -26,9 +26,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stages.lib import artifacts, params, records, teacher
 from stages.lib.judging import audit, execution, panel, rates
@@ -49,7 +49,7 @@ class Params(params.Section):
     seed: int = Field(ge=0)
     skip_failed_checks: bool
     answers: Literal["reasons", "probability"]
-    threshold: float = Field(ge=0, le=1)
+    threshold: dict[str, Annotated[float, Field(ge=0, le=1)]]
     examples: int = Field(ge=0)
     max_dead_share: float = Field(ge=0, le=1)
     panel: list[Settings]
@@ -58,6 +58,13 @@ class Params(params.Section):
     require_execution: bool
     execution: execution.Execution
     teacher: Settings
+
+    @field_validator("threshold")
+    @classmethod
+    def _has_default(cls, value: dict[str, float]) -> dict[str, float]:
+        if "default" not in value:
+            raise ValueError("needs a key `default`, for tasks that it does not name")
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -143,7 +150,7 @@ def ask(
         for row, answer in zip(rows, model.answers(list_asks(rows, knobs), total=len(rows)), strict=True):
             (aside if aside and row["id"] in plants else ledger).add(answer)
             if answer.value is not None:
-                ballots[row["id"]] = Ballot(answer.request, read_rulings(answer.value, knobs))
+                ballots[row["id"]] = Ballot(answer.request, read_rulings(answer.value, row["task"], knobs))
     ledger.check(knobs.max_dead_share)
     return ballots, {**ledger.metrics(), **({"audit": aside.metrics()} if aside else {})}
 
@@ -157,12 +164,13 @@ def list_asks(rows: list[Row], knobs: Params) -> Iterator[teacher.Ask | teacher.
             yield teacher.Ask(row["id"], judge_messages(rules, row, knobs.examples), judge_schema(rules))
 
 
-def read_rulings(said: dict[str, Any], knobs: Params) -> list[Ruling]:
+def read_rulings(said: dict[str, Any], task: str, knobs: Params) -> list[Ruling]:
     """The rulings in a judge's answer."""
     if knobs.answers == "probability":
-        passed = said[YES] >= knobs.threshold
-        reason = f"yes with a probability of {said[YES]:.2f}, and {knobs.threshold:.2f} is enough"
-        return [rule(RIGHT, "judge", passed, reason if passed else reason.replace("is enough", "is needed"))]
+        threshold = knobs.threshold.get(task, knobs.threshold["default"])
+        passed = said[YES] >= threshold
+        reason = f"the probability of a yes is {said[YES]:.2f}; {threshold:.2f} is needed"
+        return [rule(RIGHT, "judge", passed, reason)]
     return [rule(name, "judge", one["verdict"] == "pass", one["reason"]) for name, one in said.items()]
 
 
