@@ -17,9 +17,9 @@ Writes  data/verdicts/ROUND/verdicts.parquet     the candidates, their rulings (
     stages/run judge@1
 
 Checks come first and need no model (kind "check"), then the teacher's tests if judge.require_execution (kind
-"execution"). Each judge rules (kind "judge") in one request per row: on every rule with a reason, or, if judge.answers is
-probability, on the task's one question, by the probability that it gives to a yes. A row passes when every ruling is a
-pass. Dead letters get no verdict: the row is left out and counted.
+"execution"). Each judge rules (kind "judge") in one request per row: on every rule with a reason, or, if judge.answers
+is probability, on the task's one question, by the probability of its yes. A row passes when every ruling is a pass.
+Dead letters get no verdict: the row is left out and counted.
 """
 
 from collections import Counter

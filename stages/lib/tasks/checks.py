@@ -94,7 +94,7 @@ def not_an_example(row: Instance) -> str:
 
 
 def solution_not_an_example(row: Instance) -> str:
-    """The solution repeats no example of the prompt. The instruction may, where it only names what to do with an input."""
+    """The solution repeats no example of the prompt. The instruction may where it only tells what to do."""
     return _repeated(row, "solution")
 
 
