@@ -52,7 +52,7 @@ def round_trip() -> YAML:
 
 
 def merge(values: Any, name: str, file: Path = params.FILE) -> list[str]:
-    """Merge profiles/NAME.yaml into `values`, the content of `file`, after the profile that it `extends`; see `apply`."""
+    """Merge profiles/NAME.yaml, after the profile that it `extends`, into `values`, the content of `file`."""
     overlay_file = FOLDER / f"{name}.yaml"
     if not overlay_file.is_file():
         raise BadInput(f"no profile {name!r}; choose one of {_known()}")
