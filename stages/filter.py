@@ -5,8 +5,9 @@ Writes    data/corpus/corpus.parquet    the rows that passed every rule, in the 
           data/corpus/dropped.parquet   the others, with the rule and what it found
           metrics/filter.json           the funnel, the language mix next to the paper's, benchmarks checked
 
-The rules in order: length, blacklist, syntax, trivial, self-contained, licence, exact duplicates, near duplicates, and n-grams
-shared with a benchmark (docs/corpus.md). Benchmarks whose files are missing are not checked; the metrics name them.
+The rules in order: length, blacklist, syntax, trivial, self-contained, licence, exact duplicates, near duplicates, and
+n-grams shared with a benchmark (docs/corpus.md). Benchmarks whose files are missing are not checked; the metrics name
+them.
 """
 
 from collections import Counter
