@@ -15,7 +15,7 @@ from instances import prepare, root
 from workspace import REPOSITORY, Workspace
 
 from commands import trace
-from stages.lib import artifacts, records, sandbox
+from stages.lib import artifacts, params, records, sandbox
 from stages.lib.errors import BadInput
 
 
@@ -116,6 +116,11 @@ def test_candidates_that_were_touched_are_refused(workspace: Workspace, server: 
     assert ran.returncode == 3 and "pool.jsonl was changed" in ran.stderr
 
 
+def plants(number: int) -> list[dict[str, Any]]:
+    artifact = artifacts.open(f"data/verdicts/{number}")
+    return list(records.read(artifact.file("audit/plants.parquet"), records.PLANT).to_pylist())
+
+
 def metrics() -> dict[str, Any]:
     return dict(json.loads(Path("metrics/judge-1.json").read_text()))
 
@@ -137,26 +142,56 @@ def test_the_audit_finds_what_a_judge_sees_and_leaves_no_row_behind(
     workspace.set("assemble.rounds", [1])
     for stage in ("generate@1", "judge@1"):
         assert workspace.run(stage).returncode == 0
-    before, asked = verdicts(1), list(server.asked)
-    workspace.set("judge.audit", {"seeds": True, "candidates": 1.0})
+    before, asked = verdicts(1), len(server.asked)
+    workspace.set("judge.audit", {"seeds": 9, "candidates": 0.0})
+    ran = workspace.run("judge@1")
+    assert ran.returncode == 0, ran.stderr
+    every = plants(1)
+    assert len(server.asked) - asked == 9 == metrics()["audit"]["asked"], "what fails a check costs no request"
+    assert sum(any(one["kind"] == "judge" for one in row["rulings"]) for row in every) == 9
+    assert all(row["drawn"] or {one["kind"] for one in row["rulings"]} == {"check"} for row in every)
+    totals = metrics()["audit_totals"]
+    assert totals["checks"]["bad"] + totals["checks"]["good"] == len(every) > totals["together"]["bad"] + 3
+    assert (totals["judge"]["bad"], totals["judge"]["good"], totals["judge"]["alarms"]) == (6, 3, 0)
+
+    workspace.set("judge.audit", {"seeds": "all", "candidates": 1.0})
     ran = workspace.run("judge@1")
     assert ran.returncode == 0, ran.stderr
     assert verdicts(1) == before, "the rows' own verdicts stay as they were"
-    artifact = artifacts.open("data/verdicts/1")
-    planted = records.read(artifact.file("audit/plants.parquet"), records.PLANT).to_pylist()
-    assert len(server.asked) - len(asked) == len(planted) == metrics()["audit"]["asked"]
+    planted = plants(1)
+    assert {row["id"] for row in every} < {row["id"] for row in planted} and all(row["drawn"] for row in planted)
     assert {row["origin"] for row in planted} == {"seed", "candidate"}
     for row in metrics()["audit_by_plant"]:
-        assert row["by_judge"] == (row["planted"] if row["plant"] == "leaked answer" else 0), row
+        assert row["by_judge"] == (row["asked"] if row["plant"] == "leaked answer" else 0), row
         assert row["by_checks"] == 0 or row["plant"] != "good", row
-    overall = next(row for row in metrics()["audit_by_rule"] if row["rule"] == "overall")
+        assert row["planted"] == row["by_checks"] + row["asked"] == row["drawn"]
+    overall = next(row for row in metrics()["audit_by_rule"] if row["rule"] == "overall" and row["caught"])
     assert overall["alarms"] == 0 and overall["false_alarms_95"][1] > 0 < overall["recall"] < 1
+    together = metrics()["audit_totals"]["together"]
+    assert together["caught"] == sum(not all(one["passed"] for one in row["rulings"]) for row in planted)
+    assert together["trust"] == "better than chance" and metrics()["audit_totals"]["judge"]["recall"] < 0.5
     assert "overall" in (workspace.path / "plots" / "judge-1.csv").read_text()
+
+    workspace.set("judge.skip_failed_checks", False)
+    assert workspace.run("judge@1").returncode == 0
+    assert metrics()["audit"]["asked"] == len(plants(1)) == len(planted), "now the judge is asked about each"
     assert workspace.run("assemble").returncode == 0
     rows = [*records.read_lines(Path("data/dataset/train.jsonl"))]
     rows += records.read_lines(Path("data/dataset/validation.jsonl"))
     assert rows and {row["id"] for row in rows} <= {row["id"] for row in before}
     assert not {row["id"] for row in planted} & {row["id"] for row in [*rows, *before]}
+
+
+def test_the_audit_is_the_defaults_and_only_the_first_rounds(workspace: Workspace, server: endpoint.StandIn) -> None:
+    default = params.read(workspace.path / "params.yaml")["judge"]["audit"]
+    prepare(workspace, server.url)
+    workspace.set("judge.audit.seeds", default["seeds"])
+    for stage in ("generate@1", "judge@1", "generate@2", "judge@2"):
+        ran = workspace.run(stage)
+        assert ran.returncode == 0, ran.stderr
+    first, second = (json.loads(Path(f"metrics/judge-{number}.json").read_text()) for number in (1, 2))
+    assert first["audit"]["asked"] == 20 and first["audit_totals"]["judge"]["good"] == 7
+    assert "audit" not in second and not (workspace.path / "data/verdicts/2/audit").exists()
 
 
 @pytest.mark.slow

@@ -131,6 +131,11 @@ def answer_schema(body: dict[str, Any]) -> str:
     return json.dumps(_value(body["response_format"]["json_schema"]["schema"], seed))
 
 
+def is_judgement(value: dict[str, Any]) -> bool:
+    """Whether a value for a request's schema is a judge's: a reason and a verdict for each rule."""
+    return bool(value) and all(isinstance(one, dict) and "verdict" in one for one in value.values())
+
+
 def identity(body: dict[str, Any]) -> str:
     """A request's identity: sha256 of its body."""
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -111,6 +111,13 @@ def without_docstring(code: str, language: str) -> str:
 def parses(code: str, language: str) -> bool:
     """Whether `code`, one function, parses without an error, by itself or as the member of a class."""
     return parse(code, language) is not None
+
+
+def with_imports(function: Mapping[str, Any]) -> str:
+    """The code of a row of `records.FUNCTION` after the imports it uses; alone where the two don't parse together, as
+    an import before a JavaScript method does not."""
+    both = f"{function['imports']}\n\n{function['code']}" if function["imports"] else function["code"]
+    return both if parses(both, function["language"]) else function["code"]
 
 
 def parse(code: str, language: str) -> "Node | None":

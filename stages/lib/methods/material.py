@@ -138,12 +138,12 @@ def commit_rows(settings: Commits, most_tokens: int) -> tuple[list[Row], list[Ro
 
 
 def freeze(
-    method: Method, cases: Iterable[Case], rows: Iterable[Row], each: int, most_characters: int
+    method: Method, cases: Iterable[Case], rows: Iterable[Row], each: int, most_characters: int, styled: bool
 ) -> tuple[list[Case], str]:
     """The round's example pool and its hash: the tasks' own, or the method's examples with its good cases of the round
     before, or with those that its rows evolve."""
     if method.task is None:
-        return frozen(cases, each, most_characters)
+        return frozen(cases, each, most_characters, styled)
     if method.made_from == "cases":
         pool = [*method.shown(), *{row["parent"].id: row["parent"] for row in rows}.values()]
     else:

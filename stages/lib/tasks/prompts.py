@@ -18,9 +18,9 @@ _XML = re.compile(r"</?(?:summary|para|c)>")  # C#'s
 COMMENTS = ("#", "//", "/*", "*", "--")
 
 
-def answer_schema(task: Task, code: str, language: str, target_language: str) -> dict[str, Any]:
-    """The JSON schema of the teacher's answer for `code`, with keys in the task's order."""
-    names = {"language": _escape(language), "target_language": _escape(target_language)}
+def answer_schema(task: Task, code: str, language: str, target_language: str, name: str = "") -> dict[str, Any]:
+    """The JSON schema of the teacher's answer for `code`, a function called `name`, with keys in the task's order."""
+    names = {"language": _escape(language), "target_language": _escape(target_language), "name": _escape(name)}
     return object_schema({key: _property(value, code, names) for key, value in task.writes.items()})
 
 
@@ -36,7 +36,13 @@ def code_lines(code: str) -> list[str]:
 
 
 def generation_messages(
-    task: Task, code: str, docstring: str, language: str, target_language: str, examples: Sequence[Case]
+    task: Task,
+    code: str,
+    docstring: str,
+    language: str,
+    target_language: str,
+    style: str,
+    examples: Sequence[Case],
 ) -> list[dict[str, str]]:
     """The teacher's prompt: good examples are turns of the conversation, bad ones lines of the task."""
     bad = [case for case in examples if not case.good]
@@ -47,15 +53,13 @@ def generation_messages(
     messages = [{"role": "system", "content": system}]
     for case in examples:
         if case.good:
-            messages.append(
-                {
-                    "role": "user",
-                    "content": _question(task, case.code, case.docstring, case.language, case.target_language),
-                }
+            asked = _question(
+                task, case.code, case.docstring, case.language, case.target_language, case.style if style else ""
             )
+            messages.append({"role": "user", "content": asked})
             messages.append({"role": "assistant", "content": json.dumps(case.answer, ensure_ascii=False)})
-    messages.append({"role": "user", "content": _question(task, code, docstring, language, target_language)})
-    return messages
+    question = _question(task, code, docstring, language, target_language, style)
+    return [*messages, {"role": "user", "content": question}]
 
 
 def method_messages(
@@ -114,8 +118,14 @@ def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _question(task: Task, code: str, docstring: str, language: str, target_language: str) -> str:
-    ask = templates.expand(task.ask, language=language, target_language=target_language)
+def _question(task: Task, code: str, docstring: str, language: str, target_language: str, style: str) -> str:
+    names = {"language": language, "target_language": target_language}
+    wish = templates.expand(task.styles[style].ask, **names) if style in task.styles else ""
     return templates.prompt(
-        FOLDER / "generate_user.j2", code=code, docstring=summary(docstring), language=language, ask=ask
+        FOLDER / "generate_user.j2",
+        code=code,
+        docstring=summary(docstring),
+        language=language,
+        ask=templates.expand(task.ask, **names),
+        style=wish,
     )

@@ -20,7 +20,7 @@ from stages.lib.errors import BadInput
 from stages.lib.evolution import evolutions
 from stages.lib.judging.rules import load_rules
 from stages.lib.methods import material
-from stages.lib.methods.assignment import Assignment
+from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.method import FOLDER, Method, load_method
 from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task
@@ -34,7 +34,7 @@ MIX = {"code generation": 1.0}
 
 
 def assign(method: Method, row: dict[str, Any], pool: list[Case]) -> Assignment:
-    return Assignment.draw(method, row, pool, 1, MIX, good=2, bad=1)
+    return Assignment.draw(method, row, pool, 1, MIX, Wording(good=2, bad=1))
 
 
 def test_an_unknown_method_is_named() -> None:
@@ -215,7 +215,7 @@ def passing(body: dict[str, Any]) -> str:
     """Instances whose instruction and code stand the checks; every judgement is a pass."""
     value = json.loads(endpoint.answer_schema(body))
     number = endpoint.identity(body)[:8]
-    if "overall" in value:
+    if endpoint.is_judgement(value):
         return json.dumps({rule: {"reason": "as it should be", "verdict": "pass"} for rule in value})
     code = f"def f_{number}(value):\n    other = value * 0x{number}\n    return other - {number!r}.count('a')\n"
     texts = {
