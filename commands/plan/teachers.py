@@ -218,14 +218,15 @@ def _prompt_bytes(function: dict[str, Any], generate: dict[str, Any]) -> float:
     for name, share in generate["mix"].items():
         task = load_task(name)
         target = next(iter(task.target_languages), language)
-        examples = _examples(name, generate["examples"])
-        messages = generation_messages(task, code, function["docstring"], language, target, examples)
+        style = next(iter(task.styles), "") if generate["styles"] else ""
+        examples = _examples(name, generate["examples"], generate["styles"])
+        messages = generation_messages(task, code, function["docstring"], language, target, style, examples)
         length += share / total * sum(len(message["content"].encode()) for message in messages)
     return length
 
 
-def _examples(task: str, wish: dict[str, int]) -> Sequence[Case]:
-    cases = [case for case in seed_cases() if case.task == task]
+def _examples(task: str, wish: dict[str, int], styled: bool) -> Sequence[Case]:
+    cases = [case for case in seed_cases(styled) if case.task == task]
     good = [case for case in cases if case.good][: wish["good"]]
     return good + [case for case in cases if not case.good][: wish["bad"]]
 

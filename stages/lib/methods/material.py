@@ -67,7 +67,7 @@ def gather(
         taken = share_out(found, number, wish.rounds, most)
         lack = f"only {len(found)} commits are left; dropped: {_tell(set_aside)}; raise generate.commits.most"
     elif method.made_from == "cases":
-        taken = evolved_rows(method, cases or seed_cases(), most, wish.seed)
+        taken = evolved_rows(method, cases or seed_cases(styled=False), most, wish.seed)
         lack = f"no instance of the task {method.task} passed the previous round; raise generate.rows_per_round"
     else:
         taken, lack = blank_rows(method, number, most, wish.seed), ""

@@ -11,7 +11,9 @@ from stages.lib.tasks.definitions import Task
 from stages.lib.tasks.pool import Case
 
 FOLDER = Path(__file__).parent
-SUMMARY = 200  # characters of documentation in a prompt
+SUMMARY = 200  # characters of a docstring's first sentence, at most
+SHOWN = 300  # characters of documentation in a prompt
+EXAMPLES = re.compile(r">>>|\n\s*(?:Examples?|References?|See [Aa]lso|Notes?)\b|```|@example")
 # What begins a tag as JSDoc, Javadoc, PHPDoc (`@param`, `{@inheritDoc}`) and Sphinx (`:param x:`) write them.
 _TAG = re.compile(r"^\s*(?:\{?@\w+|:\w+[^:\n]*:)", re.MULTILINE)
 _XML = re.compile(r"</?(?:summary|para|c)>")  # C#'s
@@ -90,6 +92,17 @@ def summary(docstring: str) -> str:
     return sentence if len(sentence) <= SUMMARY else ""
 
 
+def documentation(docstring: str) -> str:
+    """What a prompt shows of a docstring: what comes before its examples, on one line of at most 300 characters, cut
+    after a whole sentence or else a word."""
+    text = " ".join(EXAMPLES.split(docstring)[0].split())
+    if len(text) <= SHOWN:
+        return text
+    text = text[:SHOWN]
+    end = max(text.rfind(mark) for mark in (". ", "! ", "? ")) + 1
+    return text[:end] if end > 1 else text.rpartition(" ")[0]
+
+
 def fill(task: Task, code: str, answer: Mapping[str, str], given: Mapping[str, str] | None = None) -> dict[str, str]:
     """The paper's four output keys: what the teacher wrote, and what the task fills in from the raw code and the row's
     `given` values."""
@@ -124,7 +137,7 @@ def _question(task: Task, code: str, docstring: str, language: str, target_langu
     return templates.prompt(
         FOLDER / "generate_user.j2",
         code=code,
-        docstring=summary(docstring),
+        docstring=documentation(docstring),
         language=language,
         ask=templates.expand(task.ask, **names),
         style=wish,

@@ -61,7 +61,7 @@ def test_a_methods_prompt_is_short_and_shows_its_material(name: str) -> None:
     method = load_method(name)
     wish = rows(method=name)
     material_rows, _ = material.gather(method, [function(n) for n in range(6)], [], 1, wish)
-    pool, _ = material.freeze(method, [], material_rows, 8, 350)
+    pool, _ = material.freeze(method, [], material_rows, 8, 350, styled=False)
     for row in material_rows:
         one = assign(method, row, pool)
         messages = one.messages("")
@@ -101,10 +101,10 @@ def test_evolved_rows_take_every_parent_before_any_of_them_twice() -> None:
     method = load_method("evol-instruct")
     found, _ = material.gather(method, [], [], 1, rows(method="evol-instruct"))
     parents = [row["parent"].id for row in found]
-    seeds = {case.id for case in seed_cases() if case.good and case.task == "code generation"}
+    seeds = {case.id for case in seed_cases(styled=False) if case.good and case.task == "code generation"}
     assert set(parents[: len(seeds)]) == seeds and len(found) == 12
     assert len({row["id"] for row in found}) == 12 and all(row["given"]["evolution"] for row in found)
-    one = assign(method, found[0], material.freeze(method, [], found, 8, 350)[0])
+    one = assign(method, found[0], material.freeze(method, [], found, 8, 350, styled=False)[0])
     copied = {"instruction": found[0]["code"], "solution": "def f():\n    return [1]\n"}
     assert "an example in the prompt" in one.objection(copied), "an instruction that is its parent is no gain"
 
@@ -302,7 +302,7 @@ def test_the_embedded_teacher_answers_a_methods_prompt(workspace: Workspace) -> 
 def test_an_id_covers_what_the_teacher_was_asked_and_none_of_the_judges_words(tmp_path: Path) -> None:
     """A word changed in a task's YAML, or another temperature, makes another row; a word of the judge's does not."""
     method = load_method("generator-discriminator")
-    one = Assignment.draw(method, function(0), seed_cases(), 1, {"code generation": 1.0}, 2, 1)
+    one = Assignment.draw(method, function(0), seed_cases(), 1, {"code generation": 1.0}, Wording(good=2, bad=1))
     written = one.examples[0].answer
 
     def identity(assignment: Assignment, **changed: Any) -> str:

@@ -17,7 +17,7 @@ from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task, load_tasks
 from stages.lib.tasks.draws import draw_target, draw_task, rendezvous
 from stages.lib.tasks.pool import Case, draw_examples, frozen, seed_cases
-from stages.lib.tasks.prompts import answer_schema, fill, generation_messages, summary
+from stages.lib.tasks.prompts import answer_schema, documentation, fill, generation_messages, summary
 from stages.lib.tasks.slices import read_round, take_slice
 
 MIX = {"code generation": 57.0, "code summarization": 15.9, "code repair": 15.7, "code translation": 11.2}
@@ -130,8 +130,15 @@ def test_the_prompt_shows_examples_documentation_and_the_question() -> None:
     messages = generation_messages(task, CODE, "Double it.\n\nMore.", "Python", "Go", "", examples)
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert "Bad answer" in messages[0]["content"] and json.loads(messages[2]["content"]) == examples[0].answer
-    assert CODE in messages[3]["content"] and "Its documentation: Double it.\n" in messages[3]["content"]
+    assert CODE in messages[3]["content"] and "Its documentation: Double it. More.\n" in messages[3]["content"]
     assert "Translate this Python function to Go" in messages[3]["content"]
+
+
+def test_a_prompt_shows_the_documentation_up_to_its_examples() -> None:
+    text = "Adds two.\n\nArgs:\n    a: A number.\n\nExamples:\n    >>> add(1, 2)\n    3"
+    assert documentation(text) == "Adds two. Args: a: A number."
+    assert documentation("One. " * 100) == ("One. " * 60).strip()
+    assert documentation("word " * 100) == ("word " * 60).strip() and documentation("") == ""
 
 
 @pytest.mark.parametrize(
