@@ -143,7 +143,17 @@ def test_a_prompt_shows_the_documentation_up_to_its_examples() -> None:
 
 @pytest.mark.parametrize(
     ("docstring", "sentence"),
-    [("Adds two. And more.", "Adds two."), ("Adds\n  two\n\nThree.", "Adds two"), ("x" * 300, ""), ("", "")],
+    [
+        ("Adds two. And more.", "Adds two."),
+        ("Adds\n  two\n\nThree.", "Adds two"),
+        ("Adds two\n@param a one", "Adds two"),
+        ("@param {number} a\n@returns {number}", ""),
+        ("{@inheritDoc}", ""),
+        (":type a: int", ""),
+        ("<summary>\nAdds two.\n</summary>", "Adds two."),
+        ("x" * 300, ""),
+        ("", ""),
+    ],
 )
 def test_the_summary_of_a_docstring(docstring: str, sentence: str) -> None:
     assert summary(docstring) == sentence
