@@ -23,18 +23,17 @@ Dead letters get no verdict: the row is left out and counted.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from stages.lib import artifacts, params, records, teacher
-from stages.lib.judging import audit, execution, panel, rates
+from stages.lib.judging import asking, audit, execution, panel, rates
 from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
-from stages.lib.judging.questions import NO, YES, doubt_messages, judge_messages, judge_schema
-from stages.lib.judging.rules import RIGHT, load_rules
+from stages.lib.judging.rules import load_rules
 from stages.lib.records import Row
 from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task
@@ -43,14 +42,11 @@ from stages.lib.tasks.slices import read_round
 from stages.lib.teacher import Settings
 
 
-class Params(params.Section):
+class Params(asking.Asking):
     """The section `judge` of params.yaml."""
 
     seed: int = Field(ge=0)
     skip_failed_checks: bool
-    answers: Literal["reasons", "probability"]
-    threshold: dict[str, Annotated[float, Field(ge=0, le=1)]]
-    examples: int = Field(ge=0)
     max_dead_share: float = Field(ge=0, le=1)
     panel: list[Settings]
     vote: Vote
@@ -58,13 +54,6 @@ class Params(params.Section):
     require_execution: bool
     execution: execution.Execution
     teacher: Settings
-
-    @field_validator("threshold")
-    @classmethod
-    def _has_default(cls, value: dict[str, float]) -> dict[str, float]:
-        if "default" not in value:
-            raise ValueError("needs a key `default`, for tasks that it does not name")
-        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -147,31 +136,12 @@ def ask(
     with ExitStack() as stack:
         ledger = stack.enter_context(model.ledger(folder))
         aside = stack.enter_context(model.ledger(folder / "audit")) if tried else None
-        for row, answer in zip(rows, model.answers(list_asks(rows, knobs), total=len(rows)), strict=True):
+        for row, answer in zip(rows, model.answers(map(knobs.ask, rows), total=len(rows)), strict=True):
             (aside if aside and row["id"] in plants else ledger).add(answer)
             if answer.value is not None:
-                ballots[row["id"]] = Ballot(answer.request, read_rulings(answer.value, row["task"], knobs))
+                ballots[row["id"]] = Ballot(answer.request, knobs.read(answer.value, row["task"]))
     ledger.check(knobs.max_dead_share)
     return ballots, {**ledger.metrics(), **({"audit": aside.metrics()} if aside else {})}
-
-
-def list_asks(rows: list[Row], knobs: Params) -> Iterator[teacher.Ask | teacher.Choice]:
-    for row in rows:
-        rules = load_rules(row["task"])
-        if knobs.answers == "probability":
-            yield teacher.Choice(row["id"], doubt_messages(rules, row, knobs.examples), (YES, NO))
-        else:
-            yield teacher.Ask(row["id"], judge_messages(rules, row, knobs.examples), judge_schema(rules))
-
-
-def read_rulings(said: dict[str, Any], task: str, knobs: Params) -> list[Ruling]:
-    """The rulings in a judge's answer."""
-    if knobs.answers == "probability":
-        threshold = knobs.threshold.get(task, knobs.threshold["default"])
-        passed = said[YES] >= threshold
-        reason = f"the probability of a yes is {said[YES]:.2f}; {threshold:.2f} is needed"
-        return [rule(RIGHT, "judge", passed, reason)]
-    return [rule(name, "judge", one["verdict"] == "pass", one["reason"]) for name, one in said.items()]
 
 
 def conclude(

@@ -326,7 +326,7 @@ def test_an_edited_rule_asks_the_judge_alone_again(workspace: Workspace, server:
     tasks = [row["task"] for row in verdicts(1)]
     file = copy / "stages/lib/judging/rules/generation.yaml"
     text = file.read_text()
-    edited = text.replace("Does the instruction ask for what", "Does the instruction really ask for what")
+    edited = text.replace("ask: Does the solution do exactly", "ask: Does the solution really do exactly")
     assert edited != text
     file.write_text(edited)
     for stage in ("generate@1", "judge@1"):
@@ -334,7 +334,7 @@ def test_an_edited_rule_asks_the_judge_alone_again(workspace: Workspace, server:
     assert root("data/candidates/1") == candidates
     again = server.bodies[before:]
     assert len(again) == tasks.count("code generation") < len(tasks), "rows of other tasks keep their answers"
-    assert all("really ask for what" in body["messages"][-1]["content"] for body in again)
+    assert all("really do exactly" in body["messages"][0]["content"] for body in again)
 
 
 @pytest.mark.slow

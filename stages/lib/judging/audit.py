@@ -144,10 +144,10 @@ def mutated_code(base: _Base) -> Row | None:
 
 
 def swapped_solution(base: _Base) -> Row | None:
-    """Another instance's solution, in the same language if there is one."""
+    """Another instance's solution in the same language, of other code."""
     language = base.row["target_language"]
-    others = [row for row in base.others if row["solution"] != base.row["solution"] and not _same_code(row, base.row)]
-    others = [row for row in others if row["target_language"] == language] or others
+    others = [row for row in base.others if row["target_language"] == language and not _same_code(row, base.row)]
+    others = [row for row in others if row["solution"] != base.row["solution"]]
     other = base.draw([row["solution"] for row in others], "other")
     return None if other is None else {"solution": other}
 
