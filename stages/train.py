@@ -87,7 +87,7 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     data = artifacts.open(where.dataset)
     needed, tokenizer = fit_into_memory(knobs, world), causal.load_tokenizer(knobs.model)
     rows, too_long = read(data, "train", tokenizer, knobs)
-    held_out, _ = read(data, "validation", tokenizer, knobs)
+    held_out = read(data, "validation", tokenizer, knobs)[0] if data.has("validation.jsonl") else []
     if not rows:
         raise BadInput(
             f"{where.dataset}: none of its {len(too_long)} training rows fits train.max_tokens ({knobs.max_tokens})"

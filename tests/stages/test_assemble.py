@@ -163,6 +163,16 @@ def test_datasets_reads_this_folder_and_no_other_after_a_rerun_too(workspace: Wo
     assert MODEL in card and "| code repair | " in card
 
 
+@pytest.mark.parametrize(("rows", "splits"), [(1, ["train"]), (2, ["train", "validation"])])
+def test_few_rows_leave_no_empty_file(workspace: Workspace, rows: int, splits: list[str]) -> None:
+    functions = corpora.functions(rows)
+    write([verdict(n, function) for n, function in enumerate(functions)], functions)
+    assert workspace.run("assemble").returncode == 0
+    assert [*load(workspace, Path("data/dataset"))[0]] == splits
+    files = [f"{split}.{kind}" for split in splits for kind in ("jsonl", "parquet")]
+    assert [entry["path"] for entry in artifacts.open("data/dataset").files] == ["README.md", *files]
+
+
 def test_nothing_that_passed_is_bad_input(workspace: Workspace) -> None:
     functions = corpora.functions(6)
     write([verdict(n, function, passed=False) for n, function in enumerate(functions)], functions)

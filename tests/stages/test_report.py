@@ -216,8 +216,10 @@ class Built:
         inputs = self.open("data/verdicts/1", "data/verdicts/2", "data/corpus")
         with artifacts.create("data/dataset", stage="assemble", inputs=inputs) as out:
             for name, rows in self.split.items():
-                records.write(out / f"{name}.parquet", rows, records.INSTANCE)
-            records.write(out / "dropped.parquet", repeated, assemble.DROPPED)
+                if rows or name == "train":
+                    records.write(out / f"{name}.parquet", rows, records.INSTANCE)
+            if repeated:
+                records.write(out / "dropped.parquet", repeated, assemble.DROPPED)
         artifacts.write_metrics("assemble", {"dropped": {"near_duplicate": len(repeated), "contamination": 0}})
 
     def write_model(self, validation: bool) -> None:

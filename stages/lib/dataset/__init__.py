@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from stages.lib import artifacts, records, templates
 from stages.lib.records import Row
 
@@ -55,8 +57,7 @@ def split(row_id: str, validation_share: float) -> str:
 
 
 def splits(rows: Sequence[Row], validation_share: float) -> dict[str, list[Row]]:
-    """`rows` by split. Of few rows none may fall into one: each split gets one if there are two rows, since
-    `datasets.load_dataset` cannot read an empty file."""
+    """`rows` by split. Of few rows none may fall into one: each split gets one if there are two rows."""
     parts: dict[str, list[Row]] = {"train": [], "validation": []}
     for row in rows:
         parts[split(row["id"], validation_share)].append(row)
@@ -68,6 +69,18 @@ def splits(rows: Sequence[Row], validation_share: float) -> dict[str, list[Row]]
     return parts
 
 
+def write_splits(out: Path, parts: dict[str, list[Row]], schema: pa.Schema) -> None:
+    """Write each split as JSON lines and as parquet; none for an empty one, which `datasets.load_dataset` cannot read.
+
+    The cards have no `configs:`, because `datasets` would then leave the files out of its cache's key and return the
+    rows of the first folder it ever saw under that card.
+    """
+    for name, rows in parts.items():
+        if rows:
+            records.write_lines(out / f"{name}.jsonl", rows)
+            records.write(out / f"{name}.parquet", rows, schema)
+
+
 def card(facts: dict[str, Any]) -> str:
-    """The dataset card, which `datasets.load_dataset` reads."""
+    """The dataset card."""
     return templates.render(CARD, facts)
