@@ -73,7 +73,7 @@ def test_a_full_disk_is_said_plainly(workspace: Workspace) -> None:
     script = f'mount -t tmpfs -o size=64k tmpfs {small} && cd {small} && exec {sys.executable} -c "$PROGRAM"'
     ran = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
-        env=workspace.environment(PROGRAM=program),
+        env=workspace.environment(PROGRAM=program, TIDEMILL_PARAMS_CHECKED="1"),
         capture_output=True,
         text=True,
         timeout=240,
