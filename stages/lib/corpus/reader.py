@@ -66,12 +66,12 @@ class Reader:
 
     def _open(self, source: Tree | Package | CodeSearchNet) -> tuple[str, Iterator[Entry]]:
         if isinstance(source, CodeSearchNet):
-            folder = (
-                Path(source.path) if source.path else codesearchnet.download(source.hub or "", source.revision or "")
+            path = (
+                Path(source.path).expanduser() if source.path else codesearchnet.download(source.hub, source.revision)
             )
-            return source.name, _shuffled(codesearchnet.read_files(folder, source.name), source)
+            return source.name, _shuffled(codesearchnet.read_files(path, source.name), source)
         if isinstance(source, Tree):
-            files = archives.read_folder(Path(source.path))
+            files = archives.read_tree(Path(source.path).expanduser())
             return source.name, self._from_files(files, source, source.name, source.license)
         archive = _fetch(source)
         name = f"{source.name}=={source.version}"
