@@ -66,9 +66,10 @@ class Reader:
 
     def _open(self, source: Tree | Package | CodeSearchNet) -> tuple[str, Iterator[Entry]]:
         if isinstance(source, CodeSearchNet):
-            path = (
-                Path(source.path).expanduser() if source.path else codesearchnet.download(source.hub, source.revision)
-            )
+            if source.path:
+                path = Path(source.path).expanduser()
+            else:
+                path = codesearchnet.download(source.hub or "", source.revision or "")
             return source.name, _shuffled(codesearchnet.read_files(path, source.name), source)
         if isinstance(source, Tree):
             files = archives.read_tree(Path(source.path).expanduser())
