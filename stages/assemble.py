@@ -22,7 +22,7 @@ from pydantic import Field
 from stages.lib import artifacts, dataset, params, records
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Benchmark, Decontaminator, load_benchmarks
-from stages.lib.dataset import selection
+from stages.lib.dataset import cards, selection
 from stages.lib.errors import BadInput
 
 DROPPED = pa.schema([*records.INSTANCE, ("rule", pa.string()), ("reason", pa.string())])
@@ -68,7 +68,7 @@ def main() -> None:
             records.write(out / "dropped.parquet", dropped, DROPPED)
         rounds = describe_rounds(knobs.rounds, candidates, verdicts, judged)
         (out / "README.md").write_text(
-            dataset.card(facts | {"rounds": rounds, "sources": list_sources(kept), "judged": knobs.judge})
+            cards.render(facts | {"rounds": rounds, "sources": list_sources(kept), "judged": knobs.judge})
         )
         artifacts.write_metrics("assemble", facts)
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts, params
+from stages.lib import params
+from stages.lib.dataset.rows import read as read_rows
 from stages.lib.models import causal, location
 from stages.lib.training import devices as training_devices
 from stages.lib.training import examples, flops, requirements
@@ -39,10 +40,10 @@ def _devices_here(section: dict[str, Any], device: str) -> int:
 
 
 def _dataset_tokens(section: dict[str, Any]) -> int | None:
-    """Tokens over all epochs; None without a dataset."""
-    if not Path("data/dataset").is_dir():
+    """Tokens over all epochs; None if the rows are not here yet."""
+    if not Path(section["file"]).exists():
         return None
     tokenizer = causal.load_tokenizer(section["model"])
-    rows = examples.read(artifacts.open("data/dataset").file("train.jsonl"))
+    rows = read_rows(section["file"], section["validation_share"])["train"]
     fit, _ = examples.fitting([examples.encode(row, tokenizer) for row in rows], section["max_tokens"])
     return int(section["epochs"]) * sum(len(row.input_ids) for row in fit)

@@ -1,16 +1,14 @@
-"""The instruction dataset: its rows, its split and its card."""
+"""The instruction dataset: its rows and its split."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from stages.lib import artifacts, records, templates
+from stages.lib import artifacts, records
 from stages.lib.records import Row
 
 SOURCES = "sources.parquet"  # of data/candidates/ROUND, where the method does not begin with functions
-CARD = Path(__file__).with_name("card.md.j2")
 
 
 def instance(verdict: Row, function: Row) -> Row:
@@ -79,8 +77,3 @@ def write_splits(out: Path, parts: dict[str, list[Row]], schema: pa.Schema) -> N
         if rows:
             records.write_lines(out / f"{name}.jsonl", rows)
             records.write(out / f"{name}.parquet", rows, schema)
-
-
-def card(facts: dict[str, Any]) -> str:
-    """The dataset card."""
-    return templates.render(CARD, facts)
