@@ -59,7 +59,14 @@ def main(arguments: list[str]) -> int:
         return _fail(stage, PREEMPTED, str(error))
     except KeyboardInterrupt:
         return _fail(stage, INTERRUPTED, "interrupted; run it again to resume from the last save")
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] in ("stages", "executors"):
+            raise
+        return _fail(stage, BAD_INPUT, f"the package {error.name} is not installed in {sys.prefix}; run `make setup`")
     except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            advice = "make it writable; nothing was changed"
+            return _fail(stage, BAD_INPUT, f"{error.filename or 'the workspace'}: {error.strerror}; {advice}")
         if error.errno != errno.ENOSPC:
             raise
         where = error.filename or "the workspace"

@@ -15,6 +15,7 @@ from tuning import row, run, small, write_dataset
 from workspace import REPOSITORY, Workspace
 
 from commands import __main__ as commands
+from commands.plan import training as training_plan
 from stages.lib import artifacts
 from stages.lib.dataset import rows as dataset_rows
 from stages.lib.errors import BadInput
@@ -207,6 +208,22 @@ def test_the_plan_counts_what_a_real_pass_keeps(config: Any, method: str) -> Non
     real = sum(one.untyped_storage().nbytes() for one in kept.values())
     logits = 3 * 4 * 2 * 96 * config.vocab_size  # on a CPU: in float32, their logarithms, their gradient
     assert needed.activations - logits == pytest.approx(real, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 seconds"), (75, "75 seconds"), (600, "10 minutes"), (7200, "2.0 hours")]
+)
+def test_a_plans_time_is_in_the_unit_that_is_read_most_easily(seconds: float, said: str) -> None:
+    assert training_plan.duration(seconds) == said
+
+
+@pytest.mark.slow
+def test_a_plan_looks_at_a_model_without_unpacking_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked = causal.load_config(SMOLLM2)
+    monkeypatch.setattr(causal, "UNPACKED", tmp_path / "models")
+    seen = causal.look_at_config(SMOLLM2)
+    assert not (tmp_path / "models").exists()
+    assert requirements.estimate(seen, WAYS) == requirements.estimate(unpacked, WAYS)
 
 
 def test_the_plan_of_a_7b_model_and_what_it_advises() -> None:
