@@ -44,11 +44,11 @@ def stage_names() -> list[str]:
 
 
 def _read(stage: str) -> None:
-    """Read the section as its stage does; some stages check more than types, in `read_params`."""
+    """Read the section as its stage does, if it has one; some stages check more than types, in `read_params`."""
     module = importlib.import_module(f"stages.{stage}")
     if hasattr(module, "read_params"):
         module.read_params()
-    else:
+    elif hasattr(module, "Params"):
         params.load(stage, module.Params)
 
 
