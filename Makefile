@@ -92,8 +92,8 @@ ablate: $(READY) ## compare runs as DVC experiments: make ablate NAME=smoke [PAG
 plan: $(READY) ## estimate the next run: teacher requests, tokens and US dollars; training memory and hours
 	$(COMMAND) plan $(ARGS)
 
-journal: $(READY) ## show the teachers' journal: size, spend, models; COMPACT=1 drops records nothing reads
-	$(COMMAND) journal $(if $(COMPACT),--compact)
+journal: $(READY) ## show the teachers' journal: size, spend, models; COMPACT=1 drops useless records, FORGET=MODEL its answers
+	$(COMMAND) journal $(if $(COMPACT),--compact) $(if $(FORGET),--forget "$(FORGET)")
 
 journal-share: $(READY) ## seal and push the teachers' journal, so that others replay the run without paying
 	$(COMMAND) journal-share

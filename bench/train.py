@@ -92,6 +92,7 @@ def main() -> None:
 
     from stages import train as stage
     from stages.lib import artifacts, params
+    from stages.lib.dataset.rows import read_sealed
     from stages.lib.models import causal, prompts
     from stages.lib.training import examples
 
@@ -101,7 +102,7 @@ def main() -> None:
     knobs = params.load("train", stage.Params)
     torch.set_num_threads(knobs.threads)
     tokenizer = causal.load_tokenizer(knobs.model)
-    raw = examples.read(artifacts.open("data/dataset").file("train.jsonl"))
+    raw = read_sealed(artifacts.open("data/dataset").file("train.jsonl"))
     rows, _ = examples.fitting([examples.encode(row, tokenizer) for row in raw], knobs.max_tokens)
     rows = rows[: int(sys.argv[2])] if len(sys.argv) > 2 else rows
     kept = {row.id for row in rows}

@@ -7,6 +7,7 @@ traceback and ends with status 3.
 import importlib
 import pkgutil
 import sys
+import warnings
 
 import commands
 from stages.lib.artifacts import Damaged
@@ -20,6 +21,8 @@ def main(words: list[str]) -> int:
     if name not in known:
         print(f"no command {name!r}; choose one of {', '.join(sorted(known))}", file=sys.stderr)
         return BAD_INPUT
+    # peft calls something that transformers will rename; users cannot act on that.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
     module = importlib.import_module(f"commands.{name.replace('-', '_')}")
     try:
         return int(module.main(words[1:]) or 0)

@@ -1,21 +1,32 @@
-"""Shows what the journal holds and cost: `make journal`; COMPACT=1 drops records that nothing reads."""
+"""Shows what the journal holds and cost: `make journal`; COMPACT=1 drops records that nothing reads; FORGET=MODEL drops
+a model's answers, so that they are asked for again."""
 
 import argparse
+import itertools
 import os
+import uuid
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from stages.lib.errors import BadInput
 from stages.lib.teacher import journal, sharing
 
+FORGOTTEN = "forgotten"  # the model of records that only keep a cost
 COLUMNS = ("responses", "prompt tokens", "answer tokens", "US dollars")
 
 
 def main(arguments: list[str]) -> None:
-    """Print the inventory, or compact the journal. Raises `BadInput` if there is none."""
+    """Print the inventory, compact the journal or forget a model. Raises `BadInput` if there is none."""
     parser = argparse.ArgumentParser(prog="make journal", description=__doc__)
     parser.add_argument("--compact", action="store_true")
-    if parser.parse_args(arguments).compact:
+    parser.add_argument("--forget", metavar="MODEL", default="")
+    given = parser.parse_args(arguments)
+    if given.forget:
+        count = forget(given.forget)
+        print(f"forgot {count} responses of {given.forget}; what they cost still counts against the budgets")
+    elif given.compact:
         before, after = compact()
         print(f"{journal.FOLDER}: {_size(before)} before, {_size(after)} now")
     else:
@@ -46,10 +57,12 @@ def describe(folder: Path = journal.FOLDER) -> list[str]:
     if useless:
         said.append(f"{damaged} damaged and {useless - damaged} superseded records; make journal COMPACT=1 drops them")
     for kind, title in (("model", "by model"), ("label", "by stage")):
-        said += ["", f"{title:<48}" + "".join(f"{column:>15}" for column in COLUMNS)]
-        for (_, name), count in sorted(item for item in sums.items() if item[0][0] == kind):
+        rows = [(name, count) for (of, name), count in sorted(sums.items(), key=lambda item: item[0]) if of == kind]
+        width = max([len(title), *(len(name) for name, _ in rows)])
+        said += ["", f"{title:<{width}}" + "".join(f"{column:>15}" for column in COLUMNS)]
+        for name, count in rows:
             numbers = "".join(f"{count[column]:>15,}" for column in COLUMNS[:3])
-            said.append(f"{name[-47:]:<48}{numbers}{count[COLUMNS[3]]:>15,.4f}")
+            said.append(f"{name:<{width}}{numbers}{count[COLUMNS[3]]:>15,.4f}")
     return said
 
 
@@ -69,15 +82,61 @@ def compact(folder: Path = journal.FOLDER) -> tuple[int, int]:
                 last[key] = number
                 cost[key] += record["cost"]
         before = path.stat().st_size
-        fresh = path.with_suffix(".new")
-        with fresh.open("wb") as stream:
-            for number, record in enumerate(journal.records(path)):
-                if record is not None and last[key := bytes.fromhex(record["key"])] == number:
-                    stream.write(journal.to_line({**record, "cost": cost[key]}))
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(path)
+        _rewrite(
+            path,
+            (
+                {**record, "cost": cost[key]}
+                for number, record in enumerate(journal.records(path))
+                if record is not None and last[key := bytes.fromhex(record["key"])] == number
+            ),
+        )
     return before, path.stat().st_size
+
+
+def forget(model: str, folder: Path = journal.FOLDER) -> int:
+    """Rewrite the journal without the responses of `model`; returns their number.
+
+    One record a stage keeps their cost, under a key that no request has: forgetting must not lift a budget. Segments in
+    journal/shared stay as they are, and are not taken in again. Raises `BadInput` if the journal has none of `model`,
+    there is no journal, or a process has it open.
+    """
+    path = _existing(folder)
+    with sharing.opened(folder) as book:
+        sharing.take_in(book)
+    with journal.alone(folder):
+        models, cost, count = set(), Counter[str](), 0
+        for record in journal.records(path):
+            if record is not None:
+                models.add(record["model"])
+                if record["model"] == model:
+                    cost[record["label"]] += record["cost"]
+                    count += 1
+        if not count:
+            raise BadInput(
+                f"{path} has no response of {model!r}; it has those of {', '.join(sorted(models)) or 'none'}"
+            )
+        kept = (record for record in journal.records(path) if record is not None and record["model"] != model)
+        _rewrite(path, itertools.chain(kept, _costs(cost)))
+    return count
+
+
+def _costs(cost: Counter[str]) -> Iterator[dict[str, Any]]:
+    """A record for each stage's cost that is not nothing."""
+    empty = {"response": "", "finish": "", "prompt_tokens": 0, "completion_tokens": 0}
+    for label, usd in cost.items():
+        if usd:
+            yield {"key": uuid.uuid4().hex * 2, "model": FORGOTTEN, "label": label, "cost": usd, **empty}
+
+
+def _rewrite(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Replace the journal `path` by `records`, on disk before the old one is gone."""
+    fresh = path.with_suffix(".new")
+    with fresh.open("wb") as stream:
+        for record in records:
+            stream.write(journal.to_line(record))
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
 
 
 def _existing(folder: Path) -> Path:

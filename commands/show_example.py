@@ -1,12 +1,13 @@
-"""Shows a dataset row as training sees it, token by token: `make show-example [ROW=…]`.
+"""Shows a row of train.file as training sees it, token by token: `make show-example [ROW=…]`.
 
-ROW is a row's number in train.jsonl, from 1, or the start of its id. Tokens that carry loss are marked `*`; the
+ROW is a training row's number, from 1, or the start of its id. Tokens that carry loss are marked `*`; the
 prompt's are not.
 """
 
 from typing import Any
 
-from stages.lib import artifacts, params
+from stages.lib import params
+from stages.lib.dataset.rows import read as read_rows
 from stages.lib.errors import BadInput
 from stages.lib.models import causal
 from stages.lib.training import examples
@@ -17,19 +18,19 @@ def main(arguments: list[str]) -> None:
     """Print the row that `arguments` names, by default the first. Raises `BadInput` if there is none."""
     section = params.read().get("train", {})
     tokenizer = causal.load_tokenizer(section["model"])
-    rows = examples.read(artifacts.open("data/dataset").file("train.jsonl"))
-    row = find(rows, arguments[0] if arguments else "1")
+    rows = read_rows(section["file"], section["validation_share"])["train"]
+    row = find(rows, arguments[0] if arguments else "1", section["file"])
     print(table(examples.encode(row, tokenizer), tokenizer, section["max_tokens"]))
 
 
-def find(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
+def find(rows: list[dict[str, Any]], name: str, place: str) -> dict[str, Any]:
     """The row with that number or start of an id. Raises `BadInput` if there is none."""
     if name.isdigit() and 1 <= int(name) <= len(rows):
         return rows[int(name) - 1]
     found = [row for row in rows if row["id"].startswith(name)]
     if len(found) != 1:
         raise BadInput(
-            f"data/dataset/train.jsonl: {len(found)} rows match {name!r}; give a number from 1 to {len(rows)}, or an id"
+            f"{place}: {len(found)} training rows match {name!r}; give a number from 1 to {len(rows)}, or an id"
         )
     return found[0]
 

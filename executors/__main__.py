@@ -6,12 +6,14 @@ python -m executors [STAGE …]
 import sys
 
 import executors
+from executors import parameters
 from stages.lib.errors import BAD_INPUT, BadInput
 
 
 def main(stages: list[str]) -> int:
     """Run the named stages, or all, and return the exit status."""
     try:
+        parameters.check()
         return executors.chosen().run(stages)
     except BadInput as error:
         print(f"make: {error}", file=sys.stderr)

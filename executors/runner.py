@@ -26,14 +26,12 @@ from pathlib import Path
 from typing import IO
 
 import executors
-import stages
-from executors import container
+from executors import container, parameters
 from stages.lib import shards
 from stages.lib.checkpoint import Preempted, stop_on_sigterm
 from stages.lib.errors import BAD_INPUT, CRASHED, DONE, INTERRUPTED, PREEMPTED, BadInput
 
 STATE = Path(".tidemill/run")
-STAGES = Path(stages.__file__).parent
 # Library settings, read when the libraries are imported, long after this module.
 LIBRARIES = {
     "TQDM_DISABLE": "1",  # stages log their own progress
@@ -61,7 +59,14 @@ def main(arguments: list[str]) -> int:
         return _fail(stage, PREEMPTED, str(error))
     except KeyboardInterrupt:
         return _fail(stage, INTERRUPTED, "interrupted; run it again to resume from the last save")
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] in ("stages", "executors"):
+            raise
+        return _fail(stage, BAD_INPUT, f"the package {error.name} is not installed in {sys.prefix}; run `make setup`")
     except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            advice = "make it writable; nothing was changed"
+            return _fail(stage, BAD_INPUT, f"{error.filename or 'the workspace'}: {error.strerror}; {advice}")
         if error.errno != errno.ENOSPC:
             raise
         where = error.filename or "the workspace"
@@ -79,6 +84,9 @@ def _run(arguments: list[str]) -> int:
         print(importlib.import_module(f"stages.{name}").__doc__)
         return DONE
     _take_shard(arguments[1:])
+    if not shards.is_one() and "LOCAL_RANK" not in os.environ:
+        STATE.mkdir(parents=True, exist_ok=True)  # where a refusal is recorded
+        parameters.check()
     executors.chosen().enter(arguments[0], arguments[1:])
     container.check_image()
     module = importlib.import_module(f"stages.{name}")
@@ -116,7 +124,7 @@ def _process(stage: str) -> str:
 
 
 def _check_name(name: str) -> None:
-    known = sorted(path.stem for path in STAGES.glob("[a-z]*.py"))
+    known = parameters.stage_names()
     if name not in known:
         raise BadInput(f"no stage {name!r}; choose one of {', '.join(known)}")
 

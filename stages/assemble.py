@@ -3,9 +3,10 @@
 Reads   data/verdicts/ROUND and data/candidates/ROUND for each of assemble.rounds, data/corpus
 Writes  data/dataset/{train,validation}.{jsonl,parquet}  instruction, input, output, task and full lineage
         data/dataset/dropped.parquet                     rows that passed but repeat another or a benchmark
-        data/dataset/README.md                           the dataset card; `datasets.load_dataset` reads it
+        data/dataset/README.md                           the dataset card
         metrics/assemble.json                            rows in, dropped by rule, rows by split, task, language
 
+A file without rows is left out, because `datasets.load_dataset` cannot read one.
 A row's split depends only on its id, so it stays the same when other rows come or go. judge: false, tasks, rows and
 money are for comparisons (docs/ablations.md).
 """
@@ -21,7 +22,7 @@ from pydantic import Field
 from stages.lib import artifacts, dataset, params, records
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Benchmark, Decontaminator, load_benchmarks
-from stages.lib.dataset import selection
+from stages.lib.dataset import cards, selection
 from stages.lib.errors import BadInput
 
 DROPPED = pa.schema([*records.INSTANCE, ("rule", pa.string()), ("reason", pa.string())])
@@ -62,13 +63,12 @@ def main() -> None:
     recorded = knobs.result | {"benchmarks": {one.name: artifacts.digest(one.texts) for one in benchmarks}}
     inputs = [corpus, *candidates, *verdicts]
     with artifacts.create("data/dataset", stage="assemble", inputs=inputs, params=recorded) as out:
-        for name, rows in parts.items():
-            records.write_lines(out / f"{name}.jsonl", rows)
-            records.write(out / f"{name}.parquet", rows, records.INSTANCE)
-        records.write(out / "dropped.parquet", dropped, DROPPED)
+        dataset.write_splits(out, parts, records.INSTANCE)
+        if dropped:
+            records.write(out / "dropped.parquet", dropped, DROPPED)
         rounds = describe_rounds(knobs.rounds, candidates, verdicts, judged)
         (out / "README.md").write_text(
-            dataset.card(facts | {"rounds": rounds, "sources": list_sources(kept), "judged": knobs.judge})
+            cards.render(facts | {"rounds": rounds, "sources": list_sources(kept), "judged": knobs.judge})
         )
         artifacts.write_metrics("assemble", facts)
 

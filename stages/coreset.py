@@ -92,14 +92,17 @@ def main() -> None:
 
 
 def choose(embeddings: np.ndarray, knobs: Params, saves: Path, how: dict[str, Any]) -> Selection:
-    """The chosen rows, in order, with the covering radius after each."""
+    """The chosen rows, in order, with the covering radius after each; all of them if there are fewer than k."""
+    k = min(knobs.k, len(embeddings))
+    if k < knobs.k:
+        log.warning("coreset.k is %d, but the corpus has only %d functions; taking them all", knobs.k, k)
     if knobs.method == "k-center":
         greedy = {"first": knobs.first, "radius": knobs.radius, "seed": knobs.seed, "saves": saves}
-        return k_center_greedy(embeddings, knobs.k, **greedy, **how)
+        return k_center_greedy(embeddings, k, **greedy, **how)
     if knobs.method == "random":
-        order = alternatives.choose_random(embeddings, knobs.k, knobs.seed)
+        order = alternatives.choose_random(embeddings, k, knobs.seed)
     else:
-        order = alternatives.choose_clusters(embeddings, knobs.k, knobs.seed, knobs.normalize)
+        order = alternatives.choose_clusters(embeddings, k, knobs.seed, knobs.normalize)
     return alternatives.measure(embeddings, order, radius=knobs.radius, **how)
 
 

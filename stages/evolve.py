@@ -84,9 +84,7 @@ def main(key: str = "") -> None:
         if not kept:
             raise BadInput("the evolved set is empty: every seed repeats another or a benchmark task")
         parts = rows.split(kept, knobs.validation_share)
-        for name, part in parts.items():
-            records.write_lines(out / f"{name}.jsonl", part)
-            records.write(out / f"{name}.parquet", part, rows.EVOLVED)
+        dataset.write_splits(out, parts, rows.EVOLVED)
         records.write(out / "frontier.parquet", advance(frontier or kept, kept, number), rows.EVOLVED)
         records.write(out / "eliminated.parquet", [*failed, *dropped], rows.ELIMINATED)
         facts = count(number, parts, [*failed, *dropped], knobs, spent)
@@ -99,7 +97,8 @@ def read(number: int, knobs: Params) -> tuple[list[artifacts.Artifact], list[Row
     """The round's input artifacts, the rows it keeps, and those it evolves."""
     if number:
         last = artifacts.open(f"data/evolved/{number - 1}")
-        kept = [row for name in rows.SPLITS for row in read_rows(last, f"{name}.parquet")]
+        files = [f"{name}.parquet" for name in rows.SPLITS if last.has(f"{name}.parquet")]
+        kept = [row for file in files for row in read_rows(last, file)]
         return [last], sorted(kept, key=lambda row: row["evolved_in"]), read_rows(last, "frontier.parquet")
     data = [artifacts.open("data/dataset")] if knobs.seeds.dataset else []
     return data, rows.draw(rows.read_seeds(data, knobs.seeds.file), knobs.rows, knobs.seed), []

@@ -34,7 +34,7 @@ from stages.lib.methods import material
 from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.method import load_method
 from stages.lib.tasks import unit_tests
-from stages.lib.tasks.definitions import load_task
+from stages.lib.tasks.definitions import TaskName
 from stages.lib.tasks.pool import Case, from_verdicts
 from stages.lib.tasks.slices import read_round
 
@@ -61,14 +61,14 @@ class Pool(params.Section):
 class Tests(params.Section):
     """Languages whose solutions get tests, and the most tests per solution."""
 
-    languages: list[str]
+    languages: unit_tests.Languages
     count: int = Field(ge=unit_tests.LEAST)
 
 
 class Params(material.Rows):
     """The section `generate` of params.yaml."""
 
-    mix: dict[str, float]
+    mix: dict[TaskName, float]
     examples: Examples
     styles: bool
     pool: Pool
@@ -83,9 +83,6 @@ def main(key: str) -> None:
     if number > knobs.rounds:
         raise BadInput(f"generate@{number}: generate.rounds in params.yaml is {knobs.rounds}; raise it to {number}")
     method = load_method(knobs.method)
-    for task in knobs.mix:
-        load_task(task)
-    unit_tests.check_languages(knobs.tests.languages)
     inputs = [artifacts.open("data/corpus"), artifacts.open("data/coreset")]
     if number > 1:
         inputs.append(artifacts.open(f"data/verdicts/{number - 1}"))

@@ -49,9 +49,11 @@ class Found:
         self.rounds = [name.removeprefix(PER_ROUND) for name in names if name.startswith(PER_ROUND)]
         judged = [artifacts.open(f"{PER_ROUND}{key}") for key in self.rounds]
         made = [artifacts.open(f"data/candidates/{key}") for key in self.rounds]
-        self.train, self.validation = (self._rows(self.dataset, f"{name}.parquet") for name in ("train", "validation"))
+        self.train, self.validation, self.dropped = (
+            self._rows(self.dataset, f"{name}.parquet") if self.dataset.has(f"{name}.parquet") else []
+            for name in ("train", "validation", "dropped")
+        )
         self.kept = [*self.train, *self.validation]
-        self.dropped = self._rows(self.dataset, "dropped.parquet")
         self.candidates = [row for one in made for row in self._rows(one, "candidates.parquet")]
         self.verdicts = [row for one in judged for row in self._rows(one, "verdicts.parquet")]
         with_panel = [one for one in judged if any(file["path"] == "ballots.parquet" for file in one.files)]
@@ -65,13 +67,18 @@ class Found:
 
 
 def main() -> None:
-    knobs = params.load("measure", Params)
-    registry.check(knobs.metrics, "groups", "measure.metrics")
+    knobs = read_params()
     found = Found()
     counts = {"candidates": len(found.candidates), "kept": len(found.kept)}
     rows = {**counts, "train": len(found.train), "validation": len(found.validation)}
     figures = {name: MEASURES[name](found, knobs) for name in registry.read()["groups"] if name in knobs.metrics}
     artifacts.write_metrics("measure", {"rows": rows, **figures})
+
+
+def read_params() -> Params:
+    knobs = params.load("measure", Params)
+    registry.check(knobs.metrics, "groups", "measure.metrics")
+    return knobs
 
 
 def measure_cost(found: Found, knobs: Params) -> Row:

@@ -94,6 +94,7 @@ def read_params() -> Params:
             "params.yaml: sample.samples: at sample.temperature 0 all samples of a problem are identical; "
             "set sample.samples to 1 or sample.temperature above 0"
         )
+    suites.check_name(knobs.benchmark, "sample.benchmark")
     return knobs
 
 

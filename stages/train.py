@@ -1,6 +1,6 @@
 """train: tunes the base model on the instruction dataset, with TRL's SFTTrainer.
 
-Reads   data/dataset/train.jsonl and validation.jsonl, the base model train.model
+Reads   train.file: data/dataset, or a file of your own rows; the base model train.model
         (train@evolved-ROUND: data/evolved/ROUND instead, and models/evolved/ROUND for models/tuned)
 Writes  models/tuned/adapter or model    LoRA's weights, or all of them, in peft's and transformers' format
         models/tuned/model               with train.merge, LoRA's weights merged into the base
@@ -21,8 +21,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, records
+from stages.lib.dataset.rows import origin
+from stages.lib.dataset.rows import read as read_rows
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, location, prompts
+from stages.lib.records import Row
 from stages.lib.training import devices, examples, output, packing, place, requirements
 from stages.lib.training.examples import Example
 from stages.lib.training.packing import Sequence
@@ -44,7 +47,8 @@ class Params(params.Section):
     method: Literal["lora", "full"]
     lora: Lora
     merge: bool
-    file: str | None
+    file: str = Field(exclude=True)  # where the rows lie; what they are is recorded
+    validation_share: float = Field(ge=0, lt=1)
     rows: int | None = Field(ge=1)
     epochs: int = Field(ge=1)
     batch_rows: int = Field(ge=1)
@@ -84,32 +88,31 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     """One process of the run; the first one seals the result."""
     if not world.leads:
         logging.getLogger("tidemill").setLevel(logging.WARNING)
-    data = artifacts.open(where.dataset)
+    parts = read_rows(knobs.file, knobs.validation_share)
     needed, tokenizer = fit_into_memory(knobs, world), causal.load_tokenizer(knobs.model)
-    rows, too_long = read(data, "train", tokenizer, knobs)
-    held_out, _ = read(data, "validation", tokenizer, knobs)
+    rows, too_long = encode(examples.drawn(parts["train"], knobs.rows, knobs.seed), tokenizer, knobs)
+    held_out, _ = encode(parts.get("validation", []), tokenizer, knobs)
     if not rows:
         raise BadInput(
-            f"{where.dataset}: none of its {len(too_long)} training rows fits train.max_tokens ({knobs.max_tokens})"
+            f"{knobs.file}: none of its {len(too_long)} training rows fits train.max_tokens ({knobs.max_tokens})"
         )
+    inputs, source = origin(knobs.file, parts)
     order = packing.in_order(rows, knobs.epochs, knobs.seed, knobs.max_tokens if knobs.packing == "best_fit" else None)
-    made_with = {**knobs.result, "model_sha256": location.fingerprint(knobs.model), "devices": world.size}
-    if knobs.file:
-        made_with["file_sha256"] = artifacts.hash_file(Path(knobs.file))
-    saves = checkpoint.folder(where.stage, [data], made_with, knobs.seed)
+    made_with = {**knobs.result, "model_sha256": location.fingerprint(knobs.model), "devices": world.size, **source}
+    saves = checkpoint.folder(where.stage, inputs, made_with, knobs.seed)
     log.info("%d rows, %d set aside, %d to validate on", len(rows), len(too_long), len(held_out))
     tuned = tune(knobs, tokenizer, order, held_out, saves, needed)
     if not world.leads:
         return
     facts = count(knobs, rows, too_long, held_out, tuned)
-    with artifacts.create(where.model, stage=where.stage, inputs=[data], params=made_with, seed=knobs.seed) as out:
+    with artifacts.create(where.model, stage=where.stage, inputs=inputs, params=made_with, seed=knobs.seed) as out:
         output.write(out, tuned.model, tuned.weights, tokenizer, knobs.model, knobs.method)
         if knobs.merge and knobs.method == "lora":
             output.write_merged(out)
         records.write_lines(out / "log.jsonl", tuned.entries)
         aside = [{"id": row.id, "reason": "too long", "tokens": len(row.input_ids)} for row in too_long]
         records.write_lines(out / "set_aside.jsonl", aside)
-        (out / "README.md").write_text(card(knobs, data, facts), encoding="utf-8")
+        (out / "README.md").write_text(card(knobs, inputs, source | facts), encoding="utf-8")
         artifacts.write_metrics(where.stage, facts)
         artifacts.write_series(where.stage, [entry for entry in tuned.entries if "loss" in entry])
     checkpoint.discard(saves)
@@ -127,13 +130,8 @@ def fit_into_memory(knobs: Params, world: devices.World) -> requirements.Estimat
     )
 
 
-def read(data: artifacts.Artifact, split: str, tokenizer: Any, knobs: Params) -> tuple[list[Example], list[Example]]:
-    """The rows of `split` as token ids: those that fit, and those over train.max_tokens."""
-    if split == "train":
-        rows = examples.read_alpaca(Path(knobs.file)) if knobs.file else examples.read(data.file("train.jsonl"))
-        rows = examples.drawn(rows, knobs.rows, knobs.seed)
-    else:
-        rows = examples.read(data.file(f"{split}.jsonl"))
+def encode(rows: list[Row], tokenizer: Any, knobs: Params) -> tuple[list[Example], list[Example]]:
+    """`rows` as token ids: those that fit, and those over train.max_tokens."""
     return examples.fitting([examples.encode(row, tokenizer) for row in rows], knobs.max_tokens)
 
 
@@ -190,9 +188,7 @@ def count(
     }
 
 
-def card(knobs: Params, data: artifacts.Artifact, facts: dict[str, Any]) -> str:
+def card(knobs: Params, inputs: list[artifacts.Artifact], facts: dict[str, Any]) -> str:
     prompt = prompts.render("{instruction}", "{input}")
-    licence = output.licence(knobs.model)
-    return output.card(
-        {**knobs.result, **facts, "base": knobs.model, "licence": licence, "dataset": data.root, "prompt": prompt}
-    )
+    about = {"base": knobs.model, "licence": output.licence(knobs.model), "dataset": [one.root for one in inputs]}
+    return output.card({**knobs.result, **facts, **about, "prompt": prompt})

@@ -9,6 +9,7 @@ import argparse
 def main(arguments: list[str]) -> None:
     """Print the plan. Raises `BadInput` for parameters that no run accepts."""
     from commands.plan import teachers, training
+    from executors import parameters
 
     parser = argparse.ArgumentParser(
         prog="make plan", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -17,5 +18,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--memory", type=float, help="GiB per device (default: measured here)")
     parser.add_argument("--tflops", type=float, help="matrix TFLOP/s per device (default: measured here)")
     given = parser.parse_args(arguments)
+    parameters.check()
     print("\n".join(teachers.describe()))
     print("\n".join(training.describe(given.devices, given.memory, given.tflops)))

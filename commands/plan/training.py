@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts, params
+from stages.lib import params
+from stages.lib.dataset.rows import read as read_rows
 from stages.lib.models import causal, location
 from stages.lib.training import devices as training_devices
 from stages.lib.training import examples, flops, requirements
@@ -17,7 +18,7 @@ def describe(devices: int | None, memory: float | None, tflops: float | None) ->
     device = location.device(section["device"])
     run = requirements.run_of(section, devices or _devices_here(section, device), device)
     available = memory * GIB if memory else requirements.available_bytes(device)
-    needed = requirements.require(causal.load_config(section["model"]), run, available)
+    needed = requirements.require(causal.look_at_config(section["model"]), run, available)
     rate = tflops * 1e12 if tflops else flops.matrix_rate(device, section["precision"])
     lines = [
         f"train: {section['model']}, {needed.parameters:,} parameters, {needed.trainable:,} trained",
@@ -29,9 +30,16 @@ def describe(devices: int | None, memory: float | None, tflops: float | None) ->
         seconds = tokens * needed.flops_per_token / (rate * requirements.UTILISATION * run.devices)
         lines.append(
             f"time: {tokens:,} tokens at {requirements.UTILISATION:.0%} of {rate / 1e12:.2f} TFLOP/s per device: "
-            f"about {seconds / 3600:.2f} hours"
+            f"about {duration(seconds)}"
         )
     return lines
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever is read most easily."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _devices_here(section: dict[str, Any], device: str) -> int:
@@ -39,10 +47,10 @@ def _devices_here(section: dict[str, Any], device: str) -> int:
 
 
 def _dataset_tokens(section: dict[str, Any]) -> int | None:
-    """Tokens over all epochs; None without a dataset."""
-    if not Path("data/dataset").is_dir():
+    """Tokens over all epochs; None if the rows are not here yet."""
+    if not Path(section["file"]).exists():
         return None
     tokenizer = causal.load_tokenizer(section["model"])
-    rows = examples.read(artifacts.open("data/dataset").file("train.jsonl"))
+    rows = read_rows(section["file"], section["validation_share"])["train"]
     fit, _ = examples.fitting([examples.encode(row, tokenizer) for row in rows], section["max_tokens"])
     return int(section["epochs"]) * sum(len(row.input_ids) for row in fit)

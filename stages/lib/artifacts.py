@@ -45,9 +45,13 @@ class Artifact:
         """What a downstream artifact records of this one."""
         return {"name": self.path.as_posix(), "root": self.root}
 
+    def has(self, name: str) -> bool:
+        """Whether the artifact has a file `name`. Of a dataset's files, those without rows are left out."""
+        return any(entry["path"] == name for entry in self.files)
+
     def file(self, name: str) -> Path:
         """The path of the sealed file `name`. Raises `BadInput` if the artifact has no such file."""
-        if all(entry["path"] != name for entry in self.files):
+        if not self.has(name):
             held = ", ".join(entry["path"] for entry in self.files)
             raise BadInput(f"{self.path} has no file {name} (it has {held}); {_repair(self.path, self.stage)}")
         return self.path / name

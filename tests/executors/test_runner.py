@@ -1,6 +1,7 @@
 """stages/run: the lock, signals and exit codes that every executor relies on."""
 
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def test_a_full_disk_is_said_plainly(workspace: Workspace) -> None:
     script = f'mount -t tmpfs -o size=64k tmpfs {small} && cd {small} && exec {sys.executable} -c "$PROGRAM"'
     ran = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
-        env=workspace.environment(PROGRAM=program),
+        env=workspace.environment(PROGRAM=program, TIDEMILL_PARAMS_CHECKED="1"),
         capture_output=True,
         text=True,
         timeout=240,
@@ -83,3 +84,69 @@ def test_a_full_disk_is_said_plainly(workspace: Workspace) -> None:
     assert ran.returncode == 1, ran.stderr
     assert "the disk is full" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_missing_environment_is_said_plainly(tmp_path: Path) -> None:
+    (tmp_path / "stages").mkdir()
+    shutil.copy(REPOSITORY / "stages/run", tmp_path / "stages/run")
+    stub = tmp_path / "bin/python3"
+    stub.parent.mkdir()
+    stub.write_text("#!/bin/sh\nexit 1\n")  # a Python without our packages
+    stub.chmod(0o755)
+    path = {"PATH": f"{stub.parent}:{os.defpath}"}
+    ran = subprocess.run([tmp_path / "stages/run", "collect"], env=path, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 3
+    assert ran.stderr == "stages/run: there is no environment here; run `make setup`\n"
+
+
+def test_a_missing_package_is_said_plainly(workspace: Workspace) -> None:
+    hidden = workspace.path / "hidden/pyarrow"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ModuleNotFoundError('gone', name='pyarrow')")
+    ran = workspace.run("filter", PYTHONPATH=f"{hidden.parent}:{REPOSITORY}")
+    assert ran.returncode == 3 and "the package pyarrow is not installed in " in ran.stderr
+    assert "make setup" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_a_read_only_workspace_is_said_plainly(workspace: Workspace) -> None:
+    if not shutil.which("unshare"):
+        pytest.skip("unshare (util-linux) is not here, so no file system can be mounted")
+    small = workspace.path / "small"
+    small.mkdir()
+    fill = f"mount -t tmpfs tmpfs {small} && cp {workspace.path}/params.yaml {small} && mount -o remount,ro {small}"
+    script = f"{fill} && cd {small} && exec {sys.executable} -m executors.runner collect"
+    ran = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        env=workspace.environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    if "unshare" in ran.stderr:
+        pytest.skip(f"no mount namespace here: {ran.stderr.strip()}")
+    assert ran.returncode == 3 and "Read-only file system; make it writable" in ran.stderr, ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_git_sees_nothing_that_a_run_makes(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    for folder in ("data", "models", "report", "metrics", "plots", "dvc_plots", "journal", ".tidemill"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").write_text("x")
+    (tmp_path / ".venv").symlink_to("/elsewhere")
+    listed = ["git", "-C", str(tmp_path), "status", "--porcelain"]
+    assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout == "?? .gitignore\n"
+
+
+def test_make_leaves_out_what_dvc_says_after_every_stage(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages: {one: {cmd: echo x > out, outs: [out]}}")
+    for command in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    program = "from executors.tracking import repro; raise SystemExit(repro.run([]))"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0 and "Running stage 'one'" in ran.stdout
+    assert "To track the changes" not in ran.stdout + ran.stderr

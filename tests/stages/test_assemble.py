@@ -1,6 +1,7 @@
 """assemble: from verdicts to a dataset that others can load."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -128,21 +129,48 @@ def test_repeated_and_contaminated_rows_are_dropped_and_named(workspace: Workspa
     assert json.loads(Path("metrics/assemble.json").read_text())["dropped"] == {"near_duplicate": 1, "contamination": 1}
 
 
-def test_the_card_is_read_by_datasets(workspace: Workspace) -> None:
-    functions = corpora.functions(40)
-    write([verdict(n, function) for n, function in enumerate(functions)], functions)
-    assert workspace.run("assemble").returncode == 0
+def load(workspace: Workspace, *folders: Path) -> list[dict[str, list[str]]]:
+    """What `datasets.load_dataset` gives for each folder: the ids of every split. All share the workspace's cache."""
     program = (
-        "from datasets import load_dataset; rows = load_dataset('data/dataset');"
-        "print({split: len(rows[split]) for split in rows}, sorted(rows['train'].column_names))"
+        "import json, sys; from datasets import load_dataset\n"
+        "for folder in sys.argv[1:]: print('ids', json.dumps({k: [*v['id']] for k, v in load_dataset(folder).items()}))"
     )
     offline = workspace.environment(HF_HUB_OFFLINE="1", HF_HOME=str(workspace.path / "hub"))
-    ran = subprocess.run([sys.executable, "-c", program], env=offline, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *map(str, folders)], env=offline, capture_output=True, text=True, timeout=120
+    )
     assert ran.returncode == 0, ran.stderr
-    assert f"{{'train': {len(lines('train'))}, 'validation': {len(lines('validation'))}}}" in ran.stdout
-    assert str(sorted(records.INSTANCE.names)) in ran.stdout
+    return [json.loads(line.removeprefix("ids ")) for line in ran.stdout.splitlines() if line.startswith("ids ")]
+
+
+def ids(folder: Path) -> dict[str, list[str]]:
+    return {file.stem: [row["id"] for row in records.read_lines(file)] for file in sorted(folder.glob("[tv]*.jsonl"))}
+
+
+def test_datasets_reads_this_folder_and_no_other_after_a_rerun_too(workspace: Workspace) -> None:
+    """The cache of `datasets` must tell folders apart, and one folder's runs."""
+    functions, here, elsewhere = corpora.functions(40), Path("data/dataset"), Path("elsewhere/data/dataset")
+    seen = []
+    for count in (40, 24):
+        write([verdict(n, function) for n, function in enumerate(functions[:count])], functions)
+        assert workspace.run("assemble").returncode == 0
+        if count == 40:
+            shutil.copytree(here, elsewhere)
+        assert load(workspace, here, elsewhere) == [ids(here), ids(elsewhere)]
+        seen.append(ids(here))
+    assert ids(elsewhere) == seen[0] != seen[1]
     card = Path("data/dataset/README.md").read_text()
     assert MODEL in card and "| code repair | " in card
+
+
+@pytest.mark.parametrize(("rows", "splits"), [(1, ["train"]), (2, ["train", "validation"])])
+def test_few_rows_leave_no_empty_file(workspace: Workspace, rows: int, splits: list[str]) -> None:
+    functions = corpora.functions(rows)
+    write([verdict(n, function) for n, function in enumerate(functions)], functions)
+    assert workspace.run("assemble").returncode == 0
+    assert [*load(workspace, Path("data/dataset"))[0]] == splits
+    files = [f"{split}.{kind}" for split in splits for kind in ("jsonl", "parquet")]
+    assert [entry["path"] for entry in artifacts.open("data/dataset").files] == ["README.md", *files]
 
 
 def test_nothing_that_passed_is_bad_input(workspace: Workspace) -> None:

@@ -195,6 +195,34 @@ def test_the_same_tree_elsewhere_gives_the_same_root_hash(workspace: Workspace) 
     assert artifacts.open("data/functions").root == first
 
 
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_an_archive_of_a_tree_gives_the_trees_rows(workspace: Workspace, kind: str) -> None:
+    shutil.copytree(SOURCES, "tree/lib")
+    Path("tree/.hidden").mkdir()
+    shutil.copy(SOURCES / "shapes.go", "tree/.hidden/other.go")
+    archive = shutil.make_archive("packed", kind, "tree")
+    assert collect(workspace, tree(Path("tree"))).returncode == 0
+    found = rows_of(workspace)
+    assert collect(workspace, tree(Path(archive))).returncode == 0
+    assert rows_of(workspace) == found
+
+
+def test_a_path_may_begin_with_the_home_folder(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(workspace.path / "home"))
+    shutil.copytree(SOURCES, "home/code")
+    write_gz(Path("home/rows.jsonl.gz"), lines(3))
+    result = collect(workspace, tree(Path("~/code")), codesearchnet(path="~/rows.jsonl.gz"))
+    assert result.returncode == 0, result.stderr
+    assert {row["source"] for row in rows_of(workspace)} == {"mine", "codesearchnet/owner/repo"}
+
+
+def test_a_file_that_is_no_source_is_named(workspace: Workspace) -> None:
+    Path("notes.txt").write_text("no code")
+    for source in (tree(Path("notes.txt")), codesearchnet(path="notes.txt")):
+        result = collect(workspace, source)
+        assert result.returncode == 3 and "notes.txt" in result.stderr
+
+
 def test_limits_take_a_fixed_choice(workspace: Workspace) -> None:
     shutil.copytree(SOURCES, "tree")
     for copy in range(6):
@@ -505,9 +533,9 @@ def test_a_hub_dataset_that_cannot_be_had_is_named(workspace: Workspace) -> None
         ({**wheel("12")}, "sha256"),
         ({**wheel("0" * 64), "versoin": "1"}, "versoin: unknown key"),
         ({**tree(Path("tree")), "take": {"Cobol": 3}}, "Cobol"),
-        ({**tree(Path("absent"))}, "source folder absent does not exist"),
-        ({"kind": "codesearchnet", "path": "absent"}, "CodeSearchNet folder absent does not exist"),
-        ({"kind": "codesearchnet", "path": "."}, "holds neither *.jsonl.gz nor *.parquet"),
+        ({**tree(Path("absent"))}, "source absent does not exist"),
+        ({"kind": "codesearchnet", "path": "absent"}, "CodeSearchNet source absent does not exist"),
+        ({"kind": "codesearchnet", "path": "."}, "no *.jsonl.gz and no *.parquet"),
         ({"kind": "codesearchnet"}, "name either path or hub"),
         ({"kind": "codesearchnet", "hub": "owner/name"}, "pin the hub's revision"),
     ],

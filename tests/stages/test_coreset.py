@@ -56,6 +56,16 @@ def test_the_artifact_holds_the_order_and_the_curve(workspace: Workspace, vector
     assert metrics["k"] == 48 and metrics["rows"] == 600 and metrics["dimension"] == 32
 
 
+@pytest.mark.parametrize("method", ["k-center", "random", "clusters"])
+def test_a_corpus_smaller_than_k_is_taken_whole(workspace: Workspace, vectors: np.ndarray, method: str) -> None:
+    make_inputs(vectors[:30])
+    workspace.set("coreset.method", method)
+    result = workspace.run("coreset")
+    assert result.returncode == 0, result.stderr
+    assert "coreset.k is 160, but the corpus has only 30 functions; taking them all" in result.stderr
+    assert sorted(pq.read_table("data/coreset/coreset.parquet")["row"].to_pylist()) == list(range(30))
+
+
 def test_embeddings_of_another_corpus_are_refused(workspace: Workspace, vectors: np.ndarray) -> None:
     make_inputs(vectors, corpus_rows=599)
     result = workspace.run("coreset")
@@ -83,7 +93,6 @@ def test_stopped_it_saves_and_goes_on_to_the_same_bytes(workspace: Workspace) ->
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("k", 601, "k = 601: choose 1 to 600"),
         ("k", 0, "coreset.k"),
         ("method", "median", "coreset.method"),
         ("first", "median", "coreset.first"),

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from workspace import REPOSITORY, Workspace
 
 from commands import evolve, trace
-from stages.lib import artifacts, records
+from stages.lib import artifacts, dataset, records
 from stages.lib.benchmarks import validation
 from stages.lib.errors import BadInput
 from stages.lib.evolution import configuration, elimination, rounds, rows
@@ -176,8 +176,7 @@ def seed(number: int, language: str = "Python") -> dict[str, Any]:
 def prepare(workspace: Workspace, url: str, count: int = 6) -> None:
     """Seal a dataset of `count` rows, and point evolve at `url`."""
     with artifacts.create("data/dataset", stage="assemble") as out:
-        records.write(out / "train.parquet", [seed(number) for number in range(count)], records.INSTANCE)
-        records.write(out / "validation.parquet", [], records.INSTANCE)
+        dataset.write_splits(out, {"train": [seed(number) for number in range(count)]}, records.INSTANCE)
     for key, value in {
         "base_url": url,
         "model": "stand-in",
@@ -211,7 +210,13 @@ def read(path: str, schema: Any) -> list[dict[str, Any]]:
 
 
 def union(number: int) -> list[dict[str, Any]]:
-    return [row for name in rows.SPLITS for row in read(f"data/evolved/{number}/{name}.parquet", rows.EVOLVED)]
+    return [row for split in rows.SPLITS for row in rows_of(number, split)]
+
+
+def rows_of(number: int, split: str) -> list[dict[str, Any]]:
+    """The rows of a split; an empty one has no file."""
+    file = f"data/evolved/{number}/{split}.parquet"
+    return read(file, rows.EVOLVED) if Path(file).exists() else []
 
 
 def run(workspace: Workspace, *stages: str) -> None:
@@ -242,9 +247,7 @@ def test_two_rounds(workspace: Workspace) -> None:
             parent = by_id[row["parent"]]
             assert parent["evolved_in"] == row["evolved_in"] - 1 and row["root"] == parent["root"]
             assert row["evolve_request"] and row["request"] and row["evolution"]
-    trained, held_out = (
-        {row["root"] for row in read(f"data/evolved/2/{s}.parquet", rows.EVOLVED)} for s in rows.SPLITS
-    )
+    trained, held_out = ({row["root"] for row in rows_of(2, split)} for split in rows.SPLITS)
     assert not trained & held_out, "all that descends from a seed is on one side"
     failed = {row["rule"]: row for row in read("data/evolved/1/eliminated.parquet", rows.ELIMINATED)}
     assert set(failed) == {"no_gain", "refusal"} and failed["refusal"]["reason"] == "'sorry'"

@@ -105,6 +105,7 @@ class Built:
         audited: tuple[int, ...] = (1,),
         judge_rule: str = "is_clear",
         instructions: Row | None = INSTRUCTIONS,
+        own: bool = False,
     ) -> None:
         self.planted = {key: planted for key in audited if planted}
         self.judge_rule = judge_rule
@@ -126,7 +127,7 @@ class Built:
         for key in (1, 2):
             self.write_round(key)
         self.write_dataset(drops, validation)
-        self.write_model(validation)
+        self.write_model(validation, own)
         for model, solved in (("base", {3}), ("tuned", {3, 4, 7})):
             self.write_scores(model, solved, nasty)
         artifacts.write_metrics("measure", {"rows": {}, **({"instructions": instructions} if instructions else {})})
@@ -230,16 +231,21 @@ class Built:
         inputs = self.open("data/verdicts/1", "data/verdicts/2", "data/corpus")
         with artifacts.create("data/dataset", stage="assemble", inputs=inputs) as out:
             for name, rows in self.split.items():
-                records.write(out / f"{name}.parquet", rows, records.INSTANCE)
-            records.write(out / "dropped.parquet", repeated, assemble.DROPPED)
+                if rows or name == "train":
+                    records.write(out / f"{name}.parquet", rows, records.INSTANCE)
+            if repeated:
+                records.write(out / "dropped.parquet", repeated, assemble.DROPPED)
         artifacts.write_metrics("assemble", {"dropped": {"near_duplicate": len(repeated), "contamination": 0}})
 
-    def write_model(self, validation: bool) -> None:
+    def write_model(self, validation: bool, own: bool) -> None:
         log = [{"step": step + 1, "loss": loss} for step, loss in enumerate(self.losses)]
         if validation:
             log.append({"step": len(self.losses), "eval_loss": 1.875})
-        knobs = {"learning_rate": 1e-4, "lora": {"rank": 8}}
-        with artifacts.create("models/tuned", stage="train", inputs=self.open("data/dataset"), params=knobs) as out:
+        knobs: Row = {"learning_rate": 1e-4, "lora": {"rank": 8}}
+        if own:
+            knobs |= {"file": "mine.jsonl", "file_rows": {"train": 41, "validation": 7}}
+        inputs = [] if own else self.open("data/dataset")
+        with artifacts.create("models/tuned", stage="train", inputs=inputs, params=knobs) as out:
             (out / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
 
     def write_scores(self, model: str, solved: set[int], nasty: str) -> None:
@@ -556,6 +562,13 @@ def test_missing_metrics_stop_it_by_name(workspace: Workspace, damage: Callable[
     ran = workspace.run("report")
     assert ran.returncode == 3
     assert message in ran.stderr
+
+
+def test_a_model_tuned_on_ones_own_rows_is_reported_with_these(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report(own=True)
+    assert "tuned on 41 rows of mine.jsonl, with 7 held out for validation, and on no row of this dataset" in page.text
+    assert "of mine.jsonl, not of this dataset" in page.text
+    assert summary()["trained on"] == "41 rows of mine.jsonl, 7 for validation"
 
 
 def test_a_run_without_drops_or_validation_or_a_row_that_passed(report: Callable[..., tuple[Built, Page]]) -> None:

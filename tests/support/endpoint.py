@@ -90,6 +90,7 @@ class StandIn:
         self.url = ""
         self.probabilities = True
         self.reply: Callable[[dict[str, Any]], str] = answer_schema
+        self.models: list[str] = []  # what GET /models lists; nothing: it has no such page
         self.model = ""  # the name that it claims, if not the request's
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
@@ -186,6 +187,8 @@ class _Connection(asyncio.Protocol):
     def _route(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         if path.endswith("/completions"):
             self._chat(headers, body)
+        elif path.endswith("/models") and self.state.models:
+            self._send(200, json.dumps({"object": "list", "data": [{"id": name} for name in self.state.models]}))
         elif path == "/ledger":
             self._send(200, json.dumps(self.state.ledger()))
         elif path == "/timeline":

@@ -25,8 +25,9 @@ def row(number: int, output: str | None = None) -> dict[str, Any]:
 
 def write_dataset(train: list[dict[str, Any]], validation: list[dict[str, Any]]) -> None:
     with artifacts.create("data/dataset", stage="assemble") as out:
-        records.write_lines(out / "train.jsonl", train)
-        records.write_lines(out / "validation.jsonl", validation)
+        for name, rows in (("train", train), ("validation", validation)):
+            if rows or name == "train":
+                records.write_lines(out / f"{name}.jsonl", rows)
 
 
 @pytest.fixture

@@ -87,6 +87,13 @@ def known() -> list[str]:
     return sorted(name for path in FOLDER.glob("*.yaml") for name in _names(path))
 
 
+def check_name(name: str, where: str = "") -> None:
+    """Raise `BadInput`, naming the key `where`, if there is no benchmark `name`."""
+    if name not in known():
+        said = f"{where}: " if where else ""
+        raise BadInput(f"{said}no benchmark {name!r}; choose one of {', '.join(known())}")
+
+
 def _names(path: Path) -> list[str]:
     languages = published.entry(_spec(path)["data"]).get("languages")
     return [f"{path.stem}-{language}" for language in languages] if languages else [path.stem]
@@ -105,8 +112,7 @@ def load(name: str, folder: Path = DATA, sha256: str = "") -> Benchmark:
     Raises `BadInput` for an unknown name, a package that is not installed, a data file that is missing, is not
     the pinned one or cannot be read.
     """
-    if name not in known():
-        raise BadInput(f"no benchmark {name!r}; choose one of {', '.join(known())}")
+    check_name(name)
     stem, _, language = name.partition("-")
     spec = _spec(FOLDER / f"{stem}.yaml")
     data = published.entry(spec["data"])

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 from stages.lib.errors import BadInput
 
@@ -15,16 +15,24 @@ from stages.lib.errors import BadInput
 _INNER = ("src.zip",)
 
 
-def read_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Path inside `folder` and bytes of every regular file, in path order; hidden folders are left out.
+def read_tree(path: Path) -> Iterator[tuple[str, bytes]]:
+    """`read_folder` of a folder, or the same files of an archive of it.
 
-    Raises `BadInput` if `folder` is no folder.
+    Raises `BadInput` if there is neither at `path`.
     """
-    if not folder.is_dir():
-        raise BadInput(f"source folder {folder} does not exist; correct collect.sources in params.yaml")
+    if path.is_dir():
+        yield from read_folder(path)
+    elif path.is_file():
+        yield from ((name, data) for name, data in read_archive(path) if not _is_hidden(PurePosixPath(name)))
+    else:
+        raise BadInput(f"source {path} does not exist; correct collect.sources in params.yaml")
+
+
+def read_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Path inside `folder` and bytes of every regular file, in path order; hidden files and folders are left out."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in inside.parts):
+        if path.is_file() and not path.is_symlink() and not _is_hidden(inside):
             yield inside.as_posix(), path.read_bytes()
 
 
@@ -42,9 +50,15 @@ def read_archive(archive: Path) -> Iterator[tuple[str, bytes]]:
             with tarfile.open(archive) as tar:
                 yield from _read_tar(tar)
         else:
-            raise BadInput(f"{archive} is none of .whl, .zip, .tar.gz, .tgz, .tar.xz, .tar.bz2, .deb")
+            raise BadInput(
+                f"{archive} is neither a folder nor one of .whl, .zip, .tar.gz, .tgz, .tar.xz, .tar.bz2, .deb"
+            )
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise BadInput(f"{archive} is damaged ({error}); delete it and run collect again") from None
+
+
+def _is_hidden(path: PurePath) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _read_zip(archive: Path | io.BytesIO) -> Iterator[tuple[str, bytes]]:

@@ -44,17 +44,21 @@ class SetAside:
     rows: int = 1
 
 
-def read_files(folder: Path, source: str) -> Iterator[dict[str, Any] | SetAside]:
-    """The functions in the files under `folder`, as FUNCTION rows, and what had to be set aside.
+def read_files(path: Path, source: str) -> Iterator[dict[str, Any] | SetAside]:
+    """The functions in the file `path`, or in the files below the folder `path`, as FUNCTION rows, and what had to be
+    set aside.
 
-    `source` stands before the repository in each row's source. Raises `BadInput` if `folder` is no folder
-    or holds none of these files.
+    `source` stands before the repository in each row's source. Raises `BadInput` if `path` does not exist, or is or
+    holds none of these files.
     """
-    if not folder.is_dir():
-        raise BadInput(f"CodeSearchNet folder {folder} does not exist; correct collect.sources in params.yaml")
-    files = sorted(path for pattern in PATTERNS for path in folder.rglob(pattern))
+    if not path.exists():
+        raise BadInput(f"CodeSearchNet source {path} does not exist; correct collect.sources in params.yaml")
+    folder, found = (path, path.rglob("*")) if path.is_dir() else (path.parent, iter([path]))
+    files = sorted(file for file in found if any(file.match(pattern) for pattern in PATTERNS))
     if not files:
-        raise BadInput(f"{folder} holds neither *.jsonl.gz nor *.parquet: it is no CodeSearchNet folder")
+        raise BadInput(
+            f"{path}: no *.jsonl.gz and no *.parquet, as CodeSearchNet has them; unpack it if it is an archive"
+        )
     for file in files:
         inside = file.relative_to(folder).as_posix()
         rows = _read_parquet(file, inside) if file.suffix == ".parquet" else _read_lines(file, inside)

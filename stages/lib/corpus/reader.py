@@ -66,12 +66,13 @@ class Reader:
 
     def _open(self, source: Tree | Package | CodeSearchNet) -> tuple[str, Iterator[Entry]]:
         if isinstance(source, CodeSearchNet):
-            folder = (
-                Path(source.path) if source.path else codesearchnet.download(source.hub or "", source.revision or "")
-            )
-            return source.name, _shuffled(codesearchnet.read_files(folder, source.name), source)
+            if source.path:
+                path = Path(source.path).expanduser()
+            else:
+                path = codesearchnet.download(source.hub or "", source.revision or "")
+            return source.name, _shuffled(codesearchnet.read_files(path, source.name), source)
         if isinstance(source, Tree):
-            files = archives.read_folder(Path(source.path))
+            files = archives.read_tree(Path(source.path).expanduser())
             return source.name, self._from_files(files, source, source.name, source.license)
         archive = _fetch(source)
         name = f"{source.name}=={source.version}"

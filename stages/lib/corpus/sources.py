@@ -40,7 +40,8 @@ class FileSample(Sample):
 
 
 class Tree(FileSample):
-    """A folder of source code on this machine. Where the folder lies is no part of the result, its `name` is."""
+    """A folder of source code on this machine, or an archive of one. Where it lies is no part of the result, its `name`
+    is."""
 
     kind: Literal["tree"]
     name: str
@@ -61,7 +62,7 @@ class Package(FileSample):
 
 
 class CodeSearchNet(Sample):
-    """CodeSearchNet's files in a folder, or the hub's dataset of that name at a pinned revision."""
+    """CodeSearchNet's files in a folder, one of them, or the hub's dataset of that name at a pinned revision."""
 
     kind: Literal["codesearchnet"]
     name: str = "codesearchnet"

@@ -1,14 +1,14 @@
-"""The instruction dataset: its rows, its split and its card."""
+"""The instruction dataset: its rows and its split."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from stages.lib import artifacts, records, templates
+import pyarrow as pa
+
+from stages.lib import artifacts, records
 from stages.lib.records import Row
 
 SOURCES = "sources.parquet"  # of data/candidates/ROUND, where the method does not begin with functions
-CARD = Path(__file__).with_name("card.md.j2")
 
 
 def instance(verdict: Row, function: Row) -> Row:
@@ -55,8 +55,7 @@ def split(row_id: str, validation_share: float) -> str:
 
 
 def splits(rows: Sequence[Row], validation_share: float) -> dict[str, list[Row]]:
-    """`rows` by split. Of few rows none may fall into one: each split gets one if there are two rows, since
-    `datasets.load_dataset` cannot read an empty file."""
+    """`rows` by split. Of few rows none may fall into one: each split gets one if there are two rows."""
     parts: dict[str, list[Row]] = {"train": [], "validation": []}
     for row in rows:
         parts[split(row["id"], validation_share)].append(row)
@@ -68,6 +67,13 @@ def splits(rows: Sequence[Row], validation_share: float) -> dict[str, list[Row]]
     return parts
 
 
-def card(facts: dict[str, Any]) -> str:
-    """The dataset card, which `datasets.load_dataset` reads."""
-    return templates.render(CARD, facts)
+def write_splits(out: Path, parts: dict[str, list[Row]], schema: pa.Schema) -> None:
+    """Write each split as JSON lines and as parquet; none for an empty one, which `datasets.load_dataset` cannot read.
+
+    The cards have no `configs:`, because `datasets` would then leave the files out of its cache's key and return the
+    rows of the first folder it ever saw under that card.
+    """
+    for name, rows in parts.items():
+        if rows:
+            records.write_lines(out / f"{name}.jsonl", rows)
+            records.write(out / f"{name}.parquet", rows, schema)

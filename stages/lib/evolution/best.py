@@ -41,5 +41,6 @@ def write(knobs: Rounds) -> None:
     for path, source in zip((DATASET, MODEL), parts(decision.best), strict=False):
         with artifacts.create(path, stage="evolve@best", inputs=opened, params=recorded) as out:
             shutil.copytree(source, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(artifacts.SEAL))
-    rows = [line for name in ("train", "validation") for line in records.read_lines(Path(DATASET) / f"{name}.jsonl")]
-    artifacts.write_metrics("evolve@best", {**result, "rows": len(rows)})
+    files = [Path(DATASET) / f"{name}.jsonl" for name in ("train", "validation")]
+    rows = sum(len(records.read_lines(file)) for file in files if file.is_file())
+    artifacts.write_metrics("evolve@best", {**result, "rows": rows})

@@ -40,6 +40,7 @@ def read_dataset(data: artifacts.Artifact) -> list[Row]:
     return [
         {**row, **_of_seed(row["id"])}
         for split in SPLITS
+        if data.has(f"{split}.parquet")
         for row in records.read(data.file(f"{split}.parquet"), records.INSTANCE).to_pylist()
     ]
 

@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from stages.lib import params
 from stages.lib.artifacts import digest
 from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
 from stages.lib.evolution.evolutions import load_evolutions
-from stages.lib.methods.method import FOLDER, Method
+from stages.lib.methods.method import FOLDER, Method, known
 from stages.lib.records import Row
 from stages.lib.tasks.draws import draw_share, rendezvous
 from stages.lib.tasks.pool import Case, frozen, seed_cases
@@ -45,7 +45,7 @@ class Rows(params.Section):
     seed: int = Field(ge=0)
     rounds: int = Field(gt=0)
     rows_per_round: int = Field(gt=0)
-    method: str
+    method: Annotated[str, AfterValidator(known)]
     commits: Commits
     documentation: Literal["required", "shown", "hidden"]
     max_code_tokens: int = Field(gt=0)

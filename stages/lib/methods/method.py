@@ -70,6 +70,12 @@ class Method(params.Section):
 
 
 @cache
+def known(name: str) -> str:
+    """`name`. Raises `BadInput` if no method has it."""
+    load_method(name)
+    return name
+
+
 def load_method(name: str, folder: Path = FOLDER) -> Method:
     """The method `name`. Raises `BadInput` if there is none, or, naming file and key, if its file is not right."""
     known = sorted(file.parent.name for file in folder.glob("*/method.yaml"))

@@ -61,6 +61,16 @@ def load_config(name: str) -> Any:
         raise BadInput(f"model {name!r} cannot be loaded as a causal language model: {error}") from None
 
 
+def look_at_config(name: str) -> Any:
+    """As `load_config`, but without unpacking a GGUF file that no run has unpacked yet, which takes a minute."""
+    from transformers import AutoConfig
+
+    path = locate(name)
+    if path.suffix == ".gguf" and not _place(path, UNPACKED).is_dir():
+        return AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+    return load_config(name)
+
+
 def folder(name: str) -> Path:
     """The folder of model `name`: weights, configuration, tokenizer, card.
 
@@ -73,9 +83,7 @@ def folder(name: str) -> Path:
 @cache
 def _unpacked(path: Path, where: Path, _cwd: Path) -> Path:
     """The sealed folder in `where` of the GGUF file `path`; its half a gigabyte is verified once per process."""
-    import transformers
-
-    whole = where / artifacts.digest([artifacts.hash_file(path), transformers.__version__])[:32]
+    whole = _place(path, where)
     if not checkpoint.is_valid(whole):
         shutil.rmtree(whole, ignore_errors=True)
         log.info("unpacking %s into %s, once", path.name, whole)
@@ -84,6 +92,13 @@ def _unpacked(path: Path, where: Path, _cwd: Path) -> Path:
             _unpack(path, Path(made) / "model")
             _move(Path(made) / "model", whole)
     return whole
+
+
+def _place(path: Path, where: Path) -> Path:
+    """Where in `where` the GGUF file `path` is unpacked to."""
+    import transformers
+
+    return where / artifacts.digest([artifacts.hash_file(path), transformers.__version__])[:32]
 
 
 def _unpack(path: Path, out: Path) -> None:

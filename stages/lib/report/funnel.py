@@ -115,12 +115,13 @@ def _by_rule(
     artifact: Artifact, rules: dict[str, int], examples: int, show: Callable[[Row, str], Example]
 ) -> dict[str, tuple[int, list[Example]]]:
     """The rows of `dropped.parquet` by rule, in rule order; then those of `rules` that dropped nothing."""
-    ids, named = (tables.column(artifact, "dropped.parquet", name) for name in ("id", "rule"))
+    file = "dropped.parquet"
+    ids, named = (tables.column(artifact, file, name) if artifact.has(file) else [] for name in ("id", "rule"))
     found = {}
     for rule in [*dict.fromkeys(named), *(rule for rule in rules if rule not in named)]:
         members = [id for id, dropped_by in zip(ids, named, strict=True) if dropped_by == rule]
         chosen = tables.lowest(members, examples)
-        rows = tables.with_ids(artifact, "dropped.parquet", chosen)
+        rows = tables.with_ids(artifact, file, chosen) if chosen else {}
         found[rule] = len(members), [show(rows[id], rows[id]["reason"]) for id in chosen]
     return found
 

@@ -6,6 +6,7 @@ from stages.lib.report import tables
 from stages.lib.report.inputs import CANDIDATES, VERDICTS, Run
 from stages.lib.report.judging import Trial
 from stages.lib.report.rendering import number, percent, plural
+from stages.lib.report.training import Training
 
 Facts = dict[str, Any]
 
@@ -50,11 +51,22 @@ def numbers(facts: Facts) -> list[tuple[str, str, str]]:
         ("passed the checks", f"{judged.stood} of {judged.total}", f"{percent(judged.checks_share)} of the candidates"),
         ("passed by the judge", f"{judged.passed} of these {judged.stood}", percent(judged.judge_share)),
         *_trial_numbers(facts["trial"]),
-        ("training rows", number(counts["train"]), plural(counts["validation"], "row") + " for validation"),
+        _training_rows(counts, trained),
         ("training loss", f"{trained.first:.3f} → {trained.last:.3f}", "first and last step"),
         ("pass@1, base", percent(examined.base.pass_at_1), examined.base.counts),
         ("pass@1, tuned", percent(examined.tuned.pass_at_1), examined.tuned.counts),
     ]
+
+
+def _training_rows(counts: dict[str, int], trained: Training) -> tuple[str, str, str]:
+    if trained.own_file:
+        return "training rows", number(trained.own_rows["train"]), f"of {trained.own_file}, not of this dataset"
+    return "training rows", number(counts["train"]), plural(counts["validation"], "row") + " for validation"
+
+
+def _own_rows(trained: Training) -> str:
+    rows = trained.own_rows
+    return f"{plural(rows['train'], 'row')} of {trained.own_file}, {number(rows['validation'])} for validation"
 
 
 def summary(facts: Facts) -> list[tuple[str, str]]:
@@ -69,6 +81,7 @@ def summary(facts: Facts) -> list[tuple[str, str]]:
     return [
         *rows,
         ("dataset", f"{plural(counts['train'], 'training row')}, {number(counts['validation'])} for validation"),
+        *([("trained on", _own_rows(trained))] if trained.own_file else []),
         ("checks", f"{judged.stood} of {judged.total} candidates passed ({percent(judged.checks_share)})"),
         ("judge", f"{judged.passed} of these {judged.stood} passed ({percent(judged.judge_share)})"),
         ("judge on trial", _trial_line(facts["trial"])),

@@ -35,7 +35,12 @@ class Run:
     @cached_property
     def split_of(self) -> dict[str, str]:
         """The split of each dataset row, by id."""
-        return {id: split for split in SPLITS for id in tables.column(self["data/dataset"], f"{split}.parquet", "id")}
+        return {id: split for split in SPLITS for id in self.dataset_column(split, "id")}
+
+    def dataset_column(self, split: str, name: str) -> list[Any]:
+        """One column of a split of the dataset; a split without rows has no file."""
+        dataset, file = self["data/dataset"], f"{split}.parquet"
+        return tables.column(dataset, file, name) if dataset.has(file) else []
 
     def splits(self) -> Counter[str]:
         """The rows of each split."""

@@ -94,6 +94,4 @@ def compare(points: Mapping[str, Mapping[str, int]], paper: Mapping[str, float],
 
 
 def _dataset(run: Run, column: str) -> Counter[str]:
-    return Counter(
-        value for split in SPLITS for value in tables.column(run["data/dataset"], f"{split}.parquet", column)
-    )
+    return Counter(value for split in SPLITS for value in run.dataset_column(split, column))

@@ -14,8 +14,8 @@ from stages.lib.records import Row
 
 
 def rows_in(artifact: Artifact, file: str) -> int:
-    """The row count of `file` in its seal."""
-    return next(int(entry["rows"] or 0) for entry in artifact.files if entry["path"] == file)
+    """The row count of `file` in its seal; 0 if the artifact has no such file."""
+    return next((int(entry["rows"] or 0) for entry in artifact.files if entry["path"] == file), 0)
 
 
 def read(artifact: Artifact, file: str) -> list[Row]:

@@ -9,13 +9,16 @@ from stages.lib.report import figures, tables
 
 @dataclass(frozen=True)
 class Training:
-    """First and last loss, the last validation loss if rows were held out, the plot, the parameters."""
+    """First and last loss, the last validation loss if rows were held out, the plot, the parameters; of a file of one's
+    own its name and its rows by split, else "" and none."""
 
     first: float
     last: float
     validation_last: float | None
     curve: str
     parameters: list[tuple[str, str]]
+    own_file: str
+    own_rows: dict[str, int]
 
 
 def read(model: Artifact) -> Training:
@@ -29,6 +32,8 @@ def read(model: Artifact) -> Training:
         validation_last=held_out[-1][1] if held_out else None,
         curve=figures.loss(_columns(train), _columns(held_out)),
         parameters=list(flatten(model.params)),
+        own_file=model.params.get("file", ""),
+        own_rows={"train": 0, "validation": 0} | model.params.get("file_rows", {}),
     )
 
 

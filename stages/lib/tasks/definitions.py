@@ -2,9 +2,9 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from stages.lib import params
 from stages.lib.errors import BadInput
@@ -84,6 +84,15 @@ def load_task(name: str) -> Task:
     if name not in tasks:
         raise BadInput(f"no task {name!r}; choose one of {', '.join(tasks)} ({FOLDER}/*.yaml)")
     return tasks[name]
+
+
+def _known(name: str) -> str:
+    if name not in load_tasks():
+        raise ValueError(f"no task {name!r}; choose one of {', '.join(load_tasks())}")
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_known)]  # for keys of params.yaml
 
 
 def _read(file: Path) -> Task:

@@ -6,17 +6,18 @@ import hashlib
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from stages.lib import artifacts
 from stages.lib.errors import BadInput
 from stages.lib.models import location
-from stages.lib.teacher import embedded, parsing, sharing
+from stages.lib.teacher import embedded, parsing, preflight, sharing
 from stages.lib.teacher.batches import Batches
 from stages.lib.teacher.budget import Budget
 from stages.lib.teacher.endpoint import Endpoint
@@ -38,6 +39,11 @@ CLAIM_POLL_S = 0.1
 DRAIN_S = 20.0
 ABSENT_S = 5.0  # how long to avoid an unreachable endpoint when there are others
 CHARACTERS_PER_TOKEN = 4  # a first estimate; the pace learns the real ratio
+
+LIMITS_ADVICE = (
+    "; it would fit without the limits on length and pattern, which this endpoint ignores: set "
+    "teacher.schema_limits: false"
+)
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +124,9 @@ class Teacher:
         self._same: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # for equal requests in a window
         self._sending: set[asyncio.Task[Any] | None] = set()
         self._stopping = False
+        self._first = asyncio.Lock()  # held by the first request to the endpoint
+        self._met = settings.base_url == EMBEDDED or settings.batch_rows > 0  # whether that has ended
+        self._warned_of_limits = False
         self._fatal: BadInput | None = None  # what stops the run; raised for everything not sent yet
         self._last_sign = 0.0  # the endpoint's last sign of life, monotonic time
         self._silent_since: float | None = None
@@ -143,6 +152,7 @@ class Teacher:
             reporter.cancel()
             self._stopping = True  # start nothing new, but wait for what is in flight and paid
             self.runner.run(window.drain(self._sending, DRAIN_S))
+            self._progress.conclude(self._settings.model)
 
     async def close(self) -> None:
         """Close the connections, if any were opened, and give up what is reserved."""
@@ -178,7 +188,7 @@ class Teacher:
         messages, schema = ask.messages, self._checked(ask.schema)
         exchanges: list[Exchange] = []
         attempts: list[dict[str, str]] = []
-        value, of_request = None, ""
+        value, of_request, ignores_limits = None, "", False
         for number in range(1 + self._settings.max_reasks):
             request = self.request(ask, messages, number)
             try:
@@ -193,14 +203,26 @@ class Teacher:
             if not fault:
                 break
             attempts.append({"request": request.key, "fault": fault, "response": exchange.reply.text})
+            ignores_limits = self._ignores_limits(exchange.reply, schema, found)
             messages = _again(ask.messages, exchange.reply, fault)
-        died_of = attempts[-1]["fault"] if value is None else ""
+        died_of = attempts[-1]["fault"] + (LIMITS_ADVICE if ignores_limits else "") if value is None else ""
         return Answer(ask.id, value, of_request, died_of, tuple(exchanges), tuple(attempts))
+
+    def _ignores_limits(self, reply: Reply, schema: dict[str, Any], found: Any) -> bool:
+        """Whether an unusable answer would fit without the schema's limits, which the endpoint was told; said once."""
+        knobs = self._settings
+        if found is not None or knobs.structured != "json_schema" or knobs.base_url == EMBEDDED:
+            return False
+        ignores = knobs.schema_limits and parsing.parse(reply, dict(parsing.without_limits(schema)))[0] is not None
+        if ignores and not self._warned_of_limits:
+            self._warned_of_limits = True
+            log.warning("%s: an answer does not keep to its schema%s", self._label, LIMITS_ADVICE)
+        return ignores
 
     def request(self, ask: Ask, messages: list[dict[str, str]] | None = None, number: int = 0) -> Request:
         """The request for `ask`, or for its re-ask `number` with other `messages`."""
         body: dict[str, Any] = {
-            "model": self._settings.model,
+            **self._model,
             "messages": messages or ask.messages,
             "temperature": self._settings.temperature,
             "top_p": self._settings.top_p,
@@ -219,7 +241,7 @@ class Teacher:
         goes_on = isinstance(text.prompt, str)
         return Request(
             {
-                "model": self._settings.model,
+                **self._model,
                 "prompt" if goes_on else "messages": text.prompt,
                 "temperature": self._settings.temperature,
                 "top_p": self._settings.top_p,
@@ -233,7 +255,7 @@ class Teacher:
         """The request for the probabilities of `choice`'s first token, of which OpenAI gives the 20 likeliest."""
         return Request(
             {
-                "model": self._settings.model,
+                **self._model,
                 "messages": choice.messages,
                 "temperature": 0.0,
                 "max_completion_tokens": 1,
@@ -241,6 +263,15 @@ class Teacher:
                 "top_logprobs": 20,
             }
         )
+
+    @cached_property
+    def _model(self) -> dict[str, str]:
+        """The model's name, and for an embedded file of one's own its hash: other weights are other requests. A name
+        that begins with weights: or package: has pinned bytes."""
+        name = self._settings.model
+        if self._settings.base_url == EMBEDDED and name.startswith("path:"):
+            return {"model": name, "model_sha256": artifacts.hash_file(location.locate(name))}
+        return {"model": name}
 
     def _checked(self, schema: dict[str, Any]) -> dict[str, Any]:
         return schema if self._settings.schema_limits else dict(parsing.without_limits(schema))
@@ -252,6 +283,7 @@ class Teacher:
             number = 0
             while number < self._settings.max_attempts:
                 if (reply := self._journal.get(request)) is not None:
+                    self._progress.replayed += 1
                     return Exchange.of(request, reply)
                 try:
                     return await self._take_turn(request, again=number > 0)
@@ -279,12 +311,13 @@ class Teacher:
             with self._journal.claim(request):
                 if (reply := self._journal.get(request)) is not None:
                     return Exchange.of(request, reply)
-                if self._fatal:
-                    raise self._fatal
-                if self._stopping:
-                    raise asyncio.CancelledError
-                sent = True
-                reply = await self._send(endpoint, request)
+                async with self._one_first():
+                    if self._fatal:
+                        raise self._fatal
+                    if self._stopping:
+                        raise asyncio.CancelledError
+                    sent = True
+                    reply = await self._send(endpoint, request)
                 took = reply.prompt_tokens + reply.completion_tokens
                 return Exchange.of(request, reply)
         finally:
@@ -292,6 +325,23 @@ class Teacher:
                 self._turns.give_back(endpoint, most_tokens, took)
             else:
                 self._turns.undo(endpoint, most_tokens)
+
+    @asynccontextmanager
+    async def _one_first(self) -> AsyncIterator[None]:
+        """Let one request through alone, after a word with its endpoint, so that what is wrong with every row is said
+        after one."""
+        if not self._met:
+            async with self._first:
+                if not self._met:
+                    try:
+                        await preflight.meet(
+                            [one for one in self._turns.endpoints if isinstance(one, Endpoint)], self._settings
+                        )
+                        yield
+                    finally:
+                        self._met = True
+                    return
+        yield
 
     async def _send(self, endpoint: Endpoint | Batches, request: Request) -> Reply:
         """Send once, journal the reply and pay for it. A run that stops waits for this to end."""
@@ -303,6 +353,7 @@ class Teacher:
         try:
             reply = await endpoint.send(request)
             self._last_sign, self._silent_since = time.monotonic(), None
+            self._progress.sent += 1
             endpoint.pace.answered()
             cost = self.budget.cost(reply.prompt_tokens, reply.completion_tokens)
             await self._journal.put(request, reply, self._label, cost)
@@ -339,6 +390,12 @@ class Teacher:
         silent = time.monotonic() - self._silent_since
         if silent >= self._settings.patience_s:
             urls = " and ".join(endpoint.url for endpoint in self._turns.endpoints)
+            if failure.slow:
+                knobs = self._settings
+                raise BadInput(
+                    f"{urls} gave no answer within teacher.timeout_s = {knobs.timeout_s:g} s; if it is slow, raise "
+                    f"timeout_s, or lower concurrency ({knobs.concurrency}) or max_tokens ({knobs.max_tokens})"
+                ) from None
             raise BadInput(
                 f"{urls} has not answered for {silent:.0f} s (teacher.patience_s = "
                 f"{self._settings.patience_s:g}): {failure}; check that it is running, and teacher.base_url"

@@ -20,6 +20,7 @@ from stages.lib.teacher.pacing import Pace
 from stages.lib.teacher.settings import Settings
 
 CONNECT_S = 10.0
+NAMES_S = 10.0  # for the list of models
 
 
 class Endpoint:
@@ -63,6 +64,24 @@ class Endpoint:
         status, headers, data = await self._post(f"{self.url}/{request.path}", body)
         return self.read(status, headers, data, len(body))
 
+    async def names(self) -> list[str]:
+        """The models that the endpoint says it serves; none if it does not say. Raises `Failed` if it cannot be
+        reached, and `BadInput` for what is no URL."""
+        import aiohttp
+
+        session = self._session or self._open()
+        try:
+            limit = aiohttp.ClientTimeout(total=NAMES_S)
+            async with session.get(f"{self.url}/models", allow_redirects=False, timeout=limit) as response:
+                listed = orjson.loads(await response.read()) if response.status == 200 else {}
+            return [str(one["id"]) for one in listed["data"]]
+        except (aiohttp.ClientConnectorError, TimeoutError) as error:
+            raise Failed(self._clean(f"{type(error).__name__}: {error}"), alive=False) from None
+        except aiohttp.InvalidURL:
+            raise BadInput(f"teacher.base_url {self.url!r} is not a URL; use http://HOST:PORT/v1") from None
+        except (aiohttp.ClientError, ValueError, LookupError, TypeError):
+            return []
+
     async def _post(self, url: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         """The response's status, headers and body. Raises `Failed`, or `BadInput` for what is no URL."""
         import aiohttp
@@ -74,7 +93,7 @@ class Endpoint:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Failed(self._clean(f"{type(error).__name__}: {error}"), alive=False) from None
         except TimeoutError:
-            raise Failed("no answer within timeout_s", sent=True, alive=False) from None
+            raise Failed("no answer within timeout_s", sent=True, alive=False, slow=True) from None
         except aiohttp.ClientError as error:
             raise Failed(self._clean(f"{type(error).__name__}: {error}"), sent=True, alive=False) from None
         except ValueError:

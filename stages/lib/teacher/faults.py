@@ -19,13 +19,19 @@ class Refused(Exception):
 class Failed(Exception):
     """This attempt failed, but another may succeed. `retry_after` is the wait the endpoint asked for, in seconds;
     `sent`: the request may have been answered and charged; `alive`: the endpoint responded; `limited`: it refused the
-    request for coming too soon (HTTP 429)."""
+    request for coming too soon (HTTP 429); `slow`: it took the request, and no answer came in time."""
 
     def __init__(
-        self, fault: str, retry_after: float = 0.0, sent: bool = False, alive: bool = True, limited: bool = False
+        self,
+        fault: str,
+        retry_after: float = 0.0,
+        sent: bool = False,
+        alive: bool = True,
+        limited: bool = False,
+        slow: bool = False,
     ) -> None:
         super().__init__(fault)
-        self.retry_after, self.sent, self.alive, self.limited = retry_after, sent, alive, limited
+        self.retry_after, self.sent, self.alive, self.limited, self.slow = retry_after, sent, alive, limited, slow
 
 
 def clean(text: str, key: str) -> str:

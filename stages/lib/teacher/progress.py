@@ -19,7 +19,17 @@ class Progress:
         self.label = label
         self.done = 0
         self.in_flight = 0
+        self.sent = 0  # requests that the endpoint answered
+        self.replayed = 0  # requests that the journal answered
         self.errors: Counter[str] = Counter()
+
+    def conclude(self, model: str) -> None:
+        """Say at the end how many answers came from the journal, so that nobody takes old ones for new ones."""
+        if self.replayed:
+            log.info(
+                "%s: %d answers replayed from the journal, %d new (make journal FORGET=%s has them asked again)",
+                *(self.label, self.replayed, self.sent, model),
+            )
 
     async def report(self, total: int, concurrency: int, budget: Budget) -> None:
         """Log a line every `EVERY_S` seconds until cancelled."""
@@ -30,7 +40,7 @@ class Progress:
             left = f"about {spent / self.done * (total - self.done):.0f} s left" if self.done else "no estimate yet"
             errors = ", ".join(f"{count} × {kind}" for kind, count in self.errors.most_common(3))
             log.info(
-                "%s: %d of %d done, %d of %d in flight, %.4f US dollars spent, %s%s",
-                *(self.label, self.done, total, self.in_flight, concurrency, budget.spent, left),
+                "%s: %d of %d done, %d of %d in flight, %d replayed, %.4f US dollars spent, %s%s",
+                *(self.label, self.done, total, self.in_flight, concurrency, self.replayed, budget.spent, left),
                 f"; errors: {errors}" if errors else "",
             )

@@ -8,9 +8,8 @@ from stages.lib.errors import BadInput
 
 @dataclass(frozen=True)
 class Place:
-    """Paths of the dataset and of the model, the stage's name, and the keys of `train` that do not hold there."""
+    """Path of the model, the stage's name, and the keys of `train` that do not hold there."""
 
-    dataset: str
     model: str
     stage: str
     changes: dict[str, Any]
@@ -22,9 +21,9 @@ def of(key: str) -> Place:
     Raises `BadInput` for another key.
     """
     if not key:
-        return Place("data/dataset", "models/tuned", "train", {})
+        return Place("models/tuned", "train", {})
     number = key.removeprefix("evolved-")
     if not number.isdecimal() or number == key:
         raise BadInput(f"train@{key}: use train or train@evolved-ROUND, such as train@evolved-1")
-    # train.file and train.rows replace data/dataset's rows, not an evolved set's.
-    return Place(f"data/evolved/{number}", f"models/evolved/{number}", f"train@{key}", {"file": None, "rows": None})
+    changes = {"file": f"data/evolved/{number}", "rows": None}  # train.rows draws from train.file's rows alone
+    return Place(f"models/evolved/{number}", f"train@{key}", changes)

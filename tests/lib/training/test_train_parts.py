@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -14,7 +15,9 @@ from tuning import row, run, small, write_dataset
 from workspace import REPOSITORY, Workspace
 
 from commands import __main__ as commands
+from commands.plan import training as training_plan
 from stages.lib import artifacts
+from stages.lib.dataset import rows as dataset_rows
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, location
 from stages.lib.training import attention, examples, flops, output, packing, requirements, trainer, watch
@@ -207,6 +210,22 @@ def test_the_plan_counts_what_a_real_pass_keeps(config: Any, method: str) -> Non
     assert needed.activations - logits == pytest.approx(real, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 seconds"), (75, "75 seconds"), (600, "10 minutes"), (7200, "2.0 hours")]
+)
+def test_a_plans_time_is_in_the_unit_that_is_read_most_easily(seconds: float, said: str) -> None:
+    assert training_plan.duration(seconds) == said
+
+
+@pytest.mark.slow
+def test_a_plan_looks_at_a_model_without_unpacking_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked = causal.load_config(SMOLLM2)
+    monkeypatch.setattr(causal, "UNPACKED", tmp_path / "models")
+    seen = causal.look_at_config(SMOLLM2)
+    assert not (tmp_path / "models").exists()
+    assert requirements.estimate(seen, WAYS) == requirements.estimate(unpacked, WAYS)
+
+
 def test_the_plan_of_a_7b_model_and_what_it_advises() -> None:
     config = llama(
         hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32, vocab_size=32256
@@ -256,36 +275,99 @@ def test_a_row_is_shown_token_by_token(workspace: Workspace, tiny: Path, capsys:
     assert "".join(eval(line[16:]) for line in stars) == row(1)["output"] + tokenizer().eos_token
     assert stars == lines[-1 - len(stars) : -1]
     assert commands.main(["show-example", "9"]) == 3
-    assert "0 rows match '9'; give a number from 1 to 3" in capsys.readouterr().err
+    assert "0 training rows match '9'; give a number from 1 to 3" in capsys.readouterr().err
+
+
+FORMS = {
+    "alpaca.json": lambda rows: json.dumps(rows),
+    "alpaca.jsonl": lambda rows: "".join(json.dumps(one) + "\n" for one in rows),
+    "messages.jsonl": lambda rows: "".join(json.dumps({"messages": talk(one)}) + "\n\n" for one in rows),
+}
+
+
+def own_rows(count: int) -> list[dict[str, Any]]:
+    """Rows without an input and without ids."""
+    return [{name: row(number)[name] for name in ("instruction", "output")} for number in range(count)]
+
+
+def talk(row: dict[str, Any]) -> list[dict[str, str]]:
+    said = (("user", row["instruction"]), ("assistant", row["output"]))
+    return [{"role": role, "content": text} for role, text in said]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_of_ones_own_rows_gives_the_same_rows(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_text(FORMS[name](own_rows(40)))
+    parts = dataset_rows.read(str(file), 0.1)
+    given = [{"input": "", **one} for one in own_rows(40)]
+    assert [{**one, "id": artifacts.digest(one)} for one in given] == dataset_rows.read_own(file)
+    assert parts["validation"] == [one for one in dataset_rows.read_own(file) if one not in parts["train"]]
+    assert len(parts["train"]) + len(parts["validation"]) == 40 and parts["validation"]
+
+
+def test_a_system_message_goes_before_the_instruction(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    said = [{"role": "system", "content": "Answer in Go."}, *talk(own_rows(1)[0])]
+    file.write_text(json.dumps({"messages": said}))
+    assert dataset_rows.read_own(file)[0]["instruction"] == f"Answer in Go.\n\n{row(0)['instruction']}"
 
 
 @pytest.mark.slow
-def test_rows_of_another_dataset_and_as_many_as_are_asked_for(small: Workspace) -> None:
-    alpaca = [{name: row(number)[name] for name in ("instruction", "input", "output")} for number in range(30, 40)]
-    Path("code_alpaca.json").write_text(json.dumps(alpaca))
-    small.set("train.file", "code_alpaca.json")
+def test_ones_own_rows_alone_are_enough(small: Workspace) -> None:
+    shutil.rmtree("data")
+    Path("mine.jsonl").write_text(FORMS["alpaca.jsonl"](own_rows(40)))
+    small.set("train.file", "mine.jsonl")
     small.set("train.rows", 8)
     run(small)
+    held_out = len(dataset_rows.read("mine.jsonl", 0.1)["validation"])
     metrics = json.loads(Path("metrics/train.json").read_text())
-    assert metrics["rows"] == 8 and metrics["steps"] == 4
+    assert (metrics["rows"], metrics["steps"], metrics["validation_rows"]) == (8, 4, held_out)
     sealed = json.loads(Path("models/tuned/artifact.json").read_text())
-    assert sealed["params"]["file_sha256"] == artifacts.hash_file(Path("code_alpaca.json"))
+    assert sealed["inputs"] == [] and sealed["params"]["file"] == "mine.jsonl"
+    assert sealed["params"]["file_sha256"] == artifacts.hash_file(Path("mine.jsonl"))
+    assert sealed["params"]["file_rows"] == {"train": 40 - held_out, "validation": held_out}
+    assert "of the file mine.jsonl" in Path("models/tuned/README.md").read_text()
+    assert not Path("data").exists()
 
 
-def test_other_rows_that_cannot_be_had(tmp_path: Path) -> None:
-    file = tmp_path / "rows.json"
-    with pytest.raises(BadInput, match="not a readable JSON list"):
-        examples.read_alpaca(file)
-    file.write_text('{"instruction": "x"}')
-    with pytest.raises(BadInput, match="must be one JSON list"):
-        examples.read_alpaca(file)
-    file.write_text('[{"instruction": "x", "input": "", "output": " "}]')
-    with pytest.raises(BadInput, match=r"row 1: row .* has an empty output"):
-        examples.read_alpaca(file)
+def test_an_own_row_is_shown(workspace: Workspace, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.json").write_text(json.dumps(own_rows(3)))
+    workspace.set("train.model", f"path:{tiny}")
+    workspace.set("train.file", "mine.json")
+    workspace.set("train.validation_share", 0.0)
+    assert commands.main(["show-example", "2"]) == 0
+    assert dataset_rows.read_own(Path("mine.json"))[1]["id"] in capsys.readouterr().out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "rows.jsonl does not exist"),
+        ("", "has no rows"),
+        ("{", "rows.jsonl line 1 is not JSON"),
+        ('[{"instruction": "x"', "rows.jsonl is not valid JSON"),
+        ("[3]", "rows.jsonl row 1 is no object but 3"),
+        ('{"output": "x"}', "rows.jsonl line 1 has no text in 'instruction'"),
+        ('{"instruction": "x", "output": "y"}\n\n{"instruction": "x"}', "rows.jsonl line 3 has no text in 'output'"),
+        ('{"instruction": "x", "output": " "}', "rows.jsonl line 1 has an empty output"),
+        ('{"messages": [{"role": "user", "content": "x"}]}', r"messages by \['user'\]; a row is one question"),
+        ('{"messages": 3}', "messages by None"),
+    ],
+)
+def test_own_rows_that_cannot_be_had(tmp_path: Path, text: str | None, message: str) -> None:
+    file = tmp_path / "rows.jsonl"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(BadInput, match=message):
+        dataset_rows.read(str(file), 0.1)
+
+
+def test_rows_are_drawn_by_the_seed() -> None:
     rows = [row(number) for number in range(9)]
     assert examples.drawn(rows, None, 0) == rows
     assert examples.drawn(rows, 4, 1) == examples.drawn(rows, 4, 1) != examples.drawn(rows, 4, 2)
-    with pytest.raises(BadInput, match=r"train\.rows: 10, but the dataset has only 9 rows"):
+    with pytest.raises(BadInput, match=r"train\.rows: 10, but there are only 9 rows"):
         examples.drawn(rows, 10, 0)
 
 

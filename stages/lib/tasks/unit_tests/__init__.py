@@ -8,7 +8,9 @@ outcome.
 import ast
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from stages.lib import templates
 from stages.lib.corpus import functions
@@ -32,10 +34,14 @@ METHODS = frozenset(
 Row = Mapping[str, Any]
 
 
-def check_languages(wanted: list[str]) -> None:
-    """Raise `BadInput` for a language in which functions cannot be run."""
+def check_languages(wanted: list[str]) -> list[str]:
+    """`wanted`. Raises `BadInput` for a language in which functions cannot be run."""
     if unknown := [name for name in wanted if name not in languages()]:
         raise BadInput(f"generate.tests.languages: {unknown[0]!r} cannot be run; known: {', '.join(languages())}")
+    return wanted
+
+
+Languages = Annotated[list[str], AfterValidator(check_languages)]  # for a key of params.yaml
 
 
 def entry_point(code: str, language: str) -> str:

@@ -1,0 +1,124 @@
+"""The rows that `train` learns from: a sealed dataset's, or those of a file of one's own.
+
+Such a file is a JSON list or JSON lines, in one of two forms:
+
+    {"instruction": …, "input": …, "output": …}     Alpaca's; `input` may be left out
+    {"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}
+
+`messages` may begin with a system message, which is put before the instruction. Other keys are ignored.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stages.lib import artifacts, dataset, records
+from stages.lib.errors import BadInput
+from stages.lib.records import Row
+
+FIELDS = ("instruction", "input", "output")
+ROLES = (["user", "assistant"], ["system", "user", "assistant"])
+
+
+def read(place: str, validation_share: float) -> dict[str, list[Row]]:
+    """The rows of each split of the dataset or own file at `place`.
+
+    A dataset has its own splits; a file's rows are split by their hashes. Raises `BadInput`, naming file and row, for a
+    file that is missing or has another form, and for a row from which nothing could be learned.
+    """
+    path = Path(place)
+    if path.is_file() or (path.suffix and not path.is_dir()):
+        return dataset.splits(read_own(path), validation_share)
+    data = artifacts.open(place)
+    return {
+        split: read_sealed(data.file(f"{split}.jsonl"))
+        for split in ("train", "validation")
+        if split == "train" or data.has(f"{split}.jsonl")
+    }
+
+
+def origin(place: str, parts: dict[str, list[Row]]) -> tuple[list[artifacts.Artifact], dict[str, Any]]:
+    """Where the rows `parts` come from: a dataset, as an input of the model; or facts about one's own file."""
+    if Path(place).is_dir():
+        return [artifacts.open(place)], {}
+    counts = {name: len(rows) for name, rows in parts.items()}
+    return [], {"file": Path(place).name, "file_sha256": artifacts.hash_file(Path(place)), "file_rows": counts}
+
+
+def read_sealed(file: Path) -> list[Row]:
+    """The rows of a dataset's JSON lines."""
+    rows = records.read_lines(file)
+    for number, row in enumerate(rows, start=1):
+        missing = [name for name in ("id", *FIELDS) if not isinstance(row.get(name), str)]
+        if missing:
+            raise BadInput(
+                f"{file} line {number}: no text in {missing[0]!r}; rebuild the file with `dvc repro assemble`"
+            )
+        if not row["output"].strip():
+            raise BadInput(f"{file} line {number}: row {row['id']} has an empty output; remove it from the dataset")
+    return rows
+
+
+def read_own(file: Path) -> list[Row]:
+    """The rows of one's own file as id (the row's hash), instruction, input and output."""
+    try:
+        found = _parse(file.read_text(encoding="utf-8-sig"), file)
+    except FileNotFoundError:
+        raise BadInput(f"train.file: {file} does not exist; correct the path in params.yaml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"train.file: {file} cannot be read: {error}") from None
+    if not found:
+        raise BadInput(f"train.file: {file} has no rows")
+    rows = [_to_row(value, where) for where, value in found]
+    return [{"id": artifacts.digest(row), **row} for row in rows]
+
+
+def _parse(text: str, file: Path) -> list[tuple[str, Any]]:
+    """Each row and where it stands: `rows.json row 3`, `rows.jsonl line 3`."""
+    if text.lstrip().startswith("["):
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise BadInput(f"train.file: {file} is not valid JSON: {error}") from None
+        return [(f"{file} row {number}", value) for number, value in enumerate(values, start=1)]
+    found = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append((f"{file} line {number}", json.loads(line)))
+        except ValueError as error:
+            raise BadInput(
+                f"train.file: {file} line {number} is not JSON ({error}); write one JSON list, or one object a line"
+            ) from None
+    return found
+
+
+def _to_row(value: Any, where: str) -> Row:
+    if not isinstance(value, dict):
+        raise BadInput(f"train.file: {where} is no object but {value!r:.60}")
+    row = _from_messages(value["messages"], where) if "messages" in value else _from_alpaca(value)
+    for name, text in row.items():
+        if not isinstance(text, str):
+            raise BadInput(
+                f"train.file: {where} has no text in {name!r}; a row needs instruction and output, or messages"
+            )
+        if name != "input" and not text.strip():
+            raise BadInput(f"train.file: {where} has an empty {name}; write one or remove the row")
+    return row
+
+
+def _from_alpaca(value: Row) -> Row:
+    return {name: value.get(name) or "" if name == "input" else value.get(name) for name in FIELDS}
+
+
+def _from_messages(said: Any, where: str) -> Row:
+    roles = [one.get("role") for one in said if isinstance(one, dict)] if isinstance(said, list) else None
+    if roles not in ROLES:
+        raise BadInput(
+            f"train.file: {where} has messages by {roles}; a row is one question and its answer: user, assistant, with "
+            "a system message before them or without; split or remove longer conversations"
+        )
+    *asked, answer = (one.get("content") for one in said)
+    together = "\n\n".join(asked) if all(isinstance(text, str) for text in asked) else None
+    return {"instruction": together, "input": "", "output": answer}
