@@ -29,7 +29,7 @@ from pydantic import Field
 
 from stages.lib import artifacts, params, records, teacher
 from stages.lib.errors import BadInput
-from stages.lib.methods import material
+from stages.lib.methods import material, planting, test_writing
 from stages.lib.methods.assignment import Assignment
 from stages.lib.methods.method import load_method
 from stages.lib.tasks import unit_tests
@@ -70,6 +70,7 @@ class Params(material.Rows):
     examples: Examples
     pool: Pool
     max_dead_share: float = Field(ge=0, le=1)
+    repair: planting.Repair
     tests: Tests
     teacher: teacher.Settings
 
@@ -93,7 +94,11 @@ def main(key: str) -> None:
     pool, pool_hash = material.freeze(method, cases, functions, knobs.pool.cases, knobs.pool.max_characters)
     drawn_by = knobs.seed, knobs.mix, knobs.examples.good, knobs.examples.bad
     rows = [Assignment.draw(method, function, pool, *drawn_by) for function in functions]
-    log.info("round %d: %d functions, %d set aside", number, len(functions), len(set_aside))
+    planted = Counter[str]()
+    if knobs.repair.bug == "mutation":
+        rows, without, planted = planting.plant(rows, pool, *drawn_by)
+        set_aside += without
+    log.info("round %d: %d functions, %d set aside", number, len(rows), len(set_aside))
     with artifacts.create(
         f"data/candidates/{number}", stage=f"generate@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
     ) as out:
@@ -103,7 +108,8 @@ def main(key: str) -> None:
             records.write(out / "sources.parquet", functions, records.FUNCTION)
         candidates, spent = ask_all(rows, number, knobs, out)
         records.write(out / "candidates.parquet", candidates, records.CANDIDATE)
-        artifacts.write_metrics(f"generate@{number}", describe(candidates, set_aside, pool, pool_hash, knobs, spent))
+        metrics = describe(candidates, set_aside, pool, pool_hash, knobs, spent)
+        artifacts.write_metrics(f"generate@{number}", metrics | {"bugs": dict(sorted(planted.items()))})
 
 
 def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list[Function]:
@@ -130,7 +136,8 @@ def ask_all(
         ledger.check(knobs.max_dead_share)
         spent = ledger.metrics()
         if knobs.tests.languages:
-            candidates, spent["tests"] = add_tests(model, candidates, knobs.tests, out)
+            wanted = knobs.tests.languages, knobs.tests.count
+            candidates, spent["tests"] = test_writing.add_tests(model, candidates, *wanted, out)
     return candidates, spent
 
 
@@ -155,25 +162,6 @@ def list_asks(rows: list[Assignment], documentation: str) -> Iterator[teacher.As
     for row in rows:
         shown = "" if documentation == "hidden" else row.function["docstring"]
         yield teacher.Ask(row.function["id"], row.messages(shown), row.schema, row.objection)
-
-
-def add_tests(
-    model: teacher.Teacher, candidates: list[dict[str, Any]], knobs: Tests, out: Path
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The candidates, with tests where their solution can be run; and the cost."""
-    wanted = [row for row in candidates if unit_tests.wanted(row, knobs.languages)]
-    schema = unit_tests.schema(knobs.count)
-    asks = (
-        teacher.Ask(row["id"], unit_tests.messages(row, knobs.count), schema, unit_tests.objection) for row in wanted
-    )
-    (out / "tests").mkdir()
-    tests = {}
-    with model.ledger(out / "tests") as ledger:
-        for row, answer in zip(wanted, model.answers(asks, total=len(wanted)), strict=True):
-            ledger.add(answer)
-            tests[row["id"]] = unit_tests.usable(answer.value)
-    rows = [{**row, "tests": tests.get(row["id"], [])} for row in candidates]
-    return rows, {**ledger.metrics(), "rows_with_tests": sum(bool(row["tests"]) for row in rows)}
 
 
 def describe(

@@ -109,7 +109,7 @@ def parses(code: str, language: str) -> bool:
 
 def parse(code: str, language: str) -> "Node | None":
     """The tree of `code`, one function, by itself or as the member of a class; None if it parses neither way."""
-    found = _parse(code, language)
+    found = locate(code, language)
     return found and found[0]
 
 
@@ -124,22 +124,7 @@ def grammar_of(language: str) -> Any:
     return _grammar(definition.get("snippet_grammar", definition["grammar"]))
 
 
-def signs(code: str, language: str) -> Iterator[tuple[int, int, str]]:
-    """Start, end (byte offsets in `code`) and text of every keyword and sign of `code`, one function, in its order.
-
-    Names, numbers, strings and comments are none. Nothing comes of code that does not parse.
-    """
-    if (found := _parse(code, language)) is None:
-        return
-    root, offset = found
-    length = len(code.encode())
-    for node in _leaves(root):
-        start, end = node.start_byte - offset, node.end_byte - offset
-        if start >= 0 and end <= length and (not node.is_named or node.type in ("true", "false")):
-            yield start, end, _text(node)
-
-
-def _parse(code: str, language: str) -> tuple["Node", int] | None:
+def locate(code: str, language: str) -> tuple["Node", int] | None:
     """The tree of the first of the language's shells in which `code` parses, and the byte where it begins there."""
     definition = _definitions()[language]
     parser = _parser(definition.get("snippet_grammar", definition["grammar"]))
@@ -204,15 +189,6 @@ def _matches(language: str, root: "Node") -> list[tuple["Node", "Node"]]:
     matches = QueryCursor(_query(language)).matches(root)
     pairs = [(captures["function"][0], captures["name"][0]) for _, captures in matches]
     return sorted(pairs, key=lambda pair: (pair[0].start_byte, -pair[0].end_byte))
-
-
-def _leaves(node: "Node") -> Iterator["Node"]:
-    """The nodes without children below `node`, those inside strings and comments aside."""
-    if node.child_count == 0:
-        yield node
-    elif "string" not in node.type and "comment" not in node.type:
-        for child in node.children:
-            yield from _leaves(child)
 
 
 def _with_surroundings(node: "Node", around: list[str]) -> "Node":

@@ -20,6 +20,7 @@ from stages.lib.errors import BadInput
 from stages.lib.judging.rates import GOOD
 from stages.lib.judging.rules import load_rules
 from stages.lib.records import Row
+from stages.lib.tasks import bugs
 from stages.lib.tasks.definitions import Task, load_tasks
 from stages.lib.tasks.draws import rendezvous
 from stages.lib.tasks.pool import seed_cases
@@ -63,14 +64,9 @@ def plants(candidates: list[Row], audit: Audit) -> list[Row]:
 
 
 def mutated_code(base: _Base) -> Row | None:
-    """The solution with one operator or keyword replaced by another."""
-    code, language = base.row["solution"], base.row["target_language"]
-    swaps = _data()["signs"]
-    found = [sign for sign in functions.signs(code, language) if sign[2] in swaps]
-    mutants = [_replace(code, start, end, swaps[text]) for start, end, text in found]
-    mutants = [mutant for mutant in mutants if functions.parses(mutant, language)]
-    mutant = base.draw(mutants, "mutant")
-    return None if mutant is None else {"solution": mutant}
+    """The solution with a bug in one line."""
+    found = bugs.draw(base.row["solution"], base.row["target_language"], base.row["of"], any_line=True)
+    return {"solution": found[0].code} if found else None
 
 
 def swapped_solution(base: _Base) -> Row | None:
@@ -150,11 +146,6 @@ def _instance(row: Mapping[str, Any], of: str, origin: str) -> Row:
 
 def _plant(row: Row, kind: str, breaks: list[str]) -> Row:
     return {"id": digest({"plant": kind, **row}), "kind": kind, "breaks": breaks, **row}
-
-
-def _replace(code: str, start: int, end: int, text: str) -> str:
-    data = code.encode()
-    return (data[:start] + text.encode() + data[end:]).decode()
 
 
 def _falls_in(row_id: str, share: float) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from stages.lib.artifacts import digest
@@ -37,18 +37,29 @@ class Assignment:
         mix: Mapping[str, float],
         good: int,
         bad: int,
+        again: bool = False,
     ) -> Self:
         """Draw task, target language, and `good` and `bad` examples for `function` by its id. A method with its own
-        prompts shows only good ones."""
+        prompts shows only good ones. `again`: another draw of the task."""
         row, language = function["id"], function["language"]
         if method.task is not None:
             also = (function["parent"],) if "parent" in function else ()
             shown = method.shown() if also else pool
             examples = draw_examples(shown, row, seed, method.task, language, good, 0)
             return cls(method, function, method.apply_to(load_task(method.task)), language, examples, also)
-        task = load_task(draws.draw_task(row, seed, mix))
+        task = load_task(draws.draw_task(f"{row}:again" if again else row, seed, mix))
         target = draws.draw_target(row, seed, task.target_languages, language) if task.target_languages else language
         return cls(method, function, task, target, draw_examples(pool, row, seed, task.name, language, good, bad))
+
+    @property
+    def can_have_bug_planted(self) -> bool:
+        """Whether the task wants a bug that the program can plant."""
+        return self.method.task is None and self.task.planted is not None
+
+    def with_bug(self, bug: Mapping[str, str]) -> Self:
+        """This with a bug planted in the code; `bug` has what the task shows of it."""
+        function = {**self.function, "given": {**self.function.get("given", {}), **bug}}
+        return replace(self, function=function, task=self.task.with_bug_planted())
 
     def messages(self, documentation: str) -> list[dict[str, str]]:
         """The teacher's prompt, with `documentation` of the function ("" for none)."""
@@ -59,7 +70,7 @@ class Assignment:
                 FOLDER / self.method.name, self.task, snippet, language, given, self.examples
             )
         return prompts.generation_messages(
-            self.task, code, documentation, language, self.target_language, self.examples
+            self.task, code, documentation, language, self.target_language, self.examples, self._given
         )
 
     @property
@@ -82,6 +93,14 @@ class Assignment:
         return {"language": self.function["language"], **self.function.get("given", {})}
 
     @property
+    def _shown(self) -> dict[str, str]:
+        """What the program wrote of the answer."""
+        planted = self.task.planted
+        if planted is None or self.task.writes is not planted.writes:
+            return {}
+        return {key: self._given[key] for key in planted.shows}
+
+    @property
     def _known(self) -> tuple[Case, ...]:
         return (*self.examples, *self.also)
 
@@ -100,7 +119,7 @@ class Assignment:
             "language": self.function["language"],
             "target_language": self.target_language,
             **prompts.fill(self.task, self.function["code"], written, self._given),
-            "answer": json.dumps(written, ensure_ascii=False),
+            "answer": json.dumps({**self._shown, **written}, ensure_ascii=False),
             "examples": [case.id for case in self._known],
             "request": request,
             "tests": [],

@@ -33,10 +33,21 @@ def code_lines(code: str) -> list[str]:
 
 
 def generation_messages(
-    task: Task, code: str, docstring: str, language: str, target_language: str, examples: Sequence[Case]
+    task: Task,
+    code: str,
+    docstring: str,
+    language: str,
+    target_language: str,
+    examples: Sequence[Case],
+    given: Mapping[str, str] | None = None,
 ) -> list[dict[str, str]]:
-    """The teacher's prompt: good examples are turns of the conversation, bad ones lines of the task."""
-    bad = [case for case in examples if not case.good]
+    """The teacher's prompt: good examples are turns of the conversation, bad ones lines of the task. `given` is what
+    the task's `ask` shows of this row."""
+
+    def written(case: Case) -> dict[str, str]:
+        return {key: case.answer.get(key, "") for key in task.writes}
+
+    bad = [{"answer": written(case), "reason": case.reason} for case in examples if not case.good]
     keys = list(task.writes)
     system = templates.prompt(
         FOLDER / "generate_system.j2", definition=task.definition, requirements=task.requirements, keys=keys, bad=bad
@@ -47,11 +58,14 @@ def generation_messages(
             messages.append(
                 {
                     "role": "user",
-                    "content": _question(task, case.code, case.docstring, case.language, case.target_language),
+                    "content": _question(
+                        task, case.code, case.docstring, case.language, case.target_language, case.answer
+                    ),
                 }
             )
-            messages.append({"role": "assistant", "content": json.dumps(case.answer, ensure_ascii=False)})
-    messages.append({"role": "user", "content": _question(task, code, docstring, language, target_language)})
+            messages.append({"role": "assistant", "content": json.dumps(written(case), ensure_ascii=False)})
+    question = _question(task, code, docstring, language, target_language, given or {})
+    messages.append({"role": "user", "content": question})
     return messages
 
 
@@ -107,8 +121,11 @@ def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _question(task: Task, code: str, docstring: str, language: str, target_language: str) -> str:
-    ask = templates.expand(task.ask, language=language, target_language=target_language)
+def _question(
+    task: Task, code: str, docstring: str, language: str, target_language: str, given: Mapping[str, str]
+) -> str:
+    shown = {key: given.get(key, "") for key in (task.planted.shows if task.planted else [])}
+    ask = templates.expand(task.ask, **shown, language=language, target_language=target_language)
     return templates.prompt(
         FOLDER / "generate_user.j2", code=code, docstring=summary(docstring), language=language, ask=ask
     )
