@@ -22,6 +22,9 @@ _COMMENT_MARK = re.compile(r"^[ \t]*(?:/\*+!?|//+!?|#+|\*+(?!/))[ \t]?|\s*\*+/[ 
 _TRANSPARENT = ("attribute_item",)
 
 
+_FUNCTION = re.compile("function|method|lambda|closure")
+
+
 @dataclass(frozen=True)
 class Function:
     """A function as it stands in a file: `line` is 1-based, `code` is dedented and holds no docstring."""
@@ -133,6 +136,29 @@ def locate(code: str, language: str) -> tuple["Node", int] | None:
         if not root.has_error:
             return root, len(shell.partition("CODE")[0].encode())
     return None
+
+
+def leaves(node: "Node") -> Iterator["Node"]:
+    """The nodes without children at or below `node`, in order; a string is one of them."""
+    left = [node]
+    while left:
+        node = left.pop()
+        if node.child_count == 0 or "string" in node.type:
+            yield node
+        else:
+            left += reversed(node.children)
+
+
+def bodies(root: "Node") -> list["Node"]:
+    """The bodies of the functions below `root`, outer ones first."""
+    found, left = [], [root]
+    while left:
+        node = left.pop()
+        body = node.child_by_field_name("body")
+        if body is not None and _FUNCTION.search(node.type):
+            found.append(body)
+        left += reversed(node.children)
+    return found
 
 
 @cache
