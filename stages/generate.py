@@ -56,13 +56,6 @@ class Pool(params.Section):
     max_characters: int = Field(gt=0)
 
 
-class Tests(params.Section):
-    """Languages whose solutions get tests, and the most tests per solution."""
-
-    languages: list[str]
-    count: int = Field(ge=unit_tests.LEAST)
-
-
 class Params(material.Rows):
     """The section `generate` of params.yaml."""
 
@@ -71,7 +64,7 @@ class Params(material.Rows):
     pool: Pool
     max_dead_share: float = Field(ge=0, le=1)
     repair: planting.Repair
-    tests: Tests
+    tests: planting.Tests
     teacher: teacher.Settings
 
 
@@ -94,11 +87,9 @@ def main(key: str) -> None:
     pool, pool_hash = material.freeze(method, cases, functions, knobs.pool.cases, knobs.pool.max_characters)
     drawn_by = knobs.seed, knobs.mix, knobs.examples.good, knobs.examples.bad
     rows = [Assignment.draw(method, function, pool, *drawn_by) for function in functions]
-    planted = Counter[str]()
-    if knobs.repair.bug == "mutation":
-        rows, without, planted = planting.plant(rows, pool, *drawn_by)
-        set_aside += without
-    log.info("round %d: %d functions, %d set aside", number, len(rows), len(set_aside))
+    ready = planting.prepare(rows, pool, drawn_by, knobs.repair, knobs.tests)
+    set_aside += ready.set_aside
+    log.info("round %d: %d functions, %d set aside", number, len(ready.rows), len(set_aside))
     with artifacts.create(
         f"data/candidates/{number}", stage=f"generate@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
     ) as out:
@@ -106,10 +97,10 @@ def main(key: str) -> None:
         records.write_lines(out / "set_aside.jsonl", set_aside)
         if method.made_from != "functions":
             records.write(out / "sources.parquet", functions, records.FUNCTION)
-        candidates, spent = ask_all(rows, number, knobs, out)
+        candidates, spent = ask_all(ready, number, knobs, out)
         records.write(out / "candidates.parquet", candidates, records.CANDIDATE)
         metrics = describe(candidates, set_aside, pool, pool_hash, knobs, spent)
-        artifacts.write_metrics(f"generate@{number}", metrics | {"bugs": dict(sorted(planted.items()))})
+        artifacts.write_metrics(f"generate@{number}", metrics | {"bugs": dict(sorted(ready.counts.items()))})
 
 
 def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list[Function]:
@@ -127,17 +118,20 @@ def list_cases(verdicts: list[artifacts.Artifact], by_id: dict[str, Function]) -
 
 
 def ask_all(
-    rows: list[Assignment], number: int, knobs: Params, out: Path
+    ready: planting.Ready, number: int, knobs: Params, out: Path
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """A candidate for each row the teacher answered, in order; and the cost."""
     with teacher.connect(knobs.teacher, label=f"generate@{number}", seed=knobs.seed) as model:
         with model.ledger(out) as ledger:
-            candidates = list(write_candidates(model, ledger, rows, number, knobs.documentation))
+            candidates = list(write_candidates(model, ledger, ready.rows, number, knobs.documentation))
         ledger.check(knobs.max_dead_share)
         spent = ledger.metrics()
-        if knobs.tests.languages:
-            wanted = knobs.tests.languages, knobs.tests.count
-            candidates, spent["tests"] = test_writing.add_tests(model, candidates, *wanted, out)
+        tests = knobs.tests
+        if tests.languages and tests.origin == "teacher":
+            candidates, spent["tests"] = test_writing.add_tests(model, candidates, tests.languages, tests.count, out)
+        elif tests.languages:
+            candidates = planting.with_tests(candidates, ready.tests, tests.languages)
+            spent["tests"] = {"rows_with_tests": sum(bool(row["tests"]) for row in candidates)}
     return candidates, spent
 
 

@@ -49,6 +49,7 @@ CANDIDATE = pa.schema(
         ("examples", pa.list_(pa.string())),  # ids of the pool's examples in the prompt
         ("request", pa.string()),  # the journal key of the request that made it
         ("tests", pa.list_(pa.string())),  # Python asserts for the solution, observed or the teacher's; may be none
+        ("imports", pa.string()),  # the function's: what its code needs to be run
     ]
 )
 
@@ -111,6 +112,7 @@ INSTANCE = pa.schema(
         ("license", pa.string()),
         ("request", pa.string()),
         ("judge_request", pa.string()),
+        ("tests", pa.list_(pa.string())),  # Python asserts that the output passed when they were run; may be none
     ]
 )
 

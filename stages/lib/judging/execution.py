@@ -1,30 +1,21 @@
-"""Runs the teacher's tests for a solution and names the outcome.
+"""Runs a solution's tests and names the outcome.
 
-They are the teacher's tests, so passing proves nothing. They count only if they can fail: on a function that returns
+Passing tests that a teacher wrote proves little. Tests count only if they can fail: on a function that returns
 nothing, and for a repair also on the code to be repaired.
 """
 
 from collections.abc import Sequence
 
-from pydantic import Field
-
-from stages.lib import params, sandbox
+from stages.lib import sandbox
 from stages.lib.records import Row
 from stages.lib.tasks import unit_tests
 from stages.lib.tasks.definitions import load_task
 
+PREPENDED = ("Python", "JavaScript")  # the other languages' programs bring their own (unit_tests/languages.yaml)
 PASSED, VACUOUS, INPUT_PASSES = "passed", "vacuous tests", "input passes too"
 
 
-class Execution(params.Section):
-    """How a solution is run."""
-
-    limits: sandbox.Limits
-    workers: int = Field(ge=1, exclude=True)
-    allow_weak_isolation: bool = Field(exclude=True)
-
-
-def run_all(rows: Sequence[Row], knobs: Execution) -> dict[str, str]:
+def run_all(rows: Sequence[Row], knobs: sandbox.Execution) -> dict[str, str]:
     """The outcome by id, for each row with tests: "passed", the sandbox's word for the failure, "vacuous tests" (a
     function that returns nothing passes them too) or "input passes too" (the code to repair does).
 
@@ -43,7 +34,9 @@ def run_all(rows: Sequence[Row], knobs: Execution) -> dict[str, str]:
 
 def _programs(row: Row) -> list[tuple[str, sandbox.Program]]:
     """The programs to run for a row; none if fewer than `LEAST` of its tests apply to its solution."""
-    language, solution = row["target_language"], row["solution"]
+    language = row["target_language"]
+    before = imports_for(row)
+    solution = before + row["solution"]
     code, tests, lines = unit_tests.runnable(solution, language, row["tests"])
     if len(lines) < unit_tests.LEAST:
         return []
@@ -52,11 +45,17 @@ def _programs(row: Row) -> list[tuple[str, sandbox.Program]]:
     nothing = "def f(*arguments, **named):\n    return None\n"
     runs.append(("nothing", sandbox.Program("python", nothing, unit_tests.python_tests(lines), "f")))
     if load_task(row["task"]).information_is_broken:
-        broken = row["information"]
+        broken = before + row["information"]
         code, tests, put = unit_tests.runnable(broken, language, lines)
         if put:  # otherwise it has nothing to call, and fails
             runs.append(("input", sandbox.Program(word, code, tests, unit_tests.entry_point(broken, language))))
     return runs
+
+
+def imports_for(row: Row) -> str:
+    """The function's imports, to stand before a solution in its own language: they are no part of it."""
+    given = row.get("imports") or ""
+    return f"{given}\n" if given and row["language"] == row["target_language"] and row["language"] in PREPENDED else ""
 
 
 def _conclude(found: dict[str, str]) -> str:

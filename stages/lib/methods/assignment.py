@@ -123,4 +123,5 @@ class Assignment:
             "examples": [case.id for case in self._known],
             "request": request,
             "tests": [],
+            "imports": self.function.get("imports", ""),
         }

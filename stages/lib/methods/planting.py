@@ -1,14 +1,20 @@
-"""Gives the rows of code repair their bugs, where the program plants them."""
+"""Gets a round's rows ready to be asked about: their functions are run, and those of code repair get their bugs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
+
+from pydantic import Field
 
 from stages.lib import params
 from stages.lib.errors import BadInput
+from stages.lib.methods import behaviour
 from stages.lib.methods.assignment import Assignment
+from stages.lib.methods.behaviour import Observed, Subject
 from stages.lib.records import Row
-from stages.lib.tasks import bugs
+from stages.lib.sandbox import Execution
+from stages.lib.tasks import bugs, unit_tests
 from stages.lib.tasks.definitions import load_task
 from stages.lib.tasks.pool import Case
 from stages.lib.tasks.slices import estimate_tokens
@@ -20,29 +26,96 @@ class Repair(params.Section):
     bug: Literal["mutation", "teacher"]
 
 
-def plant(
-    rows: Sequence[Assignment], pool: Sequence[Case], seed: int, mix: Mapping[str, float], good: int, bad: int
-) -> tuple[list[Assignment], list[Row], Counter[str]]:
-    """The rows, with a bug in each whose task wants one; the functions that are set aside; and counts.
+class Tests(params.Section):
+    """Languages whose solutions get tests, the most tests per solution, where they come from, and how functions are
+    run to observe them."""
 
-    A function in which no bug can be planted gets another task of `mix`, drawn with the other arguments as at first;
-    it is set aside if there is none. Raises `BadInput` if no row is left.
+    languages: list[str]
+    count: int = Field(ge=unit_tests.LEAST)
+    origin: Literal["observed", "teacher"] = Field(alias="from")
+    execution: Execution
+
+
+@dataclass
+class Ready:
+    """The `rows` to ask about, the functions that are `set_aside`, the bugs' `counts`, and the `tests` that hold of a
+    function, by its id."""
+
+    rows: list[Assignment] = field(default_factory=list)
+    set_aside: list[Row] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    tests: dict[str, list[str]] = field(default_factory=dict)
+
+
+def prepare(
+    rows: Sequence[Assignment],
+    pool: Sequence[Case],
+    drawn_by: tuple[int, Mapping[str, float], int, int],
+    repair: Repair,
+    tests: Tests,
+) -> Ready:
+    """Observe the functions of `rows`, if that is asked for, and plant the bugs, if the program is to.
+
+    A function in which no bug can be planted, or none that changes what it does, gets another task of the mix, drawn
+    with `drawn_by` (seed, mix, good and bad examples) as at first; it is set aside if there is none. Raises `BadInput`
+    if no row is left.
     """
+    planted = [row for row in rows if repair.bug == "mutation" and row.can_have_bug_planted]
+    found = {row.function["id"]: _bugs(row) for row in planted}
+    seen = _observe(rows, found, tests)
+    ready = Ready(tests={identity: one.tests for identity, one in seen.items() if one.tests})
+    seed, mix, good, bad = drawn_by
     rest = {task: share for task, share in mix.items() if share and load_task(task).planted is None}
-    ready, set_aside, counts = list[Assignment](), list[Row](), Counter[str]()
     for row in rows:
-        function = row.function
-        if not row.can_have_bug_planted:
-            ready.append(row)
-        elif found := bugs.draw(function["code"], function["language"], function["id"]):
-            counts["planted"] += 1
-            ready.append(row.with_bug(found[0].shown("")))
+        identity = row.function["id"]
+        if identity not in found:
+            ready.rows.append(row)
+            continue
+        one = seen.get(identity, Observed())
+        bug = one.bug if one.ran else next(iter(found[identity]), None)
+        if bug is not None:
+            ready.counts["shown" if one.ran else "unproven"] += 1
+            ready.rows.append(row.with_bug(bug.shown(one.seen)))
         elif rest:
-            counts["given another task"] += 1
-            ready.append(Assignment.draw(row.method, function, pool, seed, rest, good, bad, again=True))
+            ready.counts["given another task"] += 1
+            ready.rows.append(Assignment.draw(row.method, row.function, pool, seed, rest, good, bad, again=True))
         else:
-            tokens = estimate_tokens(function["code"])
-            set_aside.append({"id": function["id"], "reason": "no bug can be planted", "tokens": tokens})
-    if not ready:
+            tokens = estimate_tokens(row.function["code"])
+            ready.set_aside.append({"id": identity, "reason": "no bug can be planted", "tokens": tokens})
+    if not ready.rows:
         raise BadInput("a bug can be planted in none of the functions; add a task to generate.mix")
-    return ready, set_aside, counts
+    return ready
+
+
+def with_tests(candidates: list[Row], tests: Mapping[str, list[str]], languages: list[str]) -> list[Row]:
+    """The candidates, each with the tests of its function where its solution can be run."""
+    return [
+        {**row, "tests": tests.get(row["function_id"], []) if unit_tests.wanted(row, languages) else []}
+        for row in candidates
+    ]
+
+
+def _bugs(row: Assignment) -> list[bugs.Bug]:
+    return bugs.draw(row.function["code"], row.function["language"], row.function["id"])
+
+
+def _observe(rows: Sequence[Assignment], found: Mapping[str, list[bugs.Bug]], tests: Tests) -> dict[str, Observed]:
+    """What is seen of the functions whose tests, or bugs, can be of use, by their ids."""
+    if tests.origin != "observed":
+        return {}
+    subjects = [
+        Subject(
+            id=row.function["id"],
+            language=row.function["language"],
+            code=row.function["code"],
+            imports=row.function["imports"],
+            docstring=row.function["docstring"],
+            bugs=found.get(row.function["id"], []),
+        )
+        for row in rows
+        if row.method.task is None
+        and row.task.solution_is_code
+        and {row.function["language"], row.target_language} <= set(tests.languages)
+    ]
+    observed = behaviour.observe(subjects, tests.count, tests.execution)
+    return {subject.id: one for subject, one in zip(subjects, observed, strict=True)}

@@ -129,7 +129,7 @@ def audit(run: Run) -> dict[str, Any] | None:
 
 
 def executions(verdicts: Sequence[Row]) -> Counter[str]:
-    """Outcomes of the teacher's tests that were run."""
+    """Outcomes of the tests that were run."""
     return Counter(row["execution"] for row in verdicts if row["execution"])
 
 

@@ -145,13 +145,13 @@ def test_which_functions_can_be_called_by_themselves() -> None:
 
 
 @pytest.fixture
-def knobs() -> execution.Execution:
+def knobs() -> sandbox.Execution:
     try:
         sandbox.isolation()
     except BadInput as error:
         pytest.skip(str(error))
     limits = sandbox.Limits(wall_s=60.0)
-    return execution.Execution(limits=limits, workers=2, allow_weak_isolation=False)
+    return sandbox.Execution(limits=limits, workers=2, allow_weak_isolation=False)
 
 
 def candidate(task: str, solution: str, information: str, tests: list[str], language: str = "Python") -> dict[str, Any]:
@@ -160,7 +160,7 @@ def candidate(task: str, solution: str, information: str, tests: list[str], lang
     return {**own, "task": task, "tests": tests, **languages}
 
 
-def test_solutions_are_run_and_must_be_told_apart_from_what_is_wrong(knobs: execution.Execution) -> None:
+def test_solutions_are_run_and_must_be_told_apart_from_what_is_wrong(knobs: sandbox.Execution) -> None:
     right = "def add(a: Number, b: Number) -> Number:\n    return a + b"
     wrong = right.replace("+", "-")
     nothing_said = ["assert candidate(1, 2) == candidate(1, 2)", "assert candidate(0, 0) == candidate(0, 0)"]
@@ -229,7 +229,7 @@ PICKED = [
 
 @pytest.mark.toolchain
 @pytest.mark.parametrize("language", ADD)
-def test_solutions_in_every_language_are_run(language: str, knobs: execution.Execution) -> None:
+def test_solutions_in_every_language_are_run(language: str, knobs: sandbox.Execution) -> None:
     word = unit_tests.languages()[language]["sandbox"]
     if reason := sandbox.missing(word):
         pytest.skip(reason)
@@ -271,7 +271,7 @@ def test_a_function_of_other_types_gets_no_tests(language: str, code: str) -> No
 
 
 def test_a_language_that_the_sandbox_does_not_run_is_named(
-    knobs: execution.Execution, monkeypatch: pytest.MonkeyPatch
+    knobs: sandbox.Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(unit_tests.languages()["Python"], "sandbox", "cobol")
     row = candidate("code generation", "def add(a, b):\n    return a + b", "", RIGHT)

@@ -7,6 +7,7 @@ import pytest
 from instances import function
 from jsonschema import Draft202012Validator
 
+from stages.lib import sandbox
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
 from stages.lib.judging.rules import load_rules
@@ -28,6 +29,9 @@ PYTHON = """def chunks(items, size, label="a + b < c"):
         count -= 1
         break
     return divide(items, size)[1:count + 1]"""
+
+EXECUTION = sandbox.Execution(limits=sandbox.Limits(), workers=1, allow_weak_isolation=False)
+NO_TESTS = planting.Tests(**{"languages": [], "count": 4, "from": "observed", "execution": EXECUTION})
 
 
 def planted(code: str, language: str) -> set[tuple[str, str, str]]:
@@ -142,16 +146,15 @@ def test_a_function_without_a_place_for_a_bug_gets_another_task_or_is_set_aside(
     bare = {**function(1), "id": "bare", "code": "def f():\n    return g"}
     method = load_method("generator-discriminator")
 
-    def planted_in(mix: dict[str, float]) -> tuple[list[Assignment], list[dict[str, object]], Counter[str]]:
-        rows = [Assignment.draw(method, row, pool, 1, {"code repair": 1.0}, 1, 1) for row in (bare, function(2))]
-        return planting.plant(rows, pool, 1, mix, 1, 1)
+    def planted_in(mix: dict[str, float], *functions: dict[str, object]) -> planting.Ready:
+        rows = [Assignment.draw(method, row, pool, 1, {"code repair": 1.0}, 1, 1) for row in functions]
+        return planting.prepare(rows, pool, (1, mix, 1, 1), planting.Repair(bug="mutation"), NO_TESTS)
 
-    rows, set_aside, counts = planted_in({"code repair": 50.0, "code summarization": 50.0})
-    assert [row.task.name for row in rows] == ["code summarization", "code repair"] and not set_aside
-    assert counts == {"planted": 1, "given another task": 1}
-    rows, set_aside, counts = planted_in({"code repair": 50.0, "code summarization": 0.0})
-    assert [row.task.name for row in rows] == ["code repair"] and counts == {"planted": 1}
-    assert set_aside == [{"id": "bare", "reason": "no bug can be planted", "tokens": 7}]
+    ready = planted_in({"code repair": 50.0, "code summarization": 50.0}, bare, function(2))
+    assert [row.task.name for row in ready.rows] == ["code summarization", "code repair"] and not ready.set_aside
+    assert ready.counts == {"unproven": 1, "given another task": 1}
+    ready = planted_in({"code repair": 50.0, "code summarization": 0.0}, bare, function(2))
+    assert [row.task.name for row in ready.rows] == ["code repair"] and ready.counts == {"unproven": 1}
+    assert ready.set_aside == [{"id": "bare", "reason": "no bug can be planted", "tokens": 7}]
     with pytest.raises(BadInput, match="in none of the functions"):
-        only = [Assignment.draw(method, bare, pool, 1, {"code repair": 1.0}, 1, 1)]
-        planting.plant(only, pool, 1, {"code repair": 1.0}, 1, 1)
+        planted_in({"code repair": 1.0}, bare)
