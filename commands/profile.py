@@ -52,14 +52,15 @@ def round_trip() -> YAML:
 
 
 def merge(values: Any, name: str, file: Path = params.FILE) -> list[str]:
-    """Merge profiles/NAME.yaml into `values`, the content of `file`; see `apply`."""
+    """Merge profiles/NAME.yaml, after the profile that it `extends`, into `values`, the content of `file`."""
     overlay_file = FOLDER / f"{name}.yaml"
     if not overlay_file.is_file():
         raise BadInput(f"no profile {name!r}; choose one of {_known()}")
     overlay = params.read(overlay_file)
+    below = merge(values, overlay.pop("extends"), file) if "extends" in overlay else []
     if unknown := sorted(overlay.keys() - values.keys()):
         raise BadInput(f"{overlay_file}: {file} has no section {unknown[0]!r}")
-    return _merge(values, overlay, "")
+    return [*below, *_merge(values, overlay, "")]
 
 
 def _merge(target: Any, overlay: dict[str, Any], prefix: str) -> list[str]:

@@ -5,8 +5,9 @@ Writes    data/corpus/corpus.parquet    the rows that passed every rule, in the 
           data/corpus/dropped.parquet   the others, with the rule and what it found
           metrics/filter.json           the funnel, the language mix next to the paper's, benchmarks checked
 
-The rules in order: length, blacklist, syntax, self-contained, licence, exact duplicates, near duplicates, and n-grams
-shared with a benchmark (docs/corpus.md). Benchmarks whose files are missing are not checked; the metrics name them.
+The rules in order: length, blacklist, syntax, trivial, self-contained, licence, exact duplicates, near duplicates, and
+n-grams shared with a benchmark (docs/corpus.md). Benchmarks whose files are missing are not checked; the metrics name
+them.
 """
 
 from collections import Counter
@@ -47,6 +48,7 @@ class Params(params.Section):
 
     length: Length
     blacklist: str | None
+    least_operations: Annotated[int, Field(ge=0)]
     self_contained: bool
     licenses: Licenses
     near_duplicates: rules.NearDuplicates
@@ -78,13 +80,16 @@ def plan(knobs: Params, benchmarks: list[Benchmark]) -> dict[str, rules.Rule]:
         "length": rules.length(knobs.length.least, knobs.length.most, knobs.length.unit),
         "blacklist": rules.blacklist(words),
         "syntax": rules.syntax(),
+        "trivial": rules.trivial(knobs.least_operations),
         "self_contained": rules.self_contained(),
         "license": rules.license(knobs.licenses.allowed, knobs.licenses.unknown),
         "exact_duplicate": rules.exact_duplicates,
         "near_duplicate": rules.near_duplicates_of(_code, knobs.near_duplicates),
         "contamination": rules.contamination(_everything, Decontaminator(benchmarks, knobs.contamination.ngram)),
     }
-    return {name: rule for name, rule in steps.items() if name != "self_contained" or knobs.self_contained}
+    left_out = {"trivial"} if knobs.least_operations == 0 else set[str]()
+    left_out |= set() if knobs.self_contained else {"self_contained"}
+    return {name: rule for name, rule in steps.items() if name not in left_out}
 
 
 def count(

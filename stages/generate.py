@@ -28,9 +28,10 @@ from typing import Any
 from pydantic import Field
 
 from stages.lib import artifacts, params, records, teacher
+from stages.lib.corpus.functions import with_imports
 from stages.lib.errors import BadInput
 from stages.lib.methods import material, planting, test_writing
-from stages.lib.methods.assignment import Assignment
+from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.method import load_method
 from stages.lib.tasks import unit_tests
 from stages.lib.tasks.definitions import load_task
@@ -43,10 +44,11 @@ log = logging.getLogger("tidemill.generate")
 
 
 class Examples(params.Section):
-    """How many good and bad cases a prompt shows."""
+    """How many good and bad cases a prompt shows, and of how many sets of them each row gets one (0: its own)."""
 
     good: int = Field(ge=0)
     bad: int = Field(ge=0)
+    sets: int = Field(ge=0)
 
 
 class Pool(params.Section):
@@ -61,6 +63,7 @@ class Params(material.Rows):
 
     mix: dict[str, float]
     examples: Examples
+    styles: bool
     pool: Pool
     max_dead_share: float = Field(ge=0, le=1)
     repair: planting.Repair
@@ -81,13 +84,15 @@ def main(key: str) -> None:
     if number > 1:
         inputs.append(artifacts.open(f"data/verdicts/{number - 1}"))
     corpus = records.read(inputs[0].file("corpus.parquet"), records.FUNCTION).to_pylist()
-    by_id = {row["id"]: row for row in corpus}
+    by_id = {row["id"]: {**row, "code": with_imports(row)} for row in corpus}
     cases = list_cases(inputs[2:], by_id)
     functions, set_aside = material.gather(method, list_chosen(inputs[1], by_id), cases, number, knobs)
-    pool, pool_hash = material.freeze(method, cases, functions, knobs.pool.cases, knobs.pool.max_characters)
-    drawn_by = knobs.seed, knobs.mix, knobs.examples.good, knobs.examples.bad
-    rows = [Assignment.draw(method, function, pool, *drawn_by) for function in functions]
-    ready = planting.prepare(rows, pool, drawn_by, knobs.repair, knobs.tests)
+    pool, pool_hash = material.freeze(
+        method, cases, functions, knobs.pool.cases, knobs.pool.max_characters, knobs.styles
+    )
+    wording = Wording(**knobs.examples.model_dump(), styles=knobs.styles)
+    rows = [Assignment.draw(method, function, pool, knobs.seed, knobs.mix, wording) for function in functions]
+    ready = planting.prepare(rows, pool, (knobs.seed, knobs.mix, wording), knobs.repair, knobs.tests)
     set_aside += ready.set_aside
     log.info("round %d: %d functions, %d set aside", number, len(ready.rows), len(set_aside))
     with artifacts.create(

@@ -1,4 +1,4 @@
-"""judge: rules on every candidate, rule by rule with a reason, then overall.
+"""judge: rules on every candidate, rule by rule, with a reason.
 
 Reads   data/candidates/ROUND
 Writes  data/verdicts/ROUND/verdicts.parquet     the candidates, their rulings (rule, kind, passed, reason), passed,
@@ -9,19 +9,21 @@ Writes  data/verdicts/ROUND/verdicts.parquet     the candidates, their rulings (
         data/verdicts/ROUND/ballots.parquet      with a panel: each judge's rulings before the vote
         data/verdicts/ROUND/audit/               with an audit: plants.parquet, the planted instances with their
                                                  rulings, and the exchanges about them; plants never become verdicts
-        metrics/judge-ROUND.json                 pass rate by task and language, failures by rule, tokens, spend,
-                                                 the audit's recall and false alarms, the judges' agreement
+        metrics/judge-ROUND.json                 what passed the checks and the judge, by task and language, failures by
+                                                 rule, tokens, spend, the audit's recall and false alarms, the judges'
+                                                 agreement
         plots/judge-ROUND.csv                    failure rate, recall and false alarms of each task's rules
 
     stages/run judge@1
 
 Checks come first and need no model (kind "check"), then the row's tests if judge.require_execution (kind
-"execution"). Each judge answers its rules (kind "judge") in one request per row. A row passes when every ruling is a
-pass. Dead letters get no verdict: the row is left out and counted.
+"execution"). Each judge rules (kind "judge") in one request per row: on every rule with a reason, or, if judge.answers
+is probability, on the task's one question, by the probability of its yes. A row passes when every ruling is a pass.
+Dead letters get no verdict: the row is left out and counted.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,8 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from stages.lib import artifacts, params, records, sandbox, teacher
-from stages.lib.judging import audit, execution, panel, rates
+from stages.lib.judging import asking, audit, execution, panel, rates
 from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
-from stages.lib.judging.questions import judge_messages, judge_schema
 from stages.lib.judging.rules import load_rules
 from stages.lib.records import Row
 from stages.lib.tasks.checks import Instance, run_checks
@@ -41,12 +42,11 @@ from stages.lib.tasks.slices import read_round
 from stages.lib.teacher import Settings
 
 
-class Params(params.Section):
+class Params(asking.Asking):
     """The section `judge` of params.yaml."""
 
     seed: int = Field(ge=0)
     skip_failed_checks: bool
-    examples: int = Field(ge=0)
     max_dead_share: float = Field(ge=0, le=1)
     panel: list[Settings]
     vote: Vote
@@ -82,19 +82,21 @@ def main(key: str) -> None:
         for row_id, outcome in ran.items():
             passed = outcome == execution.PASSED
             rulings[row_id].append(rule("passes_tests", "execution", passed, "" if passed else outcome))
-    planted = audit.plants([row for row in candidates if stands(rulings[row["id"]])], knobs.audit)
+    planted = audit.plants([row for row in candidates if stands(rulings[row["id"]])], knobs.audit, number)
+    trial = audit.prepare([{**row, "rulings": check(row)} for row in planted], knobs.audit, knobs.skip_failed_checks)
     with artifacts.create(
         f"data/verdicts/{number}", stage=f"judge@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
     ) as out:
         sent = [row for row in candidates if not knobs.skip_failed_checks or stands(rulings[row["id"]])]
-        ballots, spent = ask_panel(sent, planted, number, knobs, out)
+        ballots, spent = ask_panel(sent, trial.asked, number, knobs, out)
         verdicts = conclude(candidates, {row["id"] for row in sent}, rulings, ballots, ran, knobs)
         records.write(out / "verdicts.parquet", verdicts, records.VERDICT)
         if knobs.panel:
             models = [settings.model for settings in knobs.judges]
             records.write(out / "ballots.parquet", panel.list_ballots(ballots, models), records.BALLOT)
-        audited = conclude_audit(planted, ballots, knobs.vote)
+        audited = trial.conclude(ballots, knobs.vote)
         if audited:
+            (out / "audit").mkdir(exist_ok=True)
             records.write(out / "audit" / "plants.parquet", audited, records.PLANT)
         metrics = {**spent, "candidates": len(candidates), **rates.count(verdicts)}
         artifacts.write_metrics(f"judge@{number}", metrics | describe(audited, ballots, ran, sent, knobs))
@@ -110,7 +112,7 @@ def check(row: Row, examples: Sequence[Case] = ()) -> list[Ruling]:
 
 
 def ask_panel(
-    sent: list[Row], planted: list[Row], number: int, knobs: Params, out: Path
+    sent: list[Row], tried: list[Row], number: int, knobs: Params, out: Path
 ) -> tuple[list[dict[str, Ballot]], dict[str, Any]]:
     """Each judge's ballots by row id, and the cost."""
     ballots: list[dict[str, Ballot]] = []
@@ -119,35 +121,27 @@ def ask_panel(
         name = f"judge@{number}" if i == 0 else f"judge@{number}, judge {i + 1}"
         folder = out if i == 0 else out / f"judge-{i + 1}"
         with teacher.connect(settings, label=name, seed=knobs.seed + i) as model:
-            said, took = ask(model, sent, planted, folder, knobs)
+            said, took = ask(model, sent, tried, folder, knobs)
         ballots.append(said)
         spent.append({**took, "model": settings.model})
     return ballots, {**spent[0], **({"panel": spent[1:]} if knobs.panel else {})}
 
 
 def ask(
-    model: teacher.Teacher, sent: list[Row], planted: list[Row], folder: Path, knobs: Params
+    model: teacher.Teacher, sent: list[Row], tried: list[Row], folder: Path, knobs: Params
 ) -> tuple[dict[str, Ballot], dict[str, Any]]:
     """A judge's ballots by id, for every row and plant except dead letters; and the cost."""
-    (folder / "audit" if planted else folder).mkdir(parents=True, exist_ok=True)
-    rows, plants, ballots = [*sent, *planted], {row["id"] for row in planted}, {}
+    (folder / "audit" if tried else folder).mkdir(parents=True, exist_ok=True)
+    rows, plants, ballots = [*sent, *tried], {row["id"] for row in tried}, {}
     with ExitStack() as stack:
         ledger = stack.enter_context(model.ledger(folder))
-        aside = stack.enter_context(model.ledger(folder / "audit")) if planted else None
-        for row, answer in zip(rows, model.answers(list_asks(rows, knobs.examples), total=len(rows)), strict=True):
+        aside = stack.enter_context(model.ledger(folder / "audit")) if tried else None
+        for row, answer in zip(rows, model.answers(map(knobs.ask, rows), total=len(rows)), strict=True):
             (aside if aside and row["id"] in plants else ledger).add(answer)
             if answer.value is not None:
-                said = answer.value.items()
-                rulings = [rule(name, "judge", one["verdict"] == "pass", one["reason"]) for name, one in said]
-                ballots[row["id"]] = Ballot(answer.request, rulings)
+                ballots[row["id"]] = Ballot(answer.request, knobs.read(answer.value, row["task"]))
     ledger.check(knobs.max_dead_share)
     return ballots, {**ledger.metrics(), **({"audit": aside.metrics()} if aside else {})}
-
-
-def list_asks(rows: list[Row], examples: int) -> Iterator[teacher.Ask]:
-    for row in rows:
-        rules = load_rules(row["task"])
-        yield teacher.Ask(row["id"], judge_messages(rules, row, examples), judge_schema(rules))
 
 
 def conclude(
@@ -173,13 +167,6 @@ def conclude(
     return verdicts
 
 
-def conclude_audit(planted: list[Row], ballots: list[dict[str, Ballot]], vote: Vote) -> list[Row]:
-    """The plants that every judge ruled on, with the rulings of their checks and of the vote."""
-    ruled = [row for row in planted if all(row["id"] in said for said in ballots)]
-    votes = [panel.count_votes([said[row["id"]] for said in ballots], vote) for row in ruled]
-    return [{**row, "rulings": [*check(row), *said]} for row, said in zip(ruled, votes, strict=True)]
-
-
 def describe(
     audited: list[Row], ballots: list[dict[str, Ballot]], ran: dict[str, str], sent: list[Row], knobs: Params
 ) -> dict[str, Any]:
@@ -188,8 +175,9 @@ def describe(
     if ran:
         found["execution"] = dict(sorted(Counter(ran.values()).items()))
     if audited:
-        rules, kinds = rates.recall_and_alarms(audited), rates.recall_by_kind(audited)
-        found["audit_by_rule"], found["audit_by_plant"] = rules, kinds
+        found["audit_totals"] = rates.totals(audited)
+        found["audit_by_rule"] = rates.recall_and_alarms(audited)
+        found["audit_by_plant"] = rates.recall_by_kind(audited)
     if knobs.panel:
         own = {row["id"] for row in sent}
         said = [{row_id: one for row_id, one in judge.items() if row_id in own} for judge in ballots]

@@ -181,6 +181,7 @@ MEASURES = {
     "pass_rate": measure_pass_rate,
     "duplicates": measure_duplicates,
     "ngrams": measure_ngrams,
+    "instructions": lambda found, knobs: text.instructions(found.kept, knobs.ngrams),
     "diversity": measure_diversity,
     "mix": measure_mix,
     "length": measure_length,

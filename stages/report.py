@@ -55,9 +55,10 @@ def gather(found: inputs.Run, knobs: Params) -> dict[str, Any]:
         "funnel": funnel.steps(found, knobs.examples_per_drop),
         "languages": mix.languages(found),
         "tasks": mix.tasks(found),
+        "wording": mix.wording(found),
         "coverage": coverage.read(found),
         "judging": judging.summarize(found.verdicts),
-        "audit": judging.audit(found),
+        "trial": judging.trial(found),
         "reading": judging.to_read(found, knobs.rows_to_read),
         "training": training.read(found["models/tuned"]),
         "evaluation": evaluation.read(found),
@@ -65,4 +66,4 @@ def gather(found: inputs.Run, knobs: Params) -> dict[str, Any]:
         "provenance": list(found.artifacts.values()),
         "paper": rendering.paper(),
     }
-    return facts | {"headline": headline.numbers(facts)}
+    return facts | {"headline": headline.numbers(facts), "on_trial": headline.on_trial(facts["trial"])}

@@ -165,7 +165,7 @@ REVIEWED = """
     task: code review
     checks: [fields_present, instruction_names_language, solution_is_prose]
     plants:
-      code in prose: [solution_is_prose, overall]
+      code in prose: [solution_is_prose]
     judge:
       - rule: is_true
         ask: Is what the solution says of the input true?
@@ -177,7 +177,6 @@ REVIEWED = """
         solution: It fails with an index error on an empty list, which its callers are not told of anywhere.
         rulings:
           is_true: {reason: "An empty list has no first item.", verdict: pass}
-          overall: {reason: "A weakness that matters.", verdict: pass}
 """
 
 
@@ -202,9 +201,9 @@ def test_a_task(scratch: Scratch) -> None:
         assert user["content"].endswith("this Python function, and write the instruction that asks for the review.")
         assert "It fails with an index error" in json.dumps(body["messages"][1:-1]), "its seed is the example"
     for body in asked("data/verdicts/1"):
-        assert "is_true: Is what the solution says of the input true?" in body["messages"][-1]["content"]
+        assert "is_true: Is what the solution says of the input true?" in body["messages"][0]["content"]
     ruled = {(one["rule"], one["kind"]) for row in verdicts() for one in row["rulings"]}
-    assert ruled >= {("solution_is_prose", "check"), ("is_true", "judge"), ("overall", "judge")}
+    assert ruled >= {("solution_is_prose", "check"), ("is_true", "judge")}
 
     scratch.bring("tests/lib/tasks")
     assert " passed" in scratch.pytest("tests/lib/tasks/test_tasks.py", "-k", "seed or the_papers")

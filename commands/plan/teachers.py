@@ -67,14 +67,24 @@ def describe() -> list[str]:
 
 
 def generation(values: dict[str, Any]) -> list[Line]:
-    """A line per round of generate and judge, as if every row reached the judge."""
+    """A line per round of generate and judge, as if every row and plant reached the judge."""
     generate, lines = values["generate"], []
     for stage in ("generate", "judge"):
         settings = read_settings(f"{stage}.teacher", params.completed(values, stage)["teacher"])
         for number in range(1, generate["rounds"] + 1):
             load = last_run(f"{stage}@{number}", settings) or rendered(settings, generate)
-            lines.append(estimate(f"{stage}@{number}", generate["rows_per_round"], settings, load))
+            rows = generate["rows_per_round"] + (_planted(values["judge"], number) if stage == "judge" else 0)
+            lines.append(estimate(f"{stage}@{number}", rows, settings, load))
     return lines
+
+
+def _planted(judge: dict[str, Any], number: int) -> int:
+    """The plants made from seeds that round `number` asks the judge about."""
+    from stages.lib.judging import audit
+
+    knobs = audit.Audit.model_validate(judge["audit"])
+    made = len(audit.plants([], knobs, number))
+    return made if knobs.seeds == "all" else min(knobs.seeds, made)
 
 
 def sampling(values: dict[str, Any]) -> list[Line]:
@@ -208,14 +218,15 @@ def _prompt_bytes(function: dict[str, Any], generate: dict[str, Any]) -> float:
     for name, share in generate["mix"].items():
         task = load_task(name)
         target = next(iter(task.target_languages), language)
-        examples = _examples(name, generate["examples"])
-        messages = generation_messages(task, code, function["docstring"], language, target, examples)
+        style = next(iter(task.styles), "") if generate["styles"] else ""
+        examples = _examples(name, generate["examples"], generate["styles"])
+        messages = generation_messages(task, code, function["docstring"], language, target, style, examples)
         length += share / total * sum(len(message["content"].encode()) for message in messages)
     return length
 
 
-def _examples(task: str, wish: dict[str, int]) -> Sequence[Case]:
-    cases = [case for case in seed_cases() if case.task == task]
+def _examples(task: str, wish: dict[str, int], styled: bool) -> Sequence[Case]:
+    cases = [case for case in seed_cases(styled) if case.task == task]
     good = [case for case in cases if case.good][: wish["good"]]
     return good + [case for case in cases if not case.good][: wish["bad"]]
 

@@ -6,6 +6,7 @@ installed or imported.
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from stages.lib.errors import BadInput
 
 DOWNLOADS = Path(".tidemill/downloads")
 POLL_S = 0.2
+# A setup.py may try a compiler before it names its metadata, where there may be none: this one does nothing.
+NO_COMPILER = f"{shlex.quote(sys.executable)} -c pass"
 Registry = Literal["pip", "npm", "apt"]
 Form = Literal["wheel", "sdist"]
 
@@ -59,7 +62,9 @@ def download(
     folder and keeps no copy. Raises as `fetch` does.
     """
     command = {"pip": _pip, "npm": _npm, "apt": _apt}[registry](name, version, sha256, form, folder)
-    environment = {"TMPDIR": str(folder.resolve()), "PIP_NO_CACHE_DIR": "1"} if watch else {}
+    environment = {"CXX": NO_COMPILER}
+    if watch:
+        environment |= {"TMPDIR": str(folder.resolve()), "PIP_NO_CACHE_DIR": "1"}
     try:
         process = subprocess.Popen(
             command,

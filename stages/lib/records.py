@@ -49,7 +49,7 @@ CANDIDATE = pa.schema(
         ("examples", pa.list_(pa.string())),  # ids of the pool's examples in the prompt
         ("request", pa.string()),  # the journal key of the request that made it
         ("tests", pa.list_(pa.string())),  # Python asserts for the solution, observed or the teacher's; may be none
-        ("imports", pa.string()),  # the function's: what its code needs to be run
+        ("style", pa.string()),  # the wording asked for, one of the task's styles; "" if none was
     ]
 )
 
@@ -86,6 +86,7 @@ PLANT = pa.schema(
         ("origin", pa.string()),  # "seed" or "candidate"
         ("kind", pa.string()),  # "good", or what was done to it
         ("breaks", pa.list_(pa.string())),  # the rules that should fail it
+        ("drawn", pa.bool_()),  # whether it counts for the judge; otherwise only checks ruled on it
         ("task", pa.string()),
         ("language", pa.string()),
         ("target_language", pa.string()),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 
 Z = 1.959963984540054  # the 97.5% quantile of the normal distribution
 RESAMPLES, SEED = 10_000, 0
@@ -24,6 +24,21 @@ def wilson(share: float, trials: int) -> tuple[float, float]:
 def interval(hits: int, trials: int) -> list[float] | None:
     """`wilson` of `hits` in `trials`, to four digits; None without trials."""
     return [round(end, 4) for end in wilson(hits / trials, trials)] if trials else None
+
+
+def difference(hits: int, trials: int, others: int, other_trials: int) -> list[float] | None:
+    """The 95% interval of the first share minus the second, to four digits; None if either has no trials.
+
+    Newcombe's hybrid score interval for two independent shares, from the Wilson interval of each: method 10 of
+    Newcombe 1998, "Interval estimation for the difference between independent proportions",
+    https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8%3C873::AID-SIM779%3E3.0.CO;2-I
+    """
+    if not trials or not other_trials:
+        return None
+    one, other = hits / trials, others / other_trials
+    (low, high), (other_low, other_high) = wilson(one, trials), wilson(other, other_trials)
+    below, above = hypot(one - low, other_high - other), hypot(high - one, other - other_low)
+    return [round(one - other - below, 4), round(one - other + above, 4)]
 
 
 def bootstrap(values: Sequence[float], resamples: int = RESAMPLES, seed: int = SEED) -> tuple[float, float]:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -324,6 +325,29 @@ def test_a_cached_package_that_was_changed_is_refused_with_both_hashes(workspace
     assert result.returncode == 3
     assert hashlib.sha256(b"changed").hexdigest() in result.stderr
     assert WHEEL_SHA256 in result.stderr
+
+
+def test_an_sdist_whose_setup_tries_a_compiler_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = (
+        "import os, shlex, subprocess\n"
+        "from setuptools import setup\n"
+        "assert subprocess.run([*shlex.split(os.environ.get('CXX', 'none')), '-x', 'c++', '-']).returncode == 0\n"
+        "setup(name='tries-a-compiler', version='1.0')\n"
+    )
+    archive = tmp_path / "shelf/tries_a_compiler-1.0.tar.gz"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, text in {"setup.py": setup, "PKG-INFO": "Name: tries-a-compiler\nVersion: 1.0\n"}.items():
+            entry = tarfile.TarInfo(f"tries_a_compiler-1.0/{name}")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(archive.parent), "CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    monkeypatch.delenv("CXX", raising=False)
+    (tmp_path / "into").mkdir()
+    sha256 = artifacts.hash_file(archive)
+    assert packages.download("pip", "tries-a-compiler", "1.0", sha256, tmp_path / "into", "sdist").is_file()
 
 
 def test_a_package_that_no_registry_has_is_named(workspace: Workspace, registry: None) -> None:

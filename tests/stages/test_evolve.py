@@ -194,7 +194,7 @@ def evolving(body: dict[str, Any]) -> str:
     """Harder instructions and answers that parse; where the question names job_1 no gain, job_2 a refusal."""
     value = json.loads(endpoint.answer_schema(body))
     asked, name = body["messages"][-1]["content"], endpoint.identity(body)[:10]
-    if "overall" in value:
+    if endpoint.is_judgement(value):
         verdict = "fail" if "job_4" in asked else "pass"
         return json.dumps({rule: {"reason": "for the test", "verdict": verdict} for rule in value})
     if "output" in value:

@@ -255,6 +255,34 @@ def test_exact_duplicates_are_those_of_all_but_white_space() -> None:
     assert rules.exact_duplicates(rows) == [None, rows[0]["id"], None]
 
 
+@pytest.mark.parametrize(
+    ("language", "code", "reason"),
+    [
+        ("Python", "def f(a):\n    return a", "0 operations"),
+        ("Python", "def f(a):\n    return g(a)", "1 operation"),
+        ("Python", "def f(a):\n    return [b for b in a if b]", None),
+        ("PHP", "function _symlink($a, $b)\n{\n    return false;\n}", "0 operations"),
+        ("PHP", "function f($a, $b)\n{\n    return rtrim($a, '/') . '/' . $b;\n}", None),
+        ("Java", "static byte f(byte i) { return i; }", "0 operations"),
+        ("Java", "static int f(int n) { return (n << 1) ^ (n >> 31); }", None),
+        ("JavaScript", "function f(a) { return g(a); }", "1 operation"),
+        ("JavaScript", "const f = a => a.map(b => b + 1)", None),
+        ("Go", "func f(a int) int { return a }", "0 operations"),
+        ("Go", "func f(a []int) int { for range a { a[0]++ }; return a[0] }", None),
+        ("C#", "static int F(int a) { return a; }", "0 operations"),
+        ("C#", "static int F(int a) { return a > 0 ? a : -a; }", None),
+        ("C++", "int f(int* a) { return *a; }", "0 operations"),
+        ("C++", "int f(int a) { if (a > 2) return 3; return 4; }", None),
+        ("Ruby", "def f(a)\n  a\nend", "0 operations"),
+        ("Ruby", "def f(a)\n  a.map { |b| b + 1 }\nend", None),
+        ("Rust", "fn f(a: u32) -> u32 { a }", "0 operations"),
+        ("Rust", "fn f(a: u32) -> u32 { if a > 2 { 3 } else { a } }", None),
+    ],
+)
+def test_what_does_next_to_nothing_is_dropped(language: str, code: str, reason: str | None) -> None:
+    assert rules.trivial(2)([row(code, language)]) == [reason]
+
+
 def test_what_does_not_stand_by_itself_is_dropped_with_what_it_lacks() -> None:
     uses_math = "def area(r):\n    return math.pi * r * r"
     rows = [
@@ -296,6 +324,7 @@ def mixed_rows() -> list[dict[str, Any]]:
 
 def test_each_rule_drops_its_row_and_is_counted(workspace: Workspace) -> None:
     seal_functions(mixed_rows())
+    workspace.set("filter.least_operations", 0)
     workspace.set("filter.self_contained", False)
     result = workspace.run("filter")
     assert result.returncode == 0, result.stderr
@@ -324,6 +353,14 @@ def test_the_stage_drops_what_does_not_stand_by_itself_and_shows_examples(worksp
     metrics = json.loads(Path("metrics/filter.json").read_text())
     assert metrics["dropped"]["self_contained"] == 1
     assert metrics["dropped_examples"]["self_contained"] == ["tests spans.py:7 merge_intervals: needs by_start"]
+
+
+def test_the_stage_drops_stubs_and_counts_them(workspace: Workspace) -> None:
+    seal_functions([row(OTHER), row("def reachable_nodes_of(graph):\n    nodes = graph\n    return nodes")])
+    result = workspace.run("filter")
+    assert result.returncode == 0, result.stderr
+    assert [(entry["rule"], entry["reason"]) for entry in read("dropped")] == [("trivial", "0 operations")]
+    assert json.loads(Path("metrics/filter.json").read_text())["dropped"]["trivial"] == 1
 
 
 def test_the_same_rows_give_the_same_root_hash(workspace: Workspace) -> None:
@@ -362,6 +399,7 @@ def test_an_empty_corpus_names_the_rules_that_emptied_it(workspace: Workspace) -
     ("key", "value", "message"),
     [
         ("filter.length.unit", "bytes", "'characters', 'tokens' or 'lines'"),
+        ("filter.least_operations", -1, "greater than or equal to 0"),
         ("filter.length.leats", 3, "leats: unknown key"),
         ("filter.near_duplicates.threshold", 2.0, "less than or equal to 1"),
         ("filter.contamination.folder", "absent", "benchmark folder absent"),

@@ -15,15 +15,16 @@ from instances import prepare, root
 from workspace import REPOSITORY, Workspace
 
 from commands import trace
-from stages.lib import artifacts, records, sandbox
+from stages.lib import artifacts, params, records, sandbox
 from stages.lib.errors import BadInput
+from stages.lib.judging.rules import load_rules
 
 
 def judgement(body: dict[str, Any]) -> str:
     """Candidates as ever; of judgements every third fails its first rule."""
     value = json.loads(endpoint.answer_schema(body))
-    if "overall" in value:
-        failing = int(value["overall"]["reason"][-30:].encode().hex(), 16) % 3 == 0
+    if endpoint.is_judgement(value):
+        failing = int(endpoint.identity(body), 16) % 3 == 0
         for rule in value.values():
             rule["verdict"] = "pass"
         next(iter(value.values()))["verdict"] = "fail" if body["seed"] % 3 == 0 or failing else "pass"
@@ -55,7 +56,7 @@ def test_two_rounds(workspace: Workspace, server: endpoint.StandIn) -> None:
         stood = all(ruling["passed"] for ruling in checks)
         assert checks and bool(judged) == stood == bool(row["judge_request"])
         assert row["passed"] == all(ruling["passed"] for ruling in row["rulings"])
-        assert not judged or judged[-1]["rule"] == "overall"
+        assert not judged or [one["rule"] for one in judged] == [one.rule for one in load_rules(row["task"]).judge]
         assert all(ruling["reason"] for ruling in row["rulings"] if not ruling["passed"])
     assert {row["passed"] for row in rows} == {True, False}
     metrics = json.loads(Path("metrics/judge-1.json").read_text())
@@ -116,15 +117,21 @@ def test_candidates_that_were_touched_are_refused(workspace: Workspace, server: 
     assert ran.returncode == 3 and "pool.jsonl was changed" in ran.stderr
 
 
+def plants(number: int) -> list[dict[str, Any]]:
+    artifact = artifacts.open(f"data/verdicts/{number}")
+    return list(records.read(artifact.file("audit/plants.parquet"), records.PLANT).to_pylist())
+
+
 def metrics() -> dict[str, Any]:
     return dict(json.loads(Path("metrics/judge-1.json").read_text()))
 
 
 def ruling(body: dict[str, Any], fails: bool) -> str:
-    """A judgement that fails overall, and nothing else, where `fails`; candidates as ever."""
+    """A judgement that fails its first rule, and nothing else, where `fails`; candidates as ever."""
     value = json.loads(endpoint.answer_schema(body))
-    for name, rule in value.items() if "overall" in value else ():
-        rule["verdict"] = "fail" if name == "overall" and fails else "pass"
+    if endpoint.is_judgement(value):
+        for number, rule in enumerate(value.values()):
+            rule["verdict"] = "fail" if number == 0 and fails else "pass"
     return json.dumps(value)
 
 
@@ -132,31 +139,97 @@ def ruling(body: dict[str, Any], fails: bool) -> str:
 def test_the_audit_finds_what_a_judge_sees_and_leaves_no_row_behind(
     workspace: Workspace, server: endpoint.StandIn
 ) -> None:
-    server.reply = lambda body: ruling(body, "The answer is:" in body["messages"][-1]["content"])
+    server.reply = lambda body: ruling(body, int(endpoint.identity(body), 16) % 5 == 0)
     prepare(workspace, server.url)
     workspace.set("assemble.rounds", [1])
     for stage in ("generate@1", "judge@1"):
         assert workspace.run(stage).returncode == 0
-    before, asked = verdicts(1), list(server.asked)
-    workspace.set("judge.audit", {"seeds": True, "candidates": 1.0})
+    before, asked = verdicts(1), len(server.asked)
+    workspace.set("judge.audit", {"seeds": 9, "candidates": 0.0})
+    ran = workspace.run("judge@1")
+    assert ran.returncode == 0, ran.stderr
+    every = plants(1)
+    assert len(server.asked) - asked == 9 == metrics()["audit"]["asked"], "what fails a check costs no request"
+    assert sum(any(one["kind"] == "judge" for one in row["rulings"]) for row in every) == 9
+    assert all(row["drawn"] or {one["kind"] for one in row["rulings"]} == {"check"} for row in every)
+    totals = metrics()["audit_totals"]
+    assert totals["checks"]["bad"] + totals["checks"]["good"] == len(every) > totals["together"]["bad"] + 3
+    assert (totals["judge"]["bad"], totals["judge"]["good"]) == (6, 3)
+
+    workspace.set("judge.audit", {"seeds": "all", "candidates": 1.0})
     ran = workspace.run("judge@1")
     assert ran.returncode == 0, ran.stderr
     assert verdicts(1) == before, "the rows' own verdicts stay as they were"
-    artifact = artifacts.open("data/verdicts/1")
-    planted = records.read(artifact.file("audit/plants.parquet"), records.PLANT).to_pylist()
-    assert len(server.asked) - len(asked) == len(planted) == metrics()["audit"]["asked"]
+    planted = plants(1)
+    assert {row["id"] for row in every} < {row["id"] for row in planted} and all(row["drawn"] for row in planted)
     assert {row["origin"] for row in planted} == {"seed", "candidate"}
     for row in metrics()["audit_by_plant"]:
-        assert row["by_judge"] == (row["planted"] if row["plant"] == "leaked answer" else 0), row
+        failed = [one for one in planted if (one["task"], one["kind"]) == (row["task"], row["plant"])]
+        failed = [one for one in failed if any(not r["passed"] for r in one["rulings"] if r["kind"] == "judge")]
+        assert row["by_judge"] == len(failed), row
         assert row["by_checks"] == 0 or row["plant"] != "good", row
-    overall = next(row for row in metrics()["audit_by_rule"] if row["rule"] == "overall")
-    assert overall["alarms"] == 0 and overall["false_alarms_95"][1] > 0 < overall["recall"] < 1
-    assert "overall" in (workspace.path / "plots" / "judge-1.csv").read_text()
+        assert row["planted"] == row["by_checks"] + row["asked"] == row["drawn"]
+    matches = next(row for row in metrics()["audit_by_rule"] if row["rule"] == "matches_code" and row["caught"])
+    assert matches["false_alarms_95"][1] > 0 < matches["recall"] < 1
+    together = metrics()["audit_totals"]["together"]
+    bad = [row for row in planted if row["kind"] != "good"]
+    assert together["caught"] == sum(not all(one["passed"] for one in row["rulings"]) for row in bad)
+    assert together["trust"] == "better than chance" and metrics()["audit_totals"]["judge"]["recall"] < 0.5
+    assert "matches_code" in (workspace.path / "plots" / "judge-1.csv").read_text()
+
+    workspace.set("judge.skip_failed_checks", False)
+    assert workspace.run("judge@1").returncode == 0
+    assert metrics()["audit"]["asked"] == len(plants(1)) == len(planted), "now the judge is asked about each"
     assert workspace.run("assemble").returncode == 0
     rows = [*records.read_lines(Path("data/dataset/train.jsonl"))]
     rows += records.read_lines(Path("data/dataset/validation.jsonl"))
     assert rows and {row["id"] for row in rows} <= {row["id"] for row in before}
     assert not {row["id"] for row in planted} & {row["id"] for row in [*rows, *before]}
+
+
+def test_the_audit_is_the_defaults_and_only_the_first_rounds(workspace: Workspace, server: endpoint.StandIn) -> None:
+    default = params.read(workspace.path / "params.yaml")["judge"]["audit"]
+    prepare(workspace, server.url)
+    workspace.set("judge.audit.seeds", default["seeds"])
+    for stage in ("generate@1", "judge@1", "generate@2", "judge@2"):
+        ran = workspace.run(stage)
+        assert ran.returncode == 0, ran.stderr
+    first, second = (json.loads(Path(f"metrics/judge-{number}.json").read_text()) for number in (1, 2))
+    assert first["audit"]["asked"] == 20 and first["audit_totals"]["judge"]["good"] == 7
+    assert "audit" not in second and not (workspace.path / "data/verdicts/2/audit").exists()
+
+
+def test_a_judge_that_rules_by_probability(workspace: Workspace, server: endpoint.StandIn) -> None:
+    prepare(workspace, server.url)
+    workspace.set("judge.answers", "probability")
+    workspace.set("judge.threshold", {"default": 0.5, "code generation": 0.9})
+    for stage in ("generate@1", "judge@1"):
+        ran = workspace.run(stage)
+        assert ran.returncode == 0, ran.stderr
+    ruled = [(row["task"], one) for row in verdicts(1) for one in row["rulings"] if one["kind"] == "judge"]
+    assert ruled and {one["rule"] for _, one in ruled} == {"is_right"}
+    for task, one in ruled:
+        threshold = "0.90" if task == "code generation" else "0.50"
+        said = re.fullmatch(rf"the probability of a yes is (0\.\d\d); {threshold} is needed", one["reason"])
+        assert said and one["passed"] == (float(said[1]) >= float(threshold))
+    assert {one["passed"] for _, one in ruled} == {True, False}
+    asked = len(server.asked)
+    workspace.set("judge.threshold", {"default": 0.0})
+    assert workspace.run("judge@1").returncode == 0 and len(server.asked) == asked, "another threshold asks nothing"
+    assert all(one["passed"] for row in verdicts(1) for one in row["rulings"] if one["kind"] == "judge")
+
+    workspace.set("judge.threshold", {"code repair": 0.5})
+    refused = workspace.run("judge@1")
+    assert refused.returncode == 3 and "needs a key `default`" in refused.stderr
+
+
+def test_an_endpoint_without_probabilities_is_told_apart(workspace: Workspace, server: endpoint.StandIn) -> None:
+    server.probabilities = False
+    prepare(workspace, server.url)
+    workspace.set("judge.answers", "probability")
+    assert workspace.run("generate@1").returncode == 0
+    refused = workspace.run("judge@1")
+    assert refused.returncode == 3 and "gave no log-probabilities; set judge.answers: reasons" in refused.stderr
 
 
 @pytest.mark.slow
@@ -176,14 +249,14 @@ def test_a_panel_votes_and_keeps_every_ballot(workspace: Workspace, server: endp
     assert len(server.asked) == asked + metrics()["asked"], "the second judge alone was asked, and once"
     artifact = artifacts.open("data/verdicts/1")
     ballots = records.read(artifact.file("ballots.parquet"), records.BALLOT).to_pylist()
-    said = {(row["model"], row["rulings"][-1]["passed"]) for row in ballots}
+    said = {(row["model"], row["rulings"][0]["passed"]) for row in ballots}
     assert said == {("stand-in", True), ("strict", False)} and len(ballots) == 2 * metrics()["asked"]
     links = dict(trace.chain(verdicts(1)[0]["id"]))
     shown = [row for title, row in links.items() if title.startswith("ballot of judge")]
-    assert [(row["judge"], row["rulings"][-1]["passed"]) for row in shown] == [(1, True), (2, False)]
+    assert [(row["judge"], row["rulings"][0]["passed"]) for row in shown] == [(1, True), (2, False)]
     assert any("data/verdicts/1/judge-2/exchanges.parquet" in title for title in links)
-    overall = next(row for row in metrics()["agreement"] if row["rule"] == "overall")
-    assert overall["agree"] == 0.0 and overall["kappa"] == 0.0
+    matches = next(row for row in metrics()["agreement"] if row["rule"] == "matches_code")
+    assert matches["agree"] == 0.0 and matches["kappa"] == 0.0
     workspace.set("judge.panel", [{"modle": "strict"}])
     ran = workspace.run("judge@1")
     assert ran.returncode == 3 and "judge.panel.0.modle: unknown key" in ran.stderr
@@ -256,7 +329,7 @@ def test_an_edited_rule_asks_the_judge_alone_again(workspace: Workspace, server:
     tasks = [row["task"] for row in verdicts(1)]
     file = copy / "stages/lib/judging/rules/generation.yaml"
     text = file.read_text()
-    edited = text.replace("Does the instruction ask for what", "Does the instruction really ask for what")
+    edited = text.replace("ask: Does the solution do exactly", "ask: Does the solution really do exactly")
     assert edited != text
     file.write_text(edited)
     for stage in ("generate@1", "judge@1"):
@@ -264,7 +337,7 @@ def test_an_edited_rule_asks_the_judge_alone_again(workspace: Workspace, server:
     assert root("data/candidates/1") == candidates
     again = server.bodies[before:]
     assert len(again) == tasks.count("code generation") < len(tasks), "rows of other tasks keep their answers"
-    assert all("really ask for what" in body["messages"][-1]["content"] for body in again)
+    assert all("really do exactly" in body["messages"][0]["content"] for body in again)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from test_assemble import verdict, write
 from vendi_score import vendi as peer
 from workspace import Workspace
 
-from stages.lib import artifacts, params
+from stages.lib import artifacts, params, statistics
 from stages.lib.errors import BadInput
 from stages.lib.measures import diversity, registry, text, verdicts
 
@@ -30,6 +30,19 @@ def test_distinct_ngrams_by_hand() -> None:
     found = text.distinct_ngrams(["the cat the cat", "The dog"], 4)
     assert found == {"distinct_1": 0.5, "distinct_2": 0.75, "distinct_3": 1.0, "distinct_4": 1.0}
     assert text.distinct_ngrams(["one"], 2) == {"distinct_1": 1.0, "distinct_2": None}
+
+
+def test_distinct_openings_by_hand() -> None:
+    texts = [
+        "Write a Go function that adds",
+        "write a  Go\nfunction that sorts",  # begins as the first
+        "Write a Go function which adds",
+        "Explain it",
+        "explain it",  # too short, and the same
+    ]
+    assert text.distinct_openings(texts) == 0.6
+    assert text.distinct_openings(texts, 1) == 0.4
+    assert text.distinct_openings([]) is None and text.distinct_openings(["one"]) == 1.0
 
 
 def test_repetition_and_mix_by_hand() -> None:
@@ -90,6 +103,11 @@ def test_own_tests_and_pass_rates_by_hand() -> None:
     assert (verdicts.own_tests(rows)["run"], verdicts.own_tests(rows)["telling"]) == (4, 3)
     found = verdicts.pass_rate(rows)
     assert found["overall"] == 0.75 and found["by_rule"] == {"judge: is_clear": 0.75}
+    gate = {"rule": "passes_tests", "kind": "execution", "passed": False, "reason": ""}
+    rows[2]["rulings"].append(gate)
+    found = verdicts.pass_rate([*rows[:2], {**rows[2], "passed": False}, rows[3]])
+    assert (found["checks"], found["judge"], found["overall"]) == (0.75, 0.666667, 0.5)
+    assert found["judge_95"] == statistics.interval(2, 3)
 
 
 def test_the_panels_kappa_is_the_mean_over_its_pairs() -> None:
@@ -145,6 +163,12 @@ def test_the_stage_measures_a_run(workspace: Workspace) -> None:
     assert found["diversity"]["covering_radius"] == pytest.approx(radius, abs=1e-6)
     assert 1 <= found["diversity"]["vendi"] <= 29 and 0 < found["diversity"]["nearest_neighbour"] < 2
     assert math.isclose(sum(found["mix"]["tasks"].values()), 1, abs_tol=1e-5)
+    kept_rows = [row for split in ("train", "validation") for row in read_lines(split)]
+    for task, own in found["instructions"]["openings_by_task"].items():
+        texts = [row["instruction"].lower().split()[:5] for row in kept_rows if row["task"] == task]
+        assert own == pytest.approx(len({" ".join(one) for one in texts}) / len(texts), abs=1e-6)
+    words = [word for row in kept_rows for word in row["instruction"].lower().split()]
+    assert found["instructions"]["distinct_1"] == pytest.approx(len(set(words)) / len(words), abs=1e-6)
     assert found["contamination"] == {"rows": 29, "any": 0.0, "by_benchmark": {"HumanEval": 0.0}}
     assert params.read(Path("params.yaml"))["measure"]["metrics"] == list(registry.read()["groups"])
     for path in registry.read()["figures"]:  # what a comparison may show is there

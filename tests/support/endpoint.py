@@ -15,6 +15,7 @@ import email
 import email.policy
 import hashlib
 import json
+import math
 import random
 import threading
 import time
@@ -87,6 +88,7 @@ class StandIn:
         self.refused = 0  # by the token buckets
         self.buckets: list[tuple[Bucket, int]] = []  # and what a request takes of each
         self.url = ""
+        self.probabilities = True
         self.reply: Callable[[dict[str, Any]], str] = answer_schema
         self.model = ""  # the name that it claims, if not the request's
         self.files: dict[str, bytes] = {}
@@ -129,6 +131,11 @@ def answer_schema(body: dict[str, Any]) -> str:
     if "json_schema" not in body.get("response_format", {}):
         return json.dumps({"instruction": f"Write a function that returns {seed[:12]}."})
     return json.dumps(_value(body["response_format"]["json_schema"]["schema"], seed))
+
+
+def is_judgement(value: dict[str, Any]) -> bool:
+    """Whether a value for a request's schema is a judge's: a reason and a verdict for each rule."""
+    return bool(value) and all(isinstance(one, dict) and "verdict" in one for one in value.values())
 
 
 def identity(body: dict[str, Any]) -> str:
@@ -238,7 +245,7 @@ class _Connection(asyncio.Protocol):
         else:
             text = '{"instruction": "broken' if fault == "broken" else state.reply(body)
             state.answered[name] += 1
-            self._end(200, completion(body, text, state.model))
+            self._end(200, completion(body, text, state.model, state.probabilities))
             state.left[number] = time.monotonic()
 
     def _end(self, status: int, text: str | bytes = "", headers: dict[str, str] | None = None) -> None:
@@ -352,10 +359,15 @@ def _advance(state: StandIn, batch: dict[str, Any]) -> dict[str, Any]:
     return batch
 
 
-def completion(body: dict[str, Any], text: str, model: str = "") -> bytes:
-    """A chat completion that says `text`, or a completion where a prompt was given."""
+def completion(body: dict[str, Any], text: str, model: str = "", probabilities: bool = True) -> bytes:
+    """A chat completion that says `text`, or a completion where a prompt was given; with log-probabilities of a yes
+    and a no where they are asked for."""
     said = {"text": text} if "prompt" in body else {"message": {"role": "assistant", "content": text}}
-    choice = {"index": 0, **said, "finish_reason": "stop"}
+    choice: dict[str, Any] = {"index": 0, **said, "finish_reason": "stop"}
+    if body.get("logprobs") and probabilities:
+        yes = 0.05 + 0.9 * int(identity(body)[:8], 16) / 2**32
+        tokens = [{"token": word, "logprob": math.log(p)} for word, p in (("Yes", yes), ("No", 1 - yes))]
+        choice["logprobs"] = {"content": [{**tokens[0], "top_logprobs": tokens}]}
     head = {
         "id": "x",
         "object": "text_completion" if "prompt" in body else "chat.completion",

@@ -49,6 +49,8 @@ def prepare(workspace: Workspace, url: str, rows: int = 40) -> None:
         }.items():
             workspace.set(f"{stage}.teacher.{key}", value)
     workspace.set("generate.rows_per_round", 12)
+    workspace.set("judge.audit.seeds", 0)  # tests count requests
+    workspace.set("judge.answers", "reasons")  # the stand-in has no probabilities
 
 
 def root(path: str) -> str:

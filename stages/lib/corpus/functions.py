@@ -6,7 +6,7 @@ import importlib
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,12 @@ _DEFINITIONS = Path(__file__).with_name("languages.yaml")
 _COMMENT_MARK = re.compile(r"^[ \t]*(?:/\*+!?|//+!?|#+|\*+(?!/))[ \t]?|\s*\*+/[ \t]*$", re.MULTILINE)
 # Nodes that may stand between a function and its comment without being part of either.
 _TRANSPARENT = ("attribute_item",)
+# The nodes that compute, choose, repeat or call something, by the names that the grammars give them.
+_OPERATION = re.compile(
+    r"binary|unary|_operator$|comparison|conditional|ternary|augmented|compound_assign|update|increment"
+    r"|call|invocation|creation|new_expression|comprehension|generator_expression|subscript|index_expression|slice"
+    r"|element_|array_access|^(?:if|unless|for|foreach|while|until|switch|case|match|enhanced_for)(?:_|$)"
+)
 
 
 _FUNCTION = re.compile("function|method|lambda|closure")
@@ -110,6 +116,13 @@ def parses(code: str, language: str) -> bool:
     return parse(code, language) is not None
 
 
+def with_imports(function: Mapping[str, Any]) -> str:
+    """The code of a row of `records.FUNCTION` after the imports it uses; alone where the two don't parse together, as
+    an import before a JavaScript method does not."""
+    both = f"{function['imports']}\n\n{function['code']}" if function["imports"] else function["code"]
+    return both if parses(both, function["language"]) else function["code"]
+
+
 def parse(code: str, language: str) -> "Node | None":
     """The tree of `code`, one function, by itself or as the member of a class; None if it parses neither way."""
     found = locate(code, language)
@@ -125,6 +138,12 @@ def grammar_of(language: str) -> Any:
     """The tree-sitter Language of the trees that `parse` makes."""
     definition = _definitions()[language]
     return _grammar(definition.get("snippet_grammar", definition["grammar"]))
+
+
+def operations(code: str, language: str) -> int:
+    """How many operators, calls, choices and loops `code`, one function, has; 0 for code that does not parse."""
+    root = parse(code, language)
+    return sum(node.is_named and bool(_OPERATION.search(node.type)) for node in _all_nodes(root)) if root else 0
 
 
 def locate(code: str, language: str) -> tuple["Node", int] | None:
@@ -215,6 +234,14 @@ def _matches(language: str, root: "Node") -> list[tuple["Node", "Node"]]:
     matches = QueryCursor(_query(language)).matches(root)
     pairs = [(captures["function"][0], captures["name"][0]) for _, captures in matches]
     return sorted(pairs, key=lambda pair: (pair[0].start_byte, -pair[0].end_byte))
+
+
+def _all_nodes(node: "Node") -> Iterator["Node"]:
+    left = [node]
+    while left:
+        node = left.pop()
+        yield node
+        left += node.children
 
 
 def _with_surroundings(node: "Node", around: list[str]) -> "Node":

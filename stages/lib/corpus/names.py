@@ -66,13 +66,14 @@ def used_imports(imports: Iterable[Import], code: str, language: str) -> str:
     if language not in _definitions():
         return ""
     free = free_names(code, language).free
-    available = _libraries(language) if language != "Python" and "libraries" in _definition(language) else imports
+    if "libraries" not in _definition(language):  # `import urllib` and `import urllib.parse` give one name: take both
+        return "\n".join(dict.fromkeys(one.statement for one in imports if free & one.names))
     statements: list[str] = []
-    for one in available:
+    for one in _libraries(language):
         needed = free & one.names
         if needed and not needed <= _given(statements, language):
             statements.append(one.statement)
-    return "\n".join(dict.fromkeys(statements))
+    return "\n".join(statements)
 
 
 def lacks(code: str, imports: str, language: str) -> str | None:
@@ -132,8 +133,12 @@ def _python_names(code: str) -> Names:
     first = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)][:1]
     if first and first[0] in ("self", "cls", "mcs"):
         return Names(frozenset(), f"is a method: takes {first[0]}")
-    if any(isinstance(node, ast.Global) for node in ast.walk(tree)):
+    nodes = list(ast.walk(tree))
+    if any(isinstance(node, ast.Global) for node in nodes):
         return Names(frozenset(), "writes a global name")
+    inner = {one.path for one in _imports_in(nodes)}
+    if foreign := sorted(path for path in inner if not _is_standard(path, "Python")):
+        return Names(frozenset(), f"imports {', '.join(foreign[:_MOST_SHOWN])}")
     used = set(_global_names(table)) - {function.name}
     return Names(frozenset(used - _words("Python", "builtins")))
 
@@ -149,10 +154,13 @@ def _global_names(table: symtable.SymbolTable) -> Iterator[str]:
 
 def _python_imports(text: str) -> Iterator[Import]:
     try:
-        body = ast.parse(text).body
+        yield from _imports_in(ast.parse(text).body)
     except (SyntaxError, ValueError, RecursionError):
         return
-    for node in body:
+
+
+def _imports_in(nodes: Iterable[ast.AST]) -> Iterator[Import]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 name = alias.asname or alias.name.partition(".")[0]
@@ -180,6 +188,8 @@ def _tree_names(code: str, language: str, definition: dict[str, Any]) -> Names:
     members = {node.id for name in ("member", "scoped") for node in captures.get(name, [])}
     if bond := next((node for node in captures.get("refused", []) if node.id not in members), None):
         return Names(frozenset(), f"uses {_text(bond)}")
+    if "owned" in captures:
+        return Names(frozenset(), "is a method, constructor or conversion of its class")
     if any(_text(node) == code.strip() and not _is_usable_alone(code) for node in captures.get("method", [])):
         return Names(frozenset(), "is a method of its class: overrides another, or takes nothing")
     bound = set(map(_text, captures.get("bound", [])))

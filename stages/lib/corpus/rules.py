@@ -12,7 +12,7 @@ from stages.lib import params
 from stages.lib.corpus import licenses
 from stages.lib.corpus.decontamination import Decontaminator
 from stages.lib.corpus.duplicates import near_duplicates
-from stages.lib.corpus.functions import parses
+from stages.lib.corpus.functions import operations, parses
 from stages.lib.corpus.names import lacks
 from stages.lib.errors import BadInput
 from stages.lib.records import Row
@@ -75,6 +75,16 @@ def blacklist(words: Sequence[str]) -> Rule:
 def syntax() -> Rule:
     """Drops code that its language's grammar cannot parse, neither by itself nor as a class's member."""
     return _each(lambda row: None if parses(row["code"], row["language"]) else f"no valid {row['language']}")
+
+
+def trivial(least_operations: int) -> Rule:
+    """Drops code with fewer than `least_operations` operators, calls, choices and loops: stubs, getters, wrappers."""
+
+    def rule(row: Row) -> str | None:
+        found = operations(row["code"], row["language"])
+        return None if found >= least_operations else f"{found} operation{'' if found == 1 else 's'}"
+
+    return _each(rule)
 
 
 def self_contained() -> Rule:

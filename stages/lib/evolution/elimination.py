@@ -197,7 +197,7 @@ def load(file: Path = FILE) -> Rules:
 
 def names(rules: Rules) -> list[str]:
     """Every rule's name, in the order in which they are applied."""
-    return [*OfInstruction.model_fields, *OfAnswer.model_fields, *(rule.rule for rule in rules.judge), "overall"]
+    return [*OfInstruction.model_fields, *OfAnswer.model_fields, *(rule.rule for rule in rules.judge), "no_ruling"]
 
 
 def find_fault(rules: OfInstruction | OfAnswer, one: Evolution) -> tuple[str, str] | None:

@@ -58,7 +58,7 @@ def ruled(rows: list[Row], answers: list[Any]) -> tuple[list[Row], list[Row]]:
     kept, failed = [], []
     for row, said in zip(rows, answers, strict=True):
         if said is None:
-            failed.append({**row, "rule": "overall", "reason": "the judge gave no usable answer"})
+            failed.append({**row, "rule": "no_ruling", "reason": "the judge gave no usable answer"})
             continue
         judged = {**row, "judge_request": said.request}
         broken = next(((name, one["reason"]) for name, one in said.value.items() if one["verdict"] != "pass"), None)

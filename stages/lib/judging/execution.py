@@ -11,7 +11,6 @@ from stages.lib.records import Row
 from stages.lib.tasks import unit_tests
 from stages.lib.tasks.definitions import load_task
 
-PREPENDED = ("Python", "JavaScript")  # the other languages' programs bring their own (unit_tests/languages.yaml)
 PASSED, VACUOUS, INPUT_PASSES = "passed", "vacuous tests", "input passes too"
 
 
@@ -35,8 +34,7 @@ def run_all(rows: Sequence[Row], knobs: sandbox.Execution) -> dict[str, str]:
 def _programs(row: Row) -> list[tuple[str, sandbox.Program]]:
     """The programs to run for a row; none if fewer than `LEAST` of its tests apply to its solution."""
     language = row["target_language"]
-    before = imports_for(row)
-    solution = before + row["solution"]
+    solution = row["solution"]
     code, tests, lines = unit_tests.runnable(solution, language, row["tests"])
     if len(lines) < unit_tests.LEAST:
         return []
@@ -45,17 +43,11 @@ def _programs(row: Row) -> list[tuple[str, sandbox.Program]]:
     nothing = "def f(*arguments, **named):\n    return None\n"
     runs.append(("nothing", sandbox.Program("python", nothing, unit_tests.python_tests(lines), "f")))
     if load_task(row["task"]).information_is_broken:
-        broken = before + row["information"]
+        broken = row["information"]
         code, tests, put = unit_tests.runnable(broken, language, lines)
         if put:  # otherwise it has nothing to call, and fails
             runs.append(("input", sandbox.Program(word, code, tests, unit_tests.entry_point(broken, language))))
     return runs
-
-
-def imports_for(row: Row) -> str:
-    """The function's imports, to stand before a solution in its own language: they are no part of it."""
-    given = row.get("imports") or ""
-    return f"{given}\n" if given and row["language"] == row["target_language"] and row["language"] in PREPENDED else ""
 
 
 def _conclude(found: dict[str, str]) -> str:

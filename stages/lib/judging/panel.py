@@ -1,6 +1,6 @@
 """A panel of judges: their ballots, the vote, and their agreement."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -13,7 +13,7 @@ Vote = Literal["majority", "unanimous", "any"]
 
 @dataclass(frozen=True)
 class Ballot:
-    """A judge's rulings on one row, for each rule and overall, and the journal key of its request."""
+    """A judge's rulings on one row, for each rule, and the journal key of its request."""
 
     request: str
     rulings: list[Ruling]
@@ -27,6 +27,11 @@ def rule(name: str, kind: str, passed: bool, reason: str) -> Ruling:
 def stands(rulings: Sequence[Ruling]) -> bool:
     """Whether every ruling is a pass."""
     return all(ruling["passed"] for ruling in rulings)
+
+
+def passed_checks(row: Mapping[str, Any]) -> bool:
+    """Whether a verdict's row passed all that is not the judge's: its checks, and its tests if they must pass."""
+    return stands([ruling for ruling in row["rulings"] if ruling["kind"] != "judge"])
 
 
 def count_votes(ballots: Sequence[Ballot], how: Vote) -> list[Ruling]:

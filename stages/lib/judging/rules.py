@@ -11,6 +11,7 @@ from stages.lib.tasks.definitions import FOLDER as TASKS
 from stages.lib.tasks.definitions import load_tasks
 
 FOLDER = Path(__file__).parent / "rules"
+RIGHT = "is_right"  # the rule that a task's `question` is
 
 
 class Rule(params.Section):
@@ -28,24 +29,31 @@ class Ruling(params.Section):
 
 
 class Judged(params.Section):
-    """An instance with the judge's ideal answer: a reason and pass or fail for each rule and overall."""
+    """An instance with the judge's ideal answer: a reason and pass or fail for each rule."""
 
     instruction: str
     information: str = ""
     solution: str
     rulings: dict[str, Ruling]
 
+    @property
+    def is_right(self) -> bool:
+        """Whether it passes every rule."""
+        return all(ruling.verdict == "pass" for ruling in self.rulings.values())
+
 
 class Rules(params.Section):
     """The rules of `task`: `checks` by name (stages/lib/tasks/checks.py), which need no model; the rules that the
     `judge` is asked about, and instances that it is shown with what it should say (`judged`). `plants` are the ways in
-    which its audit spoils an instance (audit.py), each with the rules that should then fail."""
+    which its audit spoils an instance (audit.py), each with the rules that should then fail. `question` is all of the
+    judge's rules in one, for a yes or no."""
 
     task: str
     checks: list[str]
     plants: dict[str, list[str]]
     judge: list[Rule]
     judged: list[Judged]
+    question: str
 
 
 def load_rules(task: str) -> Rules:
@@ -66,7 +74,7 @@ def _read(file: Path) -> Rules:
     found = params.parse(params.read(file), Rules, file)
     if unknown := [check for check in found.checks if check not in CHECKS]:
         raise BadInput(f"{file}: checks: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
-    rules = [*(rule.rule for rule in found.judge), "overall"]
+    rules = [rule.rule for rule in found.judge]
     if wrong := [list(shown.rulings) for shown in found.judged if list(shown.rulings) != rules]:
         raise BadInput(f"{file}: judged: the rulings are {wrong[0]}, but the rules are {rules}")
     for kind, broken in found.plants.items():

@@ -37,6 +37,26 @@ def distinct_ngrams(texts: Sequence[str], most: int) -> dict[str, float | None]:
     return found
 
 
+def distinct_openings(texts: Sequence[str], words: int = 5) -> float | None:
+    """Different beginnings over all texts, of their first `words` words in lower case; a shorter text counts with all
+    that it has. 1 where no two begin alike; None of nothing."""
+    return share(len({tuple(text.lower().split()[:words]) for text in texts}), len(texts))
+
+
+def instructions(rows: Sequence[Row], most: int) -> dict[str, Any]:
+    """How alike the rows' instructions are, without input and output: distinct openings, over all and by task, and
+    distinct n-grams for n from 1 to `most`."""
+    by_task: dict[str, list[str]] = {}
+    for row in rows:
+        by_task.setdefault(row["task"], []).append(row["instruction"])
+    every = [row["instruction"] for row in rows]
+    return {
+        "openings": distinct_openings(every),
+        "openings_by_task": {task: distinct_openings(own) for task, own in sorted(by_task.items())},
+        **distinct_ngrams(every, most),
+    }
+
+
 def lengths(texts: Sequence[str]) -> dict[str, float]:
     """Mean and percentiles of the lengths, in words and single signs (`corpus.rules.measure`)."""
     import numpy as np

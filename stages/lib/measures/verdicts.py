@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stages.lib import statistics
-from stages.lib.judging.panel import stands
+from stages.lib.judging.panel import passed_checks, stands
 from stages.lib.measures.text import share
 from stages.lib.records import Row
 
@@ -14,7 +14,8 @@ SAY_NOTHING = ("", "vacuous tests", "input passes too")  # outcomes that prove n
 
 
 def pass_rate(verdicts: Sequence[Row]) -> dict[str, Any]:
-    """The share of verdicts that pass, with its 95% Wilson interval, and that of each rule among the rows that it
+    """The share of verdicts that pass, of those that pass the checks (and their tests, if these must pass), and of
+    these the share that the judge passes, with 95% Wilson intervals; and the share of each rule among the rows that it
     was applied to."""
     asked: Counter[str] = Counter()
     passed: Counter[str] = Counter()
@@ -23,10 +24,12 @@ def pass_rate(verdicts: Sequence[Row]) -> dict[str, Any]:
             name = f"{ruling['kind']}: {ruling['rule']}"
             asked[name] += 1
             passed[name] += ruling["passed"]
+    stood = sum(passed_checks(row) for row in verdicts)
     whole = sum(row["passed"] for row in verdicts)
+    parts = {"overall": (whole, len(verdicts)), "checks": (stood, len(verdicts)), "judge": (whole, stood)}
     return {
-        "overall": share(whole, len(verdicts)),
-        "overall_95": statistics.interval(whole, len(verdicts)),
+        **{name: share(*part) for name, part in parts.items()},
+        **{f"{name}_95": statistics.interval(*part) for name, part in parts.items()},
         "by_rule": {name: share(passed[name], asked[name]) for name in sorted(asked)},
     }
 

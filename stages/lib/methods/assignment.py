@@ -14,6 +14,17 @@ from stages.lib.tasks.pool import Case, draw_examples, texts_of
 
 
 @dataclass(frozen=True)
+class Wording:
+    """How a prompt words its wish: `good` and `bad` examples, drawn for each row or, with `sets` above 0, one of so
+    many sets for each, so that prompts begin alike; and whether each row has a style."""
+
+    good: int
+    bad: int
+    sets: int = 0
+    styles: bool = False
+
+
+@dataclass(frozen=True)
 class Assignment:
     """A function (a row of `records.FUNCTION`), its task, and its prompt's examples.
 
@@ -26,6 +37,7 @@ class Assignment:
     target_language: str
     examples: tuple[Case, ...]
     also: tuple[Case, ...] = ()
+    style: str = ""
 
     @classmethod
     def draw(
@@ -35,21 +47,27 @@ class Assignment:
         pool: Sequence[Case],
         seed: int,
         mix: Mapping[str, float],
-        good: int,
-        bad: int,
+        wording: Wording,
         again: bool = False,
     ) -> Self:
-        """Draw task, target language, and `good` and `bad` examples for `function` by its id. A method with its own
-        prompts shows only good ones. `again`: another draw of the task."""
+        """Draw task, target language, style and examples for `function` by its id. A method with its own prompts has
+        no styles, and shows only good examples, drawn for each row. `again`: another draw of the task."""
         row, language = function["id"], function["language"]
         if method.task is not None:
             also = (function["parent"],) if "parent" in function else ()
             shown = method.shown() if also else pool
-            examples = draw_examples(shown, row, seed, method.task, language, good, 0)
+            examples = draw_examples(shown, row, seed, method.task, language, wording.good, 0)
             return cls(method, function, method.apply_to(load_task(method.task)), language, examples, also)
         task = load_task(draws.draw_task(f"{row}:again" if again else row, seed, mix))
         target = draws.draw_target(row, seed, task.target_languages, language) if task.target_languages else language
-        return cls(method, function, task, target, draw_examples(pool, row, seed, task.name, language, good, bad))
+        drawn_for, preferred = row, language
+        if wording.sets:
+            drawn_for, preferred = f"set {draws.draw_number(f'set:{seed}:{row}', wording.sets)}", ""
+        examples = draw_examples(pool, drawn_for, seed, task.name, preferred, wording.good, wording.bad)
+        if not wording.styles:
+            return cls(method, function, task, target, examples)
+        style = draws.draw_share(f"style:{seed}:{row}", dict.fromkeys(task.styles, 1.0)) if task.styles else ""
+        return cls(method, function, task.in_style(style), target, examples, style=style)
 
     @property
     def can_have_bug_planted(self) -> bool:
@@ -70,13 +88,16 @@ class Assignment:
                 FOLDER / self.method.name, self.task, snippet, language, given, self.examples
             )
         return prompts.generation_messages(
-            self.task, code, documentation, language, self.target_language, self.examples, self._given
+            self.task, code, documentation, language, self.target_language, self.style, self.examples, self._given
         )
 
     @property
     def schema(self) -> dict[str, Any]:
         """The JSON schema of what the teacher writes."""
-        return prompts.answer_schema(self.task, self.function["code"], self.function["language"], self.target_language)
+        function = self.function
+        return prompts.answer_schema(
+            self.task, function["code"], function["language"], self.target_language, function["name"]
+        )
 
     def objection(self, written: dict[str, Any]) -> str:
         """The first fault in `written` that the task wants named to the teacher, or ""."""
@@ -123,5 +144,5 @@ class Assignment:
             "examples": [case.id for case in self._known],
             "request": request,
             "tests": [],
-            "imports": self.function.get("imports", ""),
+            "style": self.style,
         }

@@ -67,7 +67,7 @@ def gather(
         taken = share_out(found, number, wish.rounds, most)
         lack = f"only {len(found)} commits are left; dropped: {_tell(set_aside)}; raise generate.commits.most"
     elif method.made_from == "cases":
-        taken = evolved_rows(method, cases or seed_cases(), most, wish.seed)
+        taken = evolved_rows(method, cases or seed_cases(styled=False), most, wish.seed)
         lack = f"no instance of the task {method.task} passed the previous round; raise generate.rows_per_round"
     else:
         taken, lack = blank_rows(method, number, most, wish.seed), ""
@@ -138,12 +138,12 @@ def commit_rows(settings: Commits, most_tokens: int) -> tuple[list[Row], list[Ro
 
 
 def freeze(
-    method: Method, cases: Iterable[Case], rows: Iterable[Row], each: int, most_characters: int
+    method: Method, cases: Iterable[Case], rows: Iterable[Row], each: int, most_characters: int, styled: bool
 ) -> tuple[list[Case], str]:
     """The round's example pool and its hash: the tasks' own, or the method's examples with its good cases of the round
     before, or with those that its rows evolve."""
     if method.task is None:
-        return frozen(cases, each, most_characters)
+        return frozen(cases, each, most_characters, styled)
     if method.made_from == "cases":
         pool = [*method.shown(), *{row["parent"].id: row["parent"] for row in rows}.values()]
     else:

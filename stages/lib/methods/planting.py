@@ -10,7 +10,7 @@ from pydantic import Field
 from stages.lib import params
 from stages.lib.errors import BadInput
 from stages.lib.methods import behaviour
-from stages.lib.methods.assignment import Assignment
+from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.behaviour import Observed, Subject
 from stages.lib.records import Row
 from stages.lib.sandbox import Execution
@@ -50,21 +50,21 @@ class Ready:
 def prepare(
     rows: Sequence[Assignment],
     pool: Sequence[Case],
-    drawn_by: tuple[int, Mapping[str, float], int, int],
+    drawn_by: tuple[int, Mapping[str, float], Wording],
     repair: Repair,
     tests: Tests,
 ) -> Ready:
     """Observe the functions of `rows`, if that is asked for, and plant the bugs, if the program is to.
 
     A function in which no bug can be planted, or none that changes what it does, gets another task of the mix, drawn
-    with `drawn_by` (seed, mix, good and bad examples) as at first; it is set aside if there is none. Raises `BadInput`
+    with `drawn_by` (seed, mix, wording) as at first; it is set aside if there is none. Raises `BadInput`
     if no row is left.
     """
     planted = [row for row in rows if repair.bug == "mutation" and row.can_have_bug_planted]
     found = {row.function["id"]: _bugs(row) for row in planted}
     seen = _observe(rows, found, tests)
     ready = Ready(tests={identity: one.tests for identity, one in seen.items() if one.tests})
-    seed, mix, good, bad = drawn_by
+    seed, mix, wording = drawn_by
     rest = {task: share for task, share in mix.items() if share and load_task(task).planted is None}
     for row in rows:
         identity = row.function["id"]
@@ -78,7 +78,7 @@ def prepare(
             ready.rows.append(row.with_bug(bug.shown(one.seen)))
         elif rest:
             ready.counts["given another task"] += 1
-            ready.rows.append(Assignment.draw(row.method, row.function, pool, seed, rest, good, bad, again=True))
+            ready.rows.append(Assignment.draw(row.method, row.function, pool, seed, rest, wording, again=True))
         else:
             tokens = estimate_tokens(row.function["code"])
             ready.set_aside.append({"id": identity, "reason": "no bug can be planted", "tokens": tokens})
@@ -108,7 +108,6 @@ def _observe(rows: Sequence[Assignment], found: Mapping[str, list[bugs.Bug]], te
             id=row.function["id"],
             language=row.function["language"],
             code=row.function["code"],
-            imports=row.function["imports"],
             docstring=row.function["docstring"],
             bugs=found.get(row.function["id"], []),
         )

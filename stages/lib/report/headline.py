@@ -4,27 +4,22 @@ from typing import Any
 
 from stages.lib.report import tables
 from stages.lib.report.inputs import CANDIDATES, VERDICTS, Run
+from stages.lib.report.judging import Trial
 from stages.lib.report.rendering import number, percent, plural
 
 Facts = dict[str, Any]
-
-# Part of the bundled model's name; the page warns when it was teacher or judge.
-WEAK = "SmolLM2-135M"
 
 
 def about(run: Run) -> Facts:
     """The models and sources of the run, from the parameters in the seals."""
     first = run.rounds[0]
-    teacher = run[CANDIDATES + first].params["teacher"]["model"]
-    judge = run[VERDICTS + first].params["teacher"]["model"]
     return {
         "sources": len(tables.count(run["data/functions"], "functions.parquet", "source")),
         "rounds": len(run.rounds),
         "encoder": run["data/embeddings"].params["encoder"],
-        "teacher": teacher,
-        "judge": judge,
+        "teacher": run[CANDIDATES + first].params["teacher"]["model"],
+        "judge": run[VERDICTS + first].params["teacher"]["model"],
         "base_model": run["data/completions/base"].params["model"],
-        "weak": [role for role, model in (("teacher", teacher), ("judge", judge)) if WEAK in model],
     }
 
 
@@ -52,7 +47,9 @@ def numbers(facts: Facts) -> list[tuple[str, str, str]]:
             number(covered.radius),
             f"no selection can get below {number(covered.bound)}" if covered.bound else "",
         ),
-        ("candidates passed", f"{judged.passed} of {judged.total}", f"judge pass rate {percent(judged.share)}"),
+        ("passed the checks", f"{judged.stood} of {judged.total}", f"{percent(judged.checks_share)} of the candidates"),
+        ("passed by the judge", f"{judged.passed} of these {judged.stood}", percent(judged.judge_share)),
+        *_trial_numbers(facts["trial"]),
         ("training rows", number(counts["train"]), plural(counts["validation"], "row") + " for validation"),
         ("training loss", f"{trained.first:.3f} → {trained.last:.3f}", "first and last step"),
         ("pass@1, base", percent(examined.base.pass_at_1), examined.base.counts),
@@ -72,12 +69,67 @@ def summary(facts: Facts) -> list[tuple[str, str]]:
     return [
         *rows,
         ("dataset", f"{plural(counts['train'], 'training row')}, {number(counts['validation'])} for validation"),
-        ("judge pass rate", f"{percent(judged.share)} ({judged.passed} of {judged.total})"),
+        ("checks", f"{judged.stood} of {judged.total} candidates passed ({percent(judged.checks_share)})"),
+        ("judge", f"{judged.passed} of these {judged.stood} passed ({percent(judged.judge_share)})"),
+        ("judge on trial", _trial_line(facts["trial"])),
         ("covering radius", f"{number(covered.radius)} after {plural(covered.picks, 'pick')}"),
         ("training loss", f"{trained.first:.3f} first, {trained.last:.3f} last"),
         *results,
         ("report", "report/index.html"),
     ]
+
+
+def on_trial(trial: Trial | None) -> str:
+    """One sentence: how far the verdicts can be believed, by the audit."""
+    if trial is None:
+        return (
+            "The judge was not put on trial in this run (judge.audit in params.yaml plants nothing), so nobody knows "
+            "how many bad rows it passes."
+        )
+    both, judge = trial.totals["together"], trial.totals["judge"]
+    alone = (
+        f"caught {_rate(judge, 'recall')} and failed {_rate(judge, 'false_alarms')}: {judge['shows']}"
+        if judge["bad"] or judge["good"]
+        else "ruled on none of them"
+    )
+    return (
+        f"On trial, checks and judge together caught {_rate(both, 'recall')} planted faults and failed "
+        f"{_rate(both, 'false_alarms')} good instances; the judge alone {alone}. (In brackets: 95% intervals.)"
+    )
+
+
+def _rate(row: Facts, share: str) -> str:
+    hits, of = {"recall": ("caught", "bad"), "false_alarms": ("alarms", "good")}[share]
+    bounds = row[f"{share}_95"]
+    return f"{row[hits]} of {row[of]}" + (f" ({bounds[0]:.0%} to {bounds[1]:.0%})" if bounds else "")
+
+
+def _trial_numbers(trial: Trial | None) -> list[tuple[str, str, str]]:
+    if trial is None:
+        return [("planted faults caught", "not tried", "the judge was not put on trial")]
+    both, judge = trial.totals["together"], trial.totals["judge"]
+    return [
+        (
+            "planted faults caught",
+            f"{both['caught']} of {both['bad']}",
+            f"the judge alone {judge['caught']} of {judge['bad']}",
+        ),
+        (
+            "good instances failed",
+            f"{both['alarms']} of {both['good']}",
+            f"by the judge alone {judge['alarms']} of {judge['good']}",
+        ),
+    ]
+
+
+def _trial_line(trial: Trial | None) -> str:
+    if trial is None:
+        return "not held; nobody knows how many bad rows it passes"
+    both, judge = trial.totals["together"], trial.totals["judge"]
+    return (
+        f"{both['caught']} of {both['bad']} planted faults caught, {both['alarms']} of {both['good']} good ones "
+        f"failed; the judge alone {judge['caught']} of {judge['bad']} and {judge['alarms']} of {judge['good']}"
+    )
 
 
 def unchecked(run: Run) -> list[str]:
@@ -98,6 +150,6 @@ def unchecked(run: Run) -> list[str]:
         found.append(f"The models answered only {asked}; pass@k says nothing about the rest.")
     run_tests = any(row["execution"] for row in run.verdicts)
     ran = "solutions were run only against the teacher's own tests" if run_tests else "no solution was run"
-    found.append(f"No person has read the rows, and {ran}: passing means that a model liked the row.")
+    found.append(f"No person has read the rows, and {ran}.")
     found.append(f"Only one benchmark was run: {run['data/completions/base'].params['benchmark']}.")
     return found

@@ -53,7 +53,7 @@ def load() -> Run:
         *(f"data/{kind}/{model}" for model in ("base", "tuned") for kind in ("completions", "scores")),
     ]
     opened = {path: artifacts.open(path) for path in paths}
-    names = ["filter", "coreset", "assemble", "score-base", "score-tuned"]
+    names = ["filter", "coreset", "assemble", "measure", "score-base", "score-tuned"]
     return Run(opened, {name: read_metrics(name) for name in names}, rounds)
 
 

@@ -65,9 +65,19 @@ class Outcomes:
         return self.counted[BY_JUDGE]
 
     @property
-    def share(self) -> float:
-        """The pass rate; 0 without candidates."""
-        return self.passed / self.total if self.total else 0.0
+    def stood(self) -> int:
+        """Those that passed every check, and their tests if these must pass."""
+        return self.total - self.by_checks
+
+    @property
+    def checks_share(self) -> float | None:
+        """The share of candidates that passed the checks; None without any."""
+        return self.stood / self.total if self.total else None
+
+    @property
+    def judge_share(self) -> float | None:
+        """The share of those that passed the checks that the judge passed; None without any."""
+        return self.passed / self.stood if self.stood else None
 
 
 def outcome(verdict: Row) -> str:
@@ -109,23 +119,48 @@ def rules(verdicts: Sequence[Row], kind: str) -> list[tuple[str, Rate]]:
     return sorted(by_rule.items(), key=lambda entry: (-entry[1].share, entry[0]))
 
 
-def audit(run: Run) -> dict[str, Any] | None:
-    """The judge's audit over all rounds: instances planted, recall and false alarms by task and rule, and the outcome
-    of each kind of plant; None if no round was audited."""
-    planted: dict[str, Row] = {}
-    for key in run.rounds:
-        artifact = run[VERDICTS + key]
-        if any(entry["path"] == PLANTS for entry in artifact.files):
-            planted |= {f"{key} {row['id']}": row for row in tables.read(artifact, PLANTS)}
+@dataclass(frozen=True)
+class Trial:
+    """The judge's audit over all rounds: recall and false alarms of the checks, the judge alone and both together
+    (`totals`), of each kind and rule over all tasks (`rules`), and by task and rule, each with `shows`; and the outcome
+    of each kind of plant.
+    """
+
+    planted: int
+    totals: dict[str, Row]
+    rules: dict[tuple[str, str], Row]
+    by_task: list[Row]
+    by_kind: list[Row]
+
+
+def trial(run: Run) -> Trial | None:
+    """The audit's figures, from its plants; None if no round was audited."""
+    artifacts = [run[VERDICTS + key] for key in run.rounds]
+    audited = [one for one in artifacts if any(entry["path"] == PLANTS for entry in one.files)]
+    planted = [row for artifact in audited for row in tables.read(artifact, PLANTS)]
     if not planted:
         return None
-    rows = list(planted.values())
-    return {
-        "good": sum(row["kind"] == rates.GOOD for row in rows),
-        "bad": sum(row["kind"] != rates.GOOD for row in rows),
-        "rules": [row for row in rates.recall_and_alarms(rows) if row["bad"]],
-        "plants": rates.recall_by_kind(rows),
+    found = [{**row, "shows": shows(row)} for row in rates.recall_and_alarms(planted)]
+    totals = {key: {**row, "shows": shows(row)} for key, row in rates.totals(planted).items()}
+    return Trial(
+        planted=len(planted),
+        totals=totals,
+        rules={(row["kind"], row["rule"]): row for row in found if row["task"] == rates.ALL},
+        by_task=[row for row in found if row["task"] != rates.ALL and (row["bad"] or row["kind"] == "judge")],
+        by_kind=rates.recall_by_kind(planted),
+    )
+
+
+def shows(row: Row) -> str:
+    """What the audit shows of a rule, in words."""
+    words = {
+        rates.BETTER: "better than chance",
+        rates.UNTOLD: "cannot be told from chance",
+        rates.WORSE: "worse than chance",
+        rates.TOO_FEW: "too few plants to tell it from chance",
+        rates.UNTRIED: "not tried: " + ("no good instance" if row["bad"] else "no spoiled instance that breaks it"),
     }
+    return words[row["trust"]]
 
 
 def executions(verdicts: Sequence[Row]) -> Counter[str]:

@@ -52,6 +52,28 @@ def tasks(run: Run) -> Mix:
     return compare(points, {name: value / 100 for name, value in paper["task_percent"].items()}, paper["task_rows"])
 
 
+@dataclass(frozen=True)
+class Wording:
+    """How alike the dataset's instructions are: the share of distinct first five words, over all rows and by task, and
+    of distinct n-grams, n from 1."""
+
+    rows: int
+    openings: float | None
+    by_task: list[tuple[str, int, float | None]]
+    distinct: list[float | None]
+
+
+def wording(run: Run) -> Wording | None:
+    """From metrics/measure.json; None if `measure.metrics` leaves it out."""
+    measured = run.metrics["measure"].get("instructions")
+    if measured is None:
+        return None
+    rows = _dataset(run, "task")
+    by_task = [(task, rows[task], share) for task, share in measured["openings_by_task"].items()]
+    grams = sorted(name for name in measured if name.startswith("distinct_"))
+    return Wording(rows.total(), measured["openings"], by_task, [measured[name] for name in grams])
+
+
 def compare(points: Mapping[str, Mapping[str, int]], paper: Mapping[str, float], paper_total: int | None = None) -> Mix:
     """Shares by name at each of `points` next to the paper's, largest first, then the names the paper does not list
     (summed up as "Others" where the paper does)."""

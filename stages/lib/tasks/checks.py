@@ -98,11 +98,12 @@ def no_repetition(row: Instance) -> str:
 
 def not_an_example(row: Instance) -> str:
     """Neither instruction nor solution repeats an example of the prompt (four fifths of its words)."""
-    for shown in row.examples:
-        for key in ("instruction", "solution"):
-            if len(_words(shown)) >= 8 and _overlap(_words(getattr(row, key)), _words(shown)) >= 0.8:
-                return f"the {key} is that of an example in the prompt"
-    return ""
+    return _repeated(row, "instruction") or _repeated(row, "solution")
+
+
+def solution_not_an_example(row: Instance) -> str:
+    """The solution repeats no example of the prompt. The instruction may where it only tells what to do."""
+    return _repeated(row, "solution")
 
 
 def no_code_in_instruction(row: Instance) -> str:
@@ -200,6 +201,7 @@ CHECKS: dict[str, Callable[[Instance], str]] = {
         solution_is_prose,
         no_repetition,
         not_an_example,
+        solution_not_an_example,
         no_code_in_instruction,
         solution_parses,
         code_only,
@@ -210,6 +212,13 @@ CHECKS: dict[str, Callable[[Instance], str]] = {
         information_differs,
     )
 }
+
+
+def _repeated(row: Instance, key: str) -> str:
+    for shown in row.examples:
+        if len(_words(shown)) >= 8 and _overlap(_words(getattr(row, key)), _words(shown)) >= 0.8:
+            return f"the {key} is that of an example in the prompt"
+    return ""
 
 
 def _prose_fault(key: str, text: str, least_words: int) -> str:

@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ class Seed(params.Section):
     target_language: str = ""
     code: str
     docstring: str = ""
+    style: str = ""
     answer: dict[str, str]
     reason: str = ""
 
@@ -43,11 +44,19 @@ class Planted(params.Section):
     reask_on: list[str] = Field(default_factory=list)
 
 
+class Style(params.Section):
+    """A way to word an instance: what the teacher is told, and its own schema of some of the keys in `writes`."""
+
+    ask: str
+    writes: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
 class Task(params.Section):
     """A task. `writes` is the JSON schema of each key that the teacher writes, in its order; `fills` is a
     Jinja template for each further key of the instance, from the raw code and what the teacher wrote.
     `reask_on` are the checks whose fault is named to the teacher at once. What is checked and judged of the answer
     is in stages/lib/judging/rules.
+    `styles` are ways to word an instance, by name; with `generate.styles` each row is asked for one of them.
 
     Tests are written for a solution that is code, and must fail an information that is that code with a bug."""
 
@@ -57,6 +66,7 @@ class Task(params.Section):
     ask: str
     target_languages: list[str] = Field(default_factory=list)
     writes: dict[str, dict[str, Any]]
+    styles: dict[str, Style] = Field(default_factory=dict)
     reask_on: list[str] = Field(default_factory=list)
     fills: dict[str, str]
     solution_is_code: bool = True
@@ -69,11 +79,15 @@ class Task(params.Section):
         """Whether this task's instances have an information (an input)."""
         return "information" in self.writes or bool(self.fills.get("information"))
 
-    def with_bug_planted(self) -> "Task":
+    def with_bug_planted(self) -> Self:
         """The task as it is asked where the program has planted the bug."""
         assert self.planted is not None
         own = ("definition", "requirements", "ask", "writes", "reask_on")
         return self.model_copy(update={key: getattr(self.planted, key) for key in own})
+
+    def in_style(self, name: str) -> Self:
+        """This task with the schema of the style `name`; as it is for ""."""
+        return self.model_copy(update={"writes": {**self.writes, **self.styles[name].writes}}) if name else self
 
 
 @cache

@@ -27,6 +27,7 @@ class Case:
     answer: dict[str, str]
     reason: str
     origin: str
+    style: str = ""
 
     @property
     def length(self) -> int:
@@ -34,13 +35,15 @@ class Case:
         return len(self.code) + sum(map(len, self.answer.values()))
 
 
-def seed_cases() -> list[Case]:
-    """The seed examples of every task."""
+def seed_cases(styled: bool | None = None) -> list[Case]:
+    """The seed examples of every task: all of them, or of the good ones those with a style, or those without. A task
+    without styles has no others."""
     return [
         _from_seed(task.name, seed, good)
         for task in load_tasks().values()
         for good, group in ((True, task.seeds.good), (False, task.seeds.bad))
         for seed in group
+        if styled is None or not (good and task.styles) or bool(seed.style) == styled
     ]
 
 
@@ -60,14 +63,15 @@ def from_verdicts(rows: Iterable[dict[str, Any]], functions: Mapping[str, dict[s
             answer=json.loads(row["answer"]),
             reason=next((ruling["reason"] for ruling in row["rulings"] if not ruling["passed"]), ""),
             origin=f"round {row['round']}",
+            style=row["style"],
         )
         for row in rows
     ]
 
 
-def frozen(cases: Iterable[Case], each: int, most_characters: int) -> tuple[list[Case], str]:
+def frozen(cases: Iterable[Case], each: int, most_characters: int, styled: bool) -> tuple[list[Case], str]:
     """The pool and its hash: per task, `each` good and `each` bad cases of at most `most_characters` of code and
-    answer, chosen by the hash of their ids and topped up with seeds."""
+    answer, chosen by the hash of their ids and topped up with seeds, `styled` or not."""
     groups: dict[tuple[str, bool], dict[str, Case]] = defaultdict(dict)
     for case in cases:
         if case.length <= most_characters:
@@ -76,7 +80,7 @@ def frozen(cases: Iterable[Case], each: int, most_characters: int) -> tuple[list
     for task in load_tasks():
         for good in (True, False):
             chosen = rendezvous("pool", 0, groups[task, good], each)
-            spare = {case.id: case for case in seed_cases() if (case.task, case.good) == (task, good)}
+            spare = {case.id: case for case in seed_cases(styled) if (case.task, case.good) == (task, good)}
             top_up = [case for id, case in spare.items() if id not in groups[task, good]]
             pool += chosen + top_up[: each - len(chosen)]
     return pool, digest([asdict(case) for case in pool])
@@ -90,12 +94,12 @@ def read_pool(file: Path) -> dict[str, Case]:
 def draw_examples(
     pool: Iterable[Case], row: str, seed: int, task: str, language: str, good: int, bad: int
 ) -> tuple[Case, ...]:
-    """`good` and `bad` cases of `task` for the row, drawn by its id, preferring its language."""
+    """`good` and `bad` cases of `task` for the row, drawn by its id, preferring its language ("": none)."""
     examples: list[Case] = []
     for wanted, count in ((True, good), (False, bad)):
         own = {case.id: case for case in pool if (case.task, case.good) == (task, wanted)}
         drawn = rendezvous(row, seed, own, len(own))
-        examples += sorted(drawn, key=lambda case: case.language != language)[:count]
+        examples += sorted(drawn, key=lambda case: language not in ("", case.language))[:count]
     return tuple(examples)
 
 
@@ -117,4 +121,5 @@ def _from_seed(task: str, seed: Seed, good: bool) -> Case:
         answer=seed.answer,
         reason=seed.reason,
         origin="seed",
+        style=seed.style,
     )

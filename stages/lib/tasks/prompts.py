@@ -11,13 +11,18 @@ from stages.lib.tasks.definitions import Task
 from stages.lib.tasks.pool import Case
 
 FOLDER = Path(__file__).parent
-SUMMARY = 200  # characters of documentation in a prompt
+SUMMARY = 200  # characters of a docstring's first sentence, at most
+SHOWN = 300  # characters of documentation in a prompt
+EXAMPLES = re.compile(r">>>|\n\s*(?:Examples?|References?|See [Aa]lso|Notes?)\b|```|@example")
+# What begins a tag as JSDoc, Javadoc, PHPDoc (`@param`, `{@inheritDoc}`) and Sphinx (`:param x:`) write them.
+_TAG = re.compile(r"^\s*(?:\{?@\w+|:\w+[^:\n]*:)", re.MULTILINE)
+_XML = re.compile(r"</?(?:summary|para|c)>")  # C#'s
 COMMENTS = ("#", "//", "/*", "*", "--")
 
 
-def answer_schema(task: Task, code: str, language: str, target_language: str) -> dict[str, Any]:
-    """The JSON schema of the teacher's answer for `code`, with keys in the task's order."""
-    names = {"language": _escape(language), "target_language": _escape(target_language)}
+def answer_schema(task: Task, code: str, language: str, target_language: str, name: str = "") -> dict[str, Any]:
+    """The JSON schema of the teacher's answer for `code`, a function called `name`, with keys in the task's order."""
+    names = {"language": _escape(language), "target_language": _escape(target_language), "name": _escape(name)}
     return object_schema({key: _property(value, code, names) for key, value in task.writes.items()})
 
 
@@ -38,6 +43,7 @@ def generation_messages(
     docstring: str,
     language: str,
     target_language: str,
+    style: str,
     examples: Sequence[Case],
     given: Mapping[str, str] | None = None,
 ) -> list[dict[str, str]]:
@@ -55,18 +61,19 @@ def generation_messages(
     messages = [{"role": "system", "content": system}]
     for case in examples:
         if case.good:
-            messages.append(
-                {
-                    "role": "user",
-                    "content": _question(
-                        task, case.code, case.docstring, case.language, case.target_language, case.answer
-                    ),
-                }
+            asked = _question(
+                task,
+                case.code,
+                case.docstring,
+                case.language,
+                case.target_language,
+                case.style if style else "",
+                case.answer,
             )
+            messages.append({"role": "user", "content": asked})
             messages.append({"role": "assistant", "content": json.dumps(written(case), ensure_ascii=False)})
-    question = _question(task, code, docstring, language, target_language, given or {})
-    messages.append({"role": "user", "content": question})
-    return messages
+    question = _question(task, code, docstring, language, target_language, style, given or {})
+    return [*messages, {"role": "user", "content": question}]
 
 
 def method_messages(
@@ -87,10 +94,25 @@ def method_messages(
 
 
 def summary(docstring: str) -> str:
-    """The first sentence of the first paragraph on one line of at most 200 characters; "" if there is none."""
-    paragraph = " ".join(docstring.strip().split("\n\n")[0].split())
+    """The first sentence of the first paragraph on one line of at most 200 characters; "" if there is none.
+
+    A paragraph ends at the first tag, such as `@param`: tags alone don't say what a function does.
+    """
+    text = _TAG.split(_XML.sub("", docstring).strip())[0]
+    paragraph = " ".join(text.split("\n\n")[0].split())
     sentence = re.split(r"(?<=[.!?])\s", paragraph)[0]
     return sentence if len(sentence) <= SUMMARY else ""
+
+
+def documentation(docstring: str) -> str:
+    """What a prompt shows of a docstring: what comes before its examples, on one line of at most 300 characters, cut
+    after a whole sentence or else a word."""
+    text = " ".join(EXAMPLES.split(docstring)[0].split())
+    if len(text) <= SHOWN:
+        return text
+    text = text[:SHOWN]
+    end = max(text.rfind(mark) for mark in (". ", "! ", "? ")) + 1
+    return text[:end] if end > 1 else text.rpartition(" ")[0]
 
 
 def fill(task: Task, code: str, answer: Mapping[str, str], given: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -122,10 +144,22 @@ def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _question(
-    task: Task, code: str, docstring: str, language: str, target_language: str, given: Mapping[str, str]
+    task: Task,
+    code: str,
+    docstring: str,
+    language: str,
+    target_language: str,
+    style: str,
+    given: Mapping[str, str],
 ) -> str:
+    names = {"language": language, "target_language": target_language}
     shown = {key: given.get(key, "") for key in (task.planted.shows if task.planted else [])}
-    ask = templates.expand(task.ask, **shown, language=language, target_language=target_language)
+    wish = templates.expand(task.styles[style].ask, **names) if style in task.styles else ""
     return templates.prompt(
-        FOLDER / "generate_user.j2", code=code, docstring=summary(docstring), language=language, ask=ask
+        FOLDER / "generate_user.j2",
+        code=code,
+        docstring=documentation(docstring),
+        language=language,
+        ask=templates.expand(task.ask, **names, **shown),
+        style=wish,
     )

@@ -68,6 +68,19 @@ class Text:
     stop: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A question about the row `id` that the first of the words `among` answers, such as Yes and No.
+
+    Its `Answer` has as its value each word's probability among them, from the endpoint's log-probabilities of the first
+    token: a model's doubt, which its word alone does not tell. No two words may begin with the same token.
+    """
+
+    id: str
+    messages: list[dict[str, str]]
+    among: tuple[str, ...]
+
+
 @contextmanager
 def connect(settings: Settings, *, label: str, seed: int, journal: Path = FOLDER) -> Iterator["Teacher"]:
     """The model of `settings`, ready to be asked; budget and progress are kept under `label` (the stage).
@@ -115,7 +128,7 @@ class Teacher:
         """A ledger of this teacher's answers in `folder`."""
         return Ledger(folder, self.budget)
 
-    def answers(self, asks: Iterable[Ask | Text], total: int) -> Iterator[Answer]:
+    def answers(self, asks: Iterable[Ask | Text | Choice], total: int) -> Iterator[Answer]:
         """An answer for each ask, in order; one call at a time. Raises `BadInput` if the endpoint is unreachable or
         refuses the key, or the budget is reached, and `Preempted` on SIGTERM, after journaling what was in flight."""
         asks, window = iter(asks), Window(self._most_begun, self._answer)
@@ -138,19 +151,27 @@ class Teacher:
             for endpoint in self._turns.endpoints:
                 await endpoint.close()
 
-    async def _answer(self, ask: Ask | Text) -> Answer:
-        return await (self._write(ask) if isinstance(ask, Text) else self._converse(ask))
+    async def _answer(self, ask: Ask | Text | Choice) -> Answer:
+        if isinstance(ask, Ask):
+            return await self._converse(ask)
+        if isinstance(ask, Choice):
+            return await self._once(ask.id, self.choice_request(ask), lambda text: parsing.shares(text, ask.among))
+        return await self._once(ask.id, self.text_request(ask), lambda text: ({"text": text}, ""))
 
-    async def _write(self, text: Text) -> Answer:
-        """Ask once for a text; any text is accepted."""
-        request = self.text_request(text)
+    async def _once(
+        self, row: str, request: Request, read: Callable[[str], tuple[dict[str, Any] | None, str]]
+    ) -> Answer:
+        """Ask once; `read` turns the reply's text into the value, or says what is wrong with it."""
         attempts: list[dict[str, str]] = []
         try:
             exchange = await self._exchange(request, attempts)
         except Refused as refusal:
             attempts.append({"request": request.key, "fault": str(refusal)})
-            return Answer(text.id, None, "", str(refusal), (), tuple(attempts))
-        return Answer(text.id, {"text": exchange.reply.text}, request.key, "", (exchange,), tuple(attempts))
+            return Answer(row, None, "", str(refusal), (), tuple(attempts))
+        value, fault = read(exchange.reply.text)
+        if fault:
+            attempts.append({"request": request.key, "fault": fault, "response": exchange.reply.text})
+        return Answer(row, value, request.key if value else "", fault, (exchange,), tuple(attempts))
 
     async def _converse(self, ask: Ask) -> Answer:
         """Ask, and re-ask with the fault named, up to `max_reasks` times."""
@@ -205,6 +226,19 @@ class Teacher:
                 "max_tokens" if goes_on else "max_completion_tokens": self._settings.max_tokens,
                 "seed": seed_of(self._seed, text.id),
                 **({"stop": list(text.stop)} if text.stop else {}),
+            }
+        )
+
+    def choice_request(self, choice: Choice) -> Request:
+        """The request for the probabilities of `choice`'s first token, of which OpenAI gives the 20 likeliest."""
+        return Request(
+            {
+                "model": self._settings.model,
+                "messages": choice.messages,
+                "temperature": 0.0,
+                "max_completion_tokens": 1,
+                "logprobs": True,
+                "top_logprobs": 20,
             }
         )
 

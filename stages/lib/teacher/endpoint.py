@@ -121,6 +121,8 @@ class Endpoint:
             choice = completion["choices"][0]
             message = {"content": choice["text"]} if "text" in choice else choice["message"]
             text = message.get("content") or message.get("refusal") or ""
+            if likeliest := (choice.get("logprobs") or {}).get("content"):
+                text = orjson.dumps(likeliest[0]["top_logprobs"]).decode()
             finish = choice.get("finish_reason") or ""
             usage = completion.get("usage") or {}
             counted = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0

@@ -1,13 +1,15 @@
 """From a model's text to a value under a JSON schema, or to the fault named in the re-ask."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from stages.lib.artifacts import canonical
 from stages.lib.teacher.exchange import Reply
 
+LEAST_SHARE = 0.05  # of the probability: below it, the model has not understood that it should choose
 LIMITS = ("minLength", "maxLength", "minItems", "maxItems", "pattern")
 
 
@@ -23,6 +25,20 @@ def parse(reply: Reply, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, 
         return None, "the answer holds no JSON object" if reply.text.strip() else "the answer is empty"
     fault = _violation(found, schema)
     return (None, fault) if fault else (found, "")
+
+
+def shares(text: str, among: Sequence[str]) -> tuple[dict[str, float] | None, str]:
+    """Each word's probability among the words, from the log-probabilities of a first token (OpenAI's `top_logprobs`) in
+    JSON, to four places; or None and what is wrong."""
+    try:
+        tokens = [(one["token"].strip().lower(), math.exp(one["logprob"])) for one in json.loads(text)]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None, "the endpoint gave no log-probabilities; set judge.answers: reasons"
+    found = {word: sum(p for token, p in tokens if token and word.lower().startswith(token)) for word in among}
+    total = sum(found.values())
+    if total < LEAST_SHARE:
+        return None, f"the answer begins with {tokens[0][0]!r}, not with one of {', '.join(among)}"
+    return {word: round(p / total, 4) for word, p in found.items()}, ""
 
 
 def without_limits(schema: Any) -> Any:

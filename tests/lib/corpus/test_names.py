@@ -98,6 +98,18 @@ FILES: list[tuple[str, str, str, list[str]]] = [
     ("C++", "int f(struct Box* a) { return a->n; }", "needs Box", []),
     ("C++", "int f(int a) { return static_cast<int>(unsigned(a)); }", "", []),
     ("C++", "int f(int a) { return this->n + a; }", "uses this", []),
+    ("C++", "Box(int a) : width(a * 2) {}", "is a method, constructor or conversion of its class", []),
+    ("C++", "int f(int a) const { return a + 1; }", "is a method, constructor or conversion of its class", []),
+    ("C++", "const int* f(const int* a) { return a + 1; }", "", []),
+    ("Go", 'import "crawler/urls"\nfunc f(a string) string { return urls.Clean(a) }', "imports crawler/urls", []),
+    (
+        "Python",
+        "import urllib\nimport urllib.parse\ndef f(a):\n    return urllib.parse.quote(a)",
+        "",
+        ["import urllib", "import urllib.parse"],
+    ),
+    ("Python", "def f(a):\n    from rich.syntax import Syntax\n    return Syntax(a)", "imports rich.syntax", []),
+    ("Python", "def f(a):\n    from math import tau\n    return a * tau", "", []),
     (
         "C#",
         "public static List<int> f(this IEnumerable<int> a, out int n) { n = a.Count(); foreach (var x in a) n += x;"

@@ -1,11 +1,13 @@
 """What the judge is measured by: the vote, agreement, intervals, planted instances, solutions that are run."""
 
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from stages.lib import sandbox
+from stages.lib import params, sandbox, statistics
 from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
 from stages.lib.judging import audit, execution, panel, rates
@@ -16,6 +18,7 @@ from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task, load_tasks
 from stages.lib.tasks.pool import seed_cases
 
+ALL_SEEDS = audit.Audit(seeds="all", candidates=0.0)
 RIGHT = ["assert candidate(1, 2) == 3", "assert candidate(0, 0) == 0"]
 
 
@@ -50,25 +53,90 @@ def test_the_interval_is_wilsons() -> None:
     assert rates.interval(0, 0) is None
 
 
-def test_recall_and_false_alarms_by_hand() -> None:
-    def plant(kind: str, breaks: list[str], fits: bool, overall: bool) -> dict[str, Any]:
-        rulings = [rule("fits", "check", fits, ""), rule("overall", "judge", overall, "")]
-        return {"task": "t", "kind": kind, "breaks": breaks, "rulings": rulings}
+def plant(
+    kind: str, breaks: list[str], fits: bool, *judged: bool, task: str = "t", drawn: bool = True
+) -> dict[str, Any]:
+    """A plant that a check ruled on, and the judge's rules `matches` and `overall` if it was asked."""
+    said = zip(("matches", "overall"), judged, strict=False)
+    rulings = [rule("fits", "check", fits, ""), *(rule(name, "judge", passed, "") for name, passed in said)]
+    return {"task": task, "kind": kind, "breaks": breaks, "rulings": rulings, "drawn": drawn}
 
-    rows = [
-        plant("leak", ["fits", "overall"], False, True),
-        plant("leak", ["fits", "overall"], True, True),
-        plant("swap", ["overall"], True, False),
-        plant("good", [], True, False),
-        plant("good", [], True, True),
-    ]
-    fits, overall, gate = rates.recall_and_alarms(rows)
-    assert (fits["caught"], fits["bad"], fits["alarms"], fits["good"]) == (1, 2, 0, 2)
-    assert (overall["caught"], overall["bad"], overall["alarms"]) == (1, 3, 1)
-    assert (gate["rule"], gate["caught"], gate["bad"], gate["false_alarms"]) == ("any rule", 2, 3, 0.5)
-    assert gate["recall_95"] == rates.interval(2, 3)
-    by_kind = {row["plant"]: row for row in rates.recall_by_kind(rows)}
-    assert (by_kind["leak"]["by_checks"], by_kind["leak"]["by_judge"], by_kind["leak"]["by_either"]) == (1, 0, 1)
+
+PLANTED = [
+    plant("leak", ["fits", "overall"], False),  # caught by a check, so the judge is not asked
+    plant("leak", ["fits", "overall"], False, drawn=False),
+    plant("leak", ["fits", "overall"], True, True, True),  # missed by all
+    plant("swap", ["matches", "overall"], True, False, False),
+    plant("swap", ["matches", "overall"], True, True, False),  # caught, but not by the rule that it breaks
+    plant("swap", ["matches", "overall"], True, drawn=False),  # unknown: nobody asked the judge
+    plant("good", [], True, False, True),  # a false alarm
+    plant("good", [], True, True, True),
+    plant("good", [], True, drawn=False),
+]
+
+
+def test_recall_and_false_alarms_by_hand() -> None:
+    found = {(row["task"], row["rule"]): row for row in rates.recall_and_alarms(PLANTED)}
+
+    def counts(rule: str) -> tuple[int, ...]:
+        return tuple(found["t", rule][key] for key in ("caught", "bad", "alarms", "good"))
+
+    assert counts("fits") == (2, 3, 0, 3), "a check rules on all plants"
+    assert counts("matches") == (1, 2, 1, 2), "a rule of the judge on those that it was asked about"
+    assert counts("overall") == (2, 3, 0, 2)
+    assert counts("any check") == (2, 6, 0, 3)
+    assert counts("any rule of the judge") == (2, 3, 1, 2)
+    assert counts("any rule") == (3, 4, 1, 2), "checks and judge on those drawn"
+    for task, name in found:
+        assert found[task, name] == {**found["all tasks", name], "task": task}, "there is one task"
+    assert found["t", "any rule"]["recall_95"] == rates.interval(3, 4)
+    assert found["t", "any rule"]["false_alarms_95"] == rates.interval(1, 2)
+    totals = rates.totals(PLANTED)
+    gates = {"checks": "any check", "judge": "any rule of the judge", "together": "any rule"}
+    for key, gate in gates.items():
+        assert totals[key].items() <= found["all tasks", gate].items(), key
+
+
+def test_a_rule_is_pooled_over_the_tasks_that_have_it() -> None:
+    other = [plant("swap", ["matches"], True, False, True, task="u"), plant("good", [], True, True, True, task="u")]
+    third = {**plant("good", [], True, task="v"), "rulings": [rule("else", "judge", False, "")]}
+    rows = rates.recall_and_alarms([*PLANTED, *other, third])
+    [pooled] = [row for row in rows if (row["task"], row["rule"]) == ("all tasks", "matches")]
+    assert [pooled[key] for key in ("caught", "bad", "alarms", "good")] == [2, 3, 1, 3]
+
+
+def test_the_outcome_of_each_kind_of_plant_by_hand() -> None:
+    keys = ("planted", "by_checks", "asked", "by_judge", "drawn", "by_either")
+    found = {row["plant"]: tuple(row[key] for key in keys) for row in rates.recall_by_kind(PLANTED)}
+    assert found == {"leak": (3, 2, 1, 0, 2, 1), "swap": (3, 0, 2, 2, 2, 2), "good": (3, 0, 2, 1, 2, 1)}
+
+
+def test_what_the_counts_of_a_rule_show() -> None:
+    # Newcombe 1998, table II, method 10: (a) 56/70 - 48/80, (d) 5/56 - 0/29, (h) 10/10 - 0/10.
+    assert statistics.difference(56, 70, 48, 80) == [0.0524, 0.3339]
+    assert statistics.difference(5, 56, 0, 29) == [-0.0381, 0.1926]
+    assert statistics.difference(10, 10, 0, 10) == [0.6075, 1.0]
+    assert statistics.difference(1, 1, 0, 0) is None
+    assert rates.trust(bad=13, caught=11, good=7, alarms=1) == "better than chance"
+    assert rates.trust(bad=13, caught=4, good=7, alarms=1) == "not told from chance"
+    assert rates.trust(bad=13, caught=1, good=7, alarms=6) == "worse than chance"
+    assert rates.trust(bad=2, caught=2, good=1, alarms=0) == "too few plants"
+    assert rates.trust(bad=2, caught=2, good=2, alarms=0) == "better than chance"
+    assert rates.trust(bad=0, caught=0, good=7, alarms=0) == "not tried" == rates.trust(3, 3, 0, 0)
+
+
+def test_checks_and_judge_have_a_rate_each() -> None:
+    def row(task: str, check: bool, *judged: bool) -> dict[str, Any]:
+        rulings = [rule("fits", "check", check, ""), *(rule("overall", "judge", one, "") for one in judged)]
+        return {"task": task, "language": "Go", "rulings": rulings, "passed": panel.stands(rulings)}
+
+    rows = [row("t", True, True), row("t", True, True), row("t", True, False), row("u", False), row("u", False, True)]
+    found = rates.count(rows)
+    assert found["checks"] == {"rows": 5, "passed": 3, "pass_rate": 0.6}
+    assert found["judge"] == {"rows": 3, "passed": 2, "pass_rate": 0.6667}
+    assert (found["passed"], found["pass_rate"], found["failed_checks"]) == (2, 0.4, 2)
+    assert found["by_task"]["t"] == {"rows": 3, "passed_checks": 3, "passed": 2, "pass_rate": 0.6667}
+    assert found["by_task"]["u"] == {"rows": 2, "passed_checks": 0, "passed": 0, "pass_rate": 0.0}
 
 
 def failed_checks(row: dict[str, Any]) -> set[str]:
@@ -77,13 +145,13 @@ def failed_checks(row: dict[str, Any]) -> set[str]:
 
 
 def test_the_seeds_plants_are_what_they_say() -> None:
-    rows = audit.plants([], audit.Audit(seeds=True, candidates=0.0))
+    rows = audit.plants([], ALL_SEEDS, 1)
     by_id = {row["of"]: row for row in rows if row["kind"] == "good"}
     assert len(by_id) == sum(case.good for case in seed_cases()) and len({row["id"] for row in rows}) == len(rows)
     for task in load_tasks():
         planted = load_rules(task).plants
         assert set(planted) == {row["kind"] for row in rows if row["task"] == task} - {"good"}
-        assert all("overall" in broken for broken in planted.values()), "a bad instance is bad as a whole"
+        assert all(planted.values()), "a bad instance breaks a rule"
     for row in rows:
         expected = {name for name in row["breaks"] if name in load_rules(row["task"]).checks}
         assert expected <= failed_checks(row), row
@@ -97,15 +165,51 @@ def test_the_seeds_plants_are_what_they_say() -> None:
             assert sum(one != other for one, other in lines) == 1, "one line, nothing else"
         if row["kind"] == "swapped solution":
             assert any(row["solution"] == other["solution"] for other in by_id.values())
+            codes = [one for one in by_id.values() if "solution_parses" in load_rules(one["task"]).checks]
+            alone = sum(one["target_language"] == row["target_language"] for one in codes) == 1
+            assert alone or not failed_checks(row), "only the judge can see that it answers something else"
 
 
 def test_candidates_are_drawn_by_their_ids_alone() -> None:
-    seeds = [row for row in audit.plants([], audit.Audit(seeds=True, candidates=0.0)) if row["kind"] == "good"]
+    seeds = [row for row in audit.plants([], ALL_SEEDS, 1) if row["kind"] == "good"]
     rows = [{**seeds[0], "id": f"{number:064x}"} for number in range(200)]
-    drawn = {row["of"] for row in audit.plants(rows, audit.Audit(seeds=False, candidates=0.3))}
-    more = {row["of"] for row in audit.plants(rows[50:], audit.Audit(seeds=False, candidates=0.3))}
+    some = audit.Audit(seeds=0, candidates=0.3)
+    planted = audit.plants(rows, some, 1)
+    drawn = {row["of"] for row in planted}
+    more = {row["of"] for row in audit.plants(rows[50:], some, 2)}
     assert 30 < len(drawn) < 90 and more == drawn & {row["id"] for row in rows[50:]}
-    assert audit.plants(rows, audit.Audit(seeds=False, candidates=0.0)) == []
+    assert audit.draw(planted, some, []) == {row["id"] for row in planted}, "the share is a draw already"
+    assert audit.plants(rows, audit.Audit(seeds=0, candidates=0.0), 1) == []
+
+
+def test_the_seeds_are_planted_in_the_first_round_alone() -> None:
+    assert audit.plants([], audit.Audit(seeds=5, candidates=0.0), 1) == audit.plants([], ALL_SEEDS, 1)
+    assert audit.plants([], ALL_SEEDS, 2) == []
+
+
+def test_the_judge_is_asked_about_a_draw_in_turns() -> None:
+    rows = audit.plants([], ALL_SEEDS, 1)
+    free = {row["id"] for row in rows if failed_checks(row)}
+    some = audit.Audit(seeds=20, candidates=0.0)
+    drawn = audit.draw(rows, some, free)
+    asked = [row for row in rows if row["id"] in drawn - free]
+    assert len(asked) == 20 and sum(row["kind"] == "good" for row in asked) == 7
+    for task in load_tasks():
+        own = [row["kind"] for row in asked if row["task"] == task]
+        assert "good" in own and set(own) - {"good"}, "every task has good ones and spoiled ones"
+    counted = Counter((row["task"], row["kind"]) for row in rows if row["id"] in drawn and row["kind"] != "good")
+    assert len(counted) == len({(row["task"], row["kind"]) for row in rows if row["kind"] != "good"})
+    assert max(counted.values()) - min(counted.values()) <= 1, "no kind is ahead of another by more than a turn"
+    assert audit.draw(list(reversed(rows)), some, free) == drawn, "the same whatever the order"
+    assert drawn < audit.draw(rows, audit.Audit(seeds=30, candidates=0.0), free), "a larger draw only adds"
+    assert len(audit.draw(rows, some, [])) == 20, "where checks spare no request, each plant is one"
+    assert audit.draw(rows, ALL_SEEDS, free) == {row["id"] for row in rows}
+
+
+@pytest.mark.parametrize("seeds", [True, -1, "some", 2.5])
+def test_a_number_of_seeds_that_is_none_is_refused(seeds: Any, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="seeds"):
+        params.parse({"seeds": seeds, "candidates": 0.0}, audit.Audit, tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize(
@@ -280,6 +384,6 @@ def test_a_language_that_the_sandbox_does_not_run_is_named(
 
 
 def test_a_kind_of_plant_that_nobody_can_make_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(load_rules("code repair").plants, "haunted code", ["overall"])
+    monkeypatch.setitem(load_rules("code repair").plants, "haunted code", ["has_a_bug"])
     with pytest.raises(BadInput, match="task code repair: plants: no kind 'haunted code'; known: mutated code"):
-        audit.plants([], audit.Audit(seeds=True, candidates=0.0))
+        audit.plants([], ALL_SEEDS, 1)

@@ -8,12 +8,13 @@ from instances import function
 from stages.lib import sandbox
 from stages.lib.judging import execution
 from stages.lib.methods import behaviour, planting
-from stages.lib.methods.assignment import Assignment
+from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.behaviour import Subject, inputs
 from stages.lib.methods.method import load_method
 from stages.lib.tasks import bugs, unit_tests
 from stages.lib.tasks.pool import frozen
 
+WORDING = Wording(good=1, bad=1)
 KNOBS = sandbox.Execution(limits=sandbox.Limits(), workers=2, allow_weak_isolation=False)
 GCD = "def gcd(a: int, b: int) -> int:\n    while b:\n        a, b = b, a % b\n    return a"
 WINDOWS = (
@@ -26,8 +27,9 @@ HARMLESS = "def third(items):\n    if len(items) < 3:\n        return None\n    
 def subject(
     code: str, docstring: str = "", imports: str = "", planted: bool = False, language: str = "Python"
 ) -> Subject:
+    code = f"{imports}\n\n{code}" if imports else code
     found = bugs.draw(code, language, "key") if planted else []
-    return Subject(id=f"id of {code}", language=language, code=code, imports=imports, docstring=docstring, bugs=found)
+    return Subject(id=f"id of {code}", language=language, code=code, docstring=docstring, bugs=found)
 
 
 def outcome(solution: str, tests: list[str], task: str = "code generation", **more: Any) -> str:
@@ -105,26 +107,26 @@ def test_the_functions_imports_are_there_when_it_and_its_tests_are_run() -> None
     code = "def halves(items):\n    return math.ceil(len(items) / 2)"
     [one] = behaviour.observe([subject(code, imports="import math")], 4, KNOBS)
     assert len(one.tests) == 4
-    assert outcome(code, one.tests) == "exception" and outcome(code, one.tests, imports="import math") == "passed"
+    assert outcome(code, one.tests) == "exception" and outcome(f"import math\n\n{code}", one.tests) == "passed"
 
 
 def test_calls_come_from_the_documentation_and_suit_the_parameters() -> None:
     code = "def repeat_text(text, times=2, *, sep=''):\n    return sep.join([text] * times)"
     doc = "Repeat.\n\n>>> repeat_text('ab', times=3)\n'ababab'\n>>> repeat_text(\n...     'x')\n>>> repeat_text(y, 1)\n"
-    found = inputs.calls("id", code, "", "repeat_text", doc, 40)
+    found = inputs.calls("id", code, "repeat_text", doc, 40)
     assert found[:2] == ["'ab', 3", "'x'"] and len(found) == len(set(found)) == 40
     assert sum(call.startswith("'") for call in found) > 25, "most first arguments are texts"
-    assert found == inputs.calls("id", code, "", "repeat_text", doc, 40)
-    assert found[2:] != inputs.calls("other", code, "", "repeat_text", doc, 40)[2:]
+    assert found == inputs.calls("id", code, "repeat_text", doc, 40)
+    assert found[2:] != inputs.calls("other", code, "repeat_text", doc, 40)[2:]
 
 
 def prepared(code: str, mix: dict[str, float], **tests: Any) -> planting.Ready:
-    pool, _ = frozen([], each=8, most_characters=800)
+    pool, _ = frozen([], each=8, most_characters=800, styled=False)
     row = {**function(1), "id": "x", "code": code}
     asked = {"languages": ["Python"], "count": 4, "from": "observed", "execution": KNOBS, **tests}
-    drawn = Assignment.draw(load_method("generator-discriminator"), row, pool, 1, {"code repair": 1.0}, 1, 1)
+    drawn = Assignment.draw(load_method("generator-discriminator"), row, pool, 1, {"code repair": 1.0}, WORDING)
     wish = planting.Repair(bug="mutation"), planting.Tests(**asked)
-    return planting.prepare([drawn], pool, (1, mix, 1, 1), *wish)
+    return planting.prepare([drawn], pool, (1, mix, WORDING), *wish)
 
 
 def test_rows_of_repair_get_a_bug_that_was_shown_or_another_task(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from stages.lib.errors import BadInput
 from stages.lib.evolution import evolutions
 from stages.lib.judging.rules import load_rules
 from stages.lib.methods import material
-from stages.lib.methods.assignment import Assignment
+from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.method import FOLDER, Method, load_method
 from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task
@@ -34,7 +34,7 @@ MIX = {"code generation": 1.0}
 
 
 def assign(method: Method, row: dict[str, Any], pool: list[Case]) -> Assignment:
-    return Assignment.draw(method, row, pool, 1, MIX, good=2, bad=1)
+    return Assignment.draw(method, row, pool, 1, MIX, Wording(good=2, bad=1))
 
 
 def test_an_unknown_method_is_named() -> None:
@@ -61,7 +61,7 @@ def test_a_methods_prompt_is_short_and_shows_its_material(name: str) -> None:
     method = load_method(name)
     wish = rows(method=name)
     material_rows, _ = material.gather(method, [function(n) for n in range(6)], [], 1, wish)
-    pool, _ = material.freeze(method, [], material_rows, 8, 350)
+    pool, _ = material.freeze(method, [], material_rows, 8, 350, styled=False)
     for row in material_rows:
         one = assign(method, row, pool)
         messages = one.messages("")
@@ -101,10 +101,10 @@ def test_evolved_rows_take_every_parent_before_any_of_them_twice() -> None:
     method = load_method("evol-instruct")
     found, _ = material.gather(method, [], [], 1, rows(method="evol-instruct"))
     parents = [row["parent"].id for row in found]
-    seeds = {case.id for case in seed_cases() if case.good and case.task == "code generation"}
+    seeds = {case.id for case in seed_cases(styled=False) if case.good and case.task == "code generation"}
     assert set(parents[: len(seeds)]) == seeds and len(found) == 12
     assert len({row["id"] for row in found}) == 12 and all(row["given"]["evolution"] for row in found)
-    one = assign(method, found[0], material.freeze(method, [], found, 8, 350)[0])
+    one = assign(method, found[0], material.freeze(method, [], found, 8, 350, styled=False)[0])
     copied = {"instruction": found[0]["code"], "solution": "def f():\n    return [1]\n"}
     assert "an example in the prompt" in one.objection(copied), "an instruction that is its parent is no gain"
 
@@ -215,7 +215,7 @@ def passing(body: dict[str, Any]) -> str:
     """Instances whose instruction and code stand the checks; every judgement is a pass."""
     value = json.loads(endpoint.answer_schema(body))
     number = endpoint.identity(body)[:8]
-    if "overall" in value:
+    if endpoint.is_judgement(value):
         return json.dumps({rule: {"reason": "as it should be", "verdict": "pass"} for rule in value})
     code = f"def f_{number}(value):\n    other = value * 0x{number}\n    return other - {number!r}.count('a')\n"
     texts = {
@@ -302,7 +302,7 @@ def test_the_embedded_teacher_answers_a_methods_prompt(workspace: Workspace) -> 
 def test_an_id_covers_what_the_teacher_was_asked_and_none_of_the_judges_words(tmp_path: Path) -> None:
     """A word changed in a task's YAML, or another temperature, makes another row; a word of the judge's does not."""
     method = load_method("generator-discriminator")
-    one = Assignment.draw(method, function(0), seed_cases(), 1, {"code generation": 1.0}, 2, 1)
+    one = Assignment.draw(method, function(0), seed_cases(), 1, {"code generation": 1.0}, Wording(good=2, bad=1))
     written = one.examples[0].answer
 
     def identity(assignment: Assignment, **changed: Any) -> str:

@@ -12,7 +12,7 @@ from stages.lib.corpus import functions
 from stages.lib.errors import BadInput
 from stages.lib.judging.rules import load_rules
 from stages.lib.methods import planting
-from stages.lib.methods.assignment import Assignment
+from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.method import load_method
 from stages.lib.tasks import bugs
 from stages.lib.tasks.checks import Instance, run_checks
@@ -30,6 +30,7 @@ PYTHON = """def chunks(items, size, label="a + b < c"):
         break
     return divide(items, size)[1:count + 1]"""
 
+WORDING = Wording(good=1, bad=1)
 EXECUTION = sandbox.Execution(limits=sandbox.Limits(), workers=1, allow_weak_isolation=False)
 NO_TESTS = planting.Tests(**{"languages": [], "count": 4, "from": "observed", "execution": EXECUTION})
 
@@ -112,8 +113,8 @@ def test_the_kinds_take_turns_in_an_order_that_the_key_decides() -> None:
 
 def test_a_planted_bug_is_shown_to_the_teacher_and_is_the_rows_input() -> None:
     row, mix = function(7), {"code repair": 1.0}
-    pool, _ = frozen([], each=8, most_characters=800)
-    plain = Assignment.draw(load_method("generator-discriminator"), row, pool, 1, mix, good=1, bad=1)
+    pool, _ = frozen([], each=8, most_characters=800, styled=False)
+    plain = Assignment.draw(load_method("generator-discriminator"), row, pool, 1, mix, WORDING)
     bug = bugs.draw(row["code"], "Python", row["id"])[0]
     asked = plain.with_bug(bug.shown("add_7(1) returns 8 instead of 56."))
     messages = asked.messages("")
@@ -142,13 +143,13 @@ def test_the_planted_seeds_fit_what_is_asked() -> None:
 
 
 def test_a_function_without_a_place_for_a_bug_gets_another_task_or_is_set_aside() -> None:
-    pool, _ = frozen([], each=8, most_characters=800)
+    pool, _ = frozen([], each=8, most_characters=800, styled=False)
     bare = {**function(1), "id": "bare", "code": "def f():\n    return g"}
     method = load_method("generator-discriminator")
 
     def planted_in(mix: dict[str, float], *functions: dict[str, object]) -> planting.Ready:
-        rows = [Assignment.draw(method, row, pool, 1, {"code repair": 1.0}, 1, 1) for row in functions]
-        return planting.prepare(rows, pool, (1, mix, 1, 1), planting.Repair(bug="mutation"), NO_TESTS)
+        rows = [Assignment.draw(method, row, pool, 1, {"code repair": 1.0}, WORDING) for row in functions]
+        return planting.prepare(rows, pool, (1, mix, WORDING), planting.Repair(bug="mutation"), NO_TESTS)
 
     ready = planted_in({"code repair": 50.0, "code summarization": 50.0}, bare, function(2))
     assert [row.task.name for row in ready.rows] == ["code summarization", "code repair"] and not ready.set_aside

@@ -17,7 +17,7 @@ from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task, load_tasks
 from stages.lib.tasks.draws import draw_target, draw_task, rendezvous
 from stages.lib.tasks.pool import Case, draw_examples, frozen, seed_cases
-from stages.lib.tasks.prompts import answer_schema, fill, generation_messages, summary
+from stages.lib.tasks.prompts import answer_schema, documentation, fill, generation_messages, summary
 from stages.lib.tasks.slices import read_round, take_slice
 
 MIX = {"code generation": 57.0, "code summarization": 15.9, "code repair": 15.7, "code translation": 11.2}
@@ -58,10 +58,27 @@ def test_every_good_seed_passes_its_tasks_checks() -> None:
 
 def test_every_good_seed_fits_its_schema() -> None:
     for case in seed_cases():
-        schema = answer_schema(load_task(case.task), case.code, case.language, case.target_language)
+        task = load_task(case.task).in_style(case.style)
+        name = "clamp" if case.style == "named" else ""
+        schema = answer_schema(task, case.code, case.language, case.target_language, name)
         if case.good:
             writes = load_task(case.task).writes
             Draft202012Validator(schema).validate({key: case.answer[key] for key in writes})
+
+
+def test_every_style_has_a_seed_and_every_task_with_styles_has_seeds_without() -> None:
+    for task in load_tasks().values():
+        assert {seed.style for seed in task.seeds.good} == {*task.styles, ""}, task.name
+
+
+def test_a_rows_style_shapes_its_prompt_and_schema() -> None:
+    task = load_task("code generation").in_style("named")
+    schema = answer_schema(task, CODE, "C++", "C++", "twice")
+    assert r"C\+\+ (function|method) (named|called) twice that" in schema["properties"]["instruction"]["pattern"]
+    shown = draw_examples(frozen([], 8, 800, styled=True)[0], "row", 1, task.name, "", good=2, bad=0)
+    messages = generation_messages(task, CODE, "", "C++", "C++", "named", shown)
+    styles = [message["content"].rpartition("Style: ")[2] for message in messages if message["role"] == "user"]
+    assert styles == [task.styles[name].ask for name in (*(case.style for case in shown), "named")]
 
 
 def test_tasks_are_drawn_by_id_in_the_papers_mix() -> None:
@@ -90,11 +107,11 @@ def test_a_pool_is_balanced_capped_and_topped_up_with_seeds() -> None:
     seed = next(case for case in seed_cases() if case.task == "code repair" and case.good)
     found = [Case(**{**seed.__dict__, "id": f"case {n}", "origin": "round 1"}) for n in range(9)]
     long = Case(**{**seed.__dict__, "id": "long", "code": "x" * 9999})
-    pool, digest = frozen([*found, long], each=4, most_characters=800)
+    pool, digest = frozen([*found, long], each=4, most_characters=800, styled=False)
     counts = Counter((case.task, case.good, case.origin) for case in pool)
     assert counts["code repair", True, "round 1"] == 4 and counts["code repair", True, "seed"] == 0
     assert counts["code repair", False, "seed"] >= 1 and counts["code generation", True, "seed"] == 4
-    assert frozen([*found[::-1], long], each=4, most_characters=800)[1] == digest
+    assert frozen([*found[::-1], long], each=4, most_characters=800, styled=False)[1] == digest
 
 
 def test_repair_plants_the_bug_in_the_line_that_the_teacher_chose() -> None:
@@ -108,19 +125,36 @@ def test_repair_plants_the_bug_in_the_line_that_the_teacher_chose() -> None:
 
 
 def test_the_prompt_shows_examples_documentation_and_the_question() -> None:
-    pool, _ = frozen([], each=8, most_characters=800)
+    pool, _ = frozen([], each=8, most_characters=800, styled=False)
     examples = draw_examples(pool, "row", 1, "code translation", "Python", good=1, bad=1)
     task = load_task("code translation")
-    messages = generation_messages(task, CODE, "Double it.\n\nMore.", "Python", "Go", examples)
+    messages = generation_messages(task, CODE, "Double it.\n\nMore.", "Python", "Go", "", examples)
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert "Bad answer" in messages[0]["content"] and json.loads(messages[2]["content"]) == examples[0].answer
-    assert CODE in messages[3]["content"] and "Its documentation: Double it.\n" in messages[3]["content"]
+    assert CODE in messages[3]["content"] and "Its documentation: Double it. More.\n" in messages[3]["content"]
     assert "Translate this Python function to Go" in messages[3]["content"]
+
+
+def test_a_prompt_shows_the_documentation_up_to_its_examples() -> None:
+    text = "Adds two.\n\nArgs:\n    a: A number.\n\nExamples:\n    >>> add(1, 2)\n    3"
+    assert documentation(text) == "Adds two. Args: a: A number."
+    assert documentation("One. " * 100) == ("One. " * 60).strip()
+    assert documentation("word " * 100) == ("word " * 60).strip() and documentation("") == ""
 
 
 @pytest.mark.parametrize(
     ("docstring", "sentence"),
-    [("Adds two. And more.", "Adds two."), ("Adds\n  two\n\nThree.", "Adds two"), ("x" * 300, ""), ("", "")],
+    [
+        ("Adds two. And more.", "Adds two."),
+        ("Adds\n  two\n\nThree.", "Adds two"),
+        ("Adds two\n@param a one", "Adds two"),
+        ("@param {number} a\n@returns {number}", ""),
+        ("{@inheritDoc}", ""),
+        (":type a: int", ""),
+        ("<summary>\nAdds two.\n</summary>", "Adds two."),
+        ("x" * 300, ""),
+        ("", ""),
+    ],
 )
 def test_the_summary_of_a_docstring(docstring: str, sentence: str) -> None:
     assert summary(docstring) == sentence
@@ -204,7 +238,7 @@ def test_a_bad_task_file_is_named(old: str, new: str, message: str, tmp_path: Pa
         ("plants:", "plant:", "repair.yaml: plants: Field required"),
         ("  - rule: has_a_bug", "  - rule: has_bug", "the rulings are"),
         ("judge:\n", "judge: [\n", "is not valid YAML"),
-        ("[code_only, overall]", "[code_alone, overall]", "plants.prose in code: no rule 'code_alone'; known: fields"),
+        ("[code_only]", "[code_alone]", "plants.prose in code: no rule 'code_alone'; known: fields"),
         ("task: code repair", "task: code repairs", "task 'code repair' needs a file in .*tasks/definitions and"),
     ],
 )

@@ -12,7 +12,7 @@ import soak_teacher
 from asking import SCHEMA, ask_all, asks, put, settings
 
 from commands import journal as inventory
-from stages.lib import teacher
+from stages.lib import params, teacher
 from stages.lib.errors import BadInput
 from stages.lib.teacher.journal import Journal
 from stages.lib.teacher.pacing import Pace
@@ -204,6 +204,9 @@ def test_a_plan_costs_nothing_and_names_the_price(workspace: Any) -> None:
     assert said.returncode == 0 and "generate@2" in said.stdout and "judge@1" in said.stdout
     assert "generate@1: may cost up to" in said.stdout and "its budget_usd is 0.00" in said.stdout
     assert "evolve@1" not in said.stdout, "there is no dataset to evolve"
+    asked = {stage: int(re.findall(rf"{stage} +(\d+)", said.stdout)[0]) for stage in ("judge@1", "judge@2")}
+    planted = params.read(workspace.path / "params.yaml")["judge"]["audit"]["seeds"]
+    assert asked["judge@1"] - asked["judge@2"] == planted > 0, "the audit's requests, in round 1 alone"
     alpaca = [{"instruction": f"Write function {number}.", "input": "", "output": "x"} for number in range(5)]
     (workspace.path / "seeds.json").write_text(json.dumps(alpaca))
     workspace.set("evolve.seeds", {"dataset": False, "file": "seeds.json"})

@@ -32,12 +32,12 @@ NOTHING: Ending = ("none", "unsteady")
 
 @dataclass(frozen=True)
 class Subject:
-    """A function to observe: its `code` is right, and one of `bugs` is to be planted in it, if there are any."""
+    """A function to observe: its `code`, with the imports that it needs, is right, and one of `bugs` is to be
+    planted in it, if there are any."""
 
     id: str
     language: str
     code: str
-    imports: str
     docstring: str
     bugs: list[Bug] = field(default_factory=list)
 
@@ -58,7 +58,7 @@ def observe(subjects: Sequence[Subject], count: int, knobs: Execution) -> list[O
     """What is seen of each subject, with at most `count` tests. Raises `BadInput` where foreign code cannot be run."""
     names = [unit_tests.entry_point(one.code, one.language) if one.language in LANGUAGES else "" for one in subjects]
     calls = [
-        inputs.calls(one.id, one.code, one.imports, name, one.docstring, CALLS) if name else []
+        inputs.calls(one.id, one.code, name, one.docstring, CALLS) if name else []
         for one, name in zip(subjects, names, strict=True)
     ]
     trials = {n: _Trial(one, names[n], calls[n], one.bugs[:BUGS]) for n, one in enumerate(subjects) if calls[n]}
@@ -83,7 +83,7 @@ class _Trial:
 
     def program(self, bugs: Sequence[Bug] | None = None) -> sandbox.Program:
         """All versions, or the right one with those `bugs`, on all calls."""
-        before = f"from __future__ import annotations\n{self.subject.imports}\n"
+        before = "from __future__ import annotations\n"
         codes = [self.subject.code, *(bug.code for bug in (self.bugs if bugs is None else bugs))]
         arguments = f"{[before + code for code in codes]!r}, {self.name!r}, {self.calls!r}"
         check = f"import json\n\ndef check(candidate):\n    return json.dumps(candidate({arguments}))\n"

@@ -18,11 +18,11 @@ MOST_OF_DOCUMENTATION = 12
 TRIES = 4  # draws for each call that is wanted, since some come twice
 
 
-def calls(identity: str, code: str, imports: str, name: str, docstring: str, most: int) -> list[str]:
+def calls(identity: str, code: str, name: str, docstring: str, most: int) -> list[str]:
     """At most `most` argument lists for the function `name` of `code`, those of its documentation first; none for a
     function that cannot be called with positional arguments, or whose results may change."""
     function = _find(code, name)
-    if function is None or None in function.args.kw_defaults or _is_unsteady(f"{imports}\n{code}"):
+    if function is None or None in function.args.kw_defaults or _is_unsteady(code):
         return []
     documented = list(_documented(docstring, name, function))[:MOST_OF_DOCUMENTATION]
     drawn = _drawn(identity, function, most * TRIES)
