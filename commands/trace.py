@@ -46,7 +46,7 @@ def chain(row_id: str) -> list[tuple[str, Row]]:
     if verdict:
         if verdict["tests"]:
             ran = {"tests": "\n".join(verdict["tests"]), "outcome": verdict["execution"] or "not run"}
-            links.append(("the teacher's tests, run by judge", ran))
+            links.append(("the tests, run by judge", ran))
         _first("data/verdicts/*", ["exchanges.parquet"], "request", verdict["judge_request"], links)
         _ballots(verdict, links)
     candidate = _first("data/candidates/*", ["candidates.parquet"], "id", row_id, links)

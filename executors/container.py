@@ -218,7 +218,7 @@ def _for_engine(engine: str, stage: str) -> list[str]:
     options = ["--log-driver", "none"]
     if _is_rootless(engine):
         options += ["--userns", "keep-id"]
-    if _entry(stage)["image"] == "score":  # its sandbox creates namespaces, each with its own /proc
+    if _entry(stage).get("sandbox"):  # it creates namespaces, each with its own /proc
         options += ["--security-opt", "unmask=ALL" if podman else "systempaths=unconfined"]
         options += ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
         if os.getuid() == 0:  # as root, the sandbox switches to nobody and must be able to kill nobody's processes

@@ -22,6 +22,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from pydantic import Field
 from stages.lib import artifacts, params, records, teacher
 from stages.lib.corpus.functions import with_imports
 from stages.lib.errors import BadInput
-from stages.lib.methods import material
+from stages.lib.methods import material, planting, test_writing
 from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.method import load_method
 from stages.lib.tasks import unit_tests
@@ -58,22 +59,17 @@ class Pool(params.Section):
     max_characters: int = Field(gt=0)
 
 
-class Tests(params.Section):
-    """Languages whose solutions get tests, and the most tests per solution."""
-
-    languages: unit_tests.Languages
-    count: int = Field(ge=unit_tests.LEAST)
-
-
 class Params(material.Rows):
     """The section `generate` of params.yaml."""
 
     mix: dict[TaskName, float]
+    tasks_per_function: int = Field(gt=0)
     examples: Examples
     styles: bool
     pool: Pool
     max_dead_share: float = Field(ge=0, le=1)
-    tests: Tests
+    repair: planting.Repair
+    tests: planting.Tests
     teacher: teacher.Settings
 
 
@@ -94,8 +90,12 @@ def main(key: str) -> None:
         method, cases, functions, knobs.pool.cases, knobs.pool.max_characters, knobs.styles
     )
     wording = Wording(**knobs.examples.model_dump(), styles=knobs.styles)
-    rows = [Assignment.draw(method, function, pool, knobs.seed, knobs.mix, wording) for function in functions]
-    log.info("round %d: %d functions, %d set aside", number, len(functions), len(set_aside))
+    drawn_by = knobs.seed, knobs.mix, wording
+    each = (Assignment.draw_each(knobs.tasks_per_function, method, one, pool, *drawn_by) for one in functions)
+    rows = list(chain.from_iterable(each))
+    ready = planting.prepare(rows, pool, drawn_by, knobs.repair, knobs.tests)
+    set_aside += ready.set_aside
+    log.info("round %d: %d functions, %d rows, %d set aside", number, len(functions), len(ready.rows), len(set_aside))
     with artifacts.create(
         f"data/candidates/{number}", stage=f"generate@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
     ) as out:
@@ -103,9 +103,10 @@ def main(key: str) -> None:
         records.write_lines(out / "set_aside.jsonl", set_aside)
         if method.made_from != "functions":
             records.write(out / "sources.parquet", functions, records.FUNCTION)
-        candidates, spent = ask_all(rows, number, knobs, out)
+        candidates, spent = ask_all(ready, number, knobs, out)
         records.write(out / "candidates.parquet", candidates, records.CANDIDATE)
-        artifacts.write_metrics(f"generate@{number}", describe(candidates, set_aside, pool, pool_hash, knobs, spent))
+        metrics = describe(candidates, set_aside, pool, pool_hash, knobs, spent)
+        artifacts.write_metrics(f"generate@{number}", metrics | {"bugs": dict(sorted(ready.counts.items()))})
 
 
 def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list[Function]:
@@ -123,16 +124,20 @@ def list_cases(verdicts: list[artifacts.Artifact], by_id: dict[str, Function]) -
 
 
 def ask_all(
-    rows: list[Assignment], number: int, knobs: Params, out: Path
+    ready: planting.Ready, number: int, knobs: Params, out: Path
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """A candidate for each row the teacher answered, in order; and the cost."""
     with teacher.connect(knobs.teacher, label=f"generate@{number}", seed=knobs.seed) as model:
         with model.ledger(out) as ledger:
-            candidates = list(write_candidates(model, ledger, rows, number, knobs.documentation))
+            candidates = list(write_candidates(model, ledger, ready.rows, number, knobs.documentation))
         ledger.check(knobs.max_dead_share)
         spent = ledger.metrics()
-        if knobs.tests.languages:
-            candidates, spent["tests"] = add_tests(model, candidates, knobs.tests, out)
+        tests = knobs.tests
+        if tests.languages and tests.origin == "teacher":
+            candidates, spent["tests"] = test_writing.add_tests(model, candidates, tests.languages, tests.count, out)
+        elif tests.languages:
+            candidates = planting.with_tests(candidates, ready.tests, tests.languages)
+            spent["tests"] = {"rows_with_tests": sum(bool(row["tests"]) for row in candidates)}
     return candidates, spent
 
 
@@ -157,25 +162,6 @@ def list_asks(rows: list[Assignment], documentation: str) -> Iterator[teacher.As
     for row in rows:
         shown = "" if documentation == "hidden" else row.function["docstring"]
         yield teacher.Ask(row.function["id"], row.messages(shown), row.schema, row.objection)
-
-
-def add_tests(
-    model: teacher.Teacher, candidates: list[dict[str, Any]], knobs: Tests, out: Path
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The candidates, with tests where their solution can be run; and the cost."""
-    wanted = [row for row in candidates if unit_tests.wanted(row, knobs.languages)]
-    schema = unit_tests.schema(knobs.count)
-    asks = (
-        teacher.Ask(row["id"], unit_tests.messages(row, knobs.count), schema, unit_tests.objection) for row in wanted
-    )
-    (out / "tests").mkdir()
-    tests = {}
-    with model.ledger(out / "tests") as ledger:
-        for row, answer in zip(wanted, model.answers(asks, total=len(wanted)), strict=True):
-            ledger.add(answer)
-            tests[row["id"]] = unit_tests.usable(answer.value)
-    rows = [{**row, "tests": tests.get(row["id"], [])} for row in candidates]
-    return rows, {**ledger.metrics(), "rows_with_tests": sum(bool(row["tests"]) for row in rows)}
 
 
 def describe(

@@ -16,7 +16,7 @@ Writes  data/verdicts/ROUND/verdicts.parquet     the candidates, their rulings (
 
     stages/run judge@1
 
-Checks come first and need no model (kind "check"), then the teacher's tests if judge.require_execution (kind
+Checks come first and need no model (kind "check"), then the row's tests if judge.require_execution (kind
 "execution"). Each judge rules (kind "judge") in one request per row: on every rule with a reason, or, if judge.answers
 is probability, on the task's one question, by the probability of its yes. A row passes when every ruling is a pass.
 Dead letters get no verdict: the row is left out and counted.
@@ -30,7 +30,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from stages.lib import artifacts, params, records, teacher
+from stages.lib import artifacts, params, records, sandbox, teacher
 from stages.lib.judging import asking, audit, execution, panel, rates
 from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
 from stages.lib.judging.rules import load_rules
@@ -52,7 +52,7 @@ class Params(asking.Asking):
     vote: Vote
     audit: audit.Audit
     require_execution: bool
-    execution: execution.Execution
+    execution: sandbox.Execution
     teacher: Settings
 
     @model_validator(mode="before")

@@ -45,10 +45,10 @@ CANDIDATE = pa.schema(
         (
             "answer",
             pa.string(),
-        ),  # what the teacher wrote of these, JSON; the task fills in the rest
+        ),  # what the teacher wrote of these, JSON, and the bug that was planted; the task fills in the rest
         ("examples", pa.list_(pa.string())),  # ids of the pool's examples in the prompt
         ("request", pa.string()),  # the journal key of the request that made it
-        ("tests", pa.list_(pa.string())),  # the teacher's Python asserts for the solution; none by default
+        ("tests", pa.list_(pa.string())),  # Python asserts for the solution, observed or the teacher's; may be none
         ("style", pa.string()),  # the wording asked for, one of the task's styles; "" if none was
     ]
 )
@@ -113,6 +113,7 @@ INSTANCE = pa.schema(
         ("license", pa.string()),
         ("request", pa.string()),
         ("judge_request", pa.string()),
+        ("tests", pa.list_(pa.string())),  # Python asserts that the output passed when they were run; may be none
     ]
 )
 

@@ -164,6 +164,7 @@ def seed(number: int, language: str = "Python") -> dict[str, Any]:
     words = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")[number % 6]
     text = f"Write a {language} function job_{number} that keeps each {words} of a list and adds {number} to it."
     return row | {
+        "tests": [],
         "id": artifacts.digest(text),
         "task": "code generation",
         "language": language,

@@ -285,6 +285,9 @@ def test_the_teachers_tests_are_run_and_gate_where_they_should(workspace: Worksp
     prepare(workspace, server.url)
     workspace.set("generate.mix", {"code generation": 1.0, "code repair": 1.0, "code summarization": 1.0})
     workspace.set("generate.tests.languages", ["Python"])
+    workspace.set("generate.tests.from", "teacher")
+    workspace.set("generate.repair.bug", "teacher")
+    workspace.set("judge.require_execution", False)
     workspace.set("judge.skip_failed_checks", False)
     workspace.set("judge.execution.limits.wall_s", 60.0)
     for stage in ("generate@1", "judge@1"):
@@ -300,7 +303,7 @@ def test_the_teachers_tests_are_run_and_gate_where_they_should(workspace: Worksp
     assert metrics()["execution"].keys() == {"passed", "wrong answer"}
     assert not any(one["kind"] == "execution" for row in rows.values() for one in row["rulings"])
     tested = next(row for row in rows.values() if row["tests"])
-    shown = dict(trace.chain(tested["id"]))["the teacher's tests, run by judge"]
+    shown = dict(trace.chain(tested["id"]))["the tests, run by judge"]
     assert shown == {"tests": "\n".join(tested["tests"]), "outcome": tested["execution"]}
     asked = len(server.asked)
     workspace.set("judge.require_execution", True)

@@ -28,6 +28,9 @@ _OPERATION = re.compile(
 )
 
 
+_FUNCTION = re.compile("function|method|lambda|closure")
+
+
 @dataclass(frozen=True)
 class Function:
     """A function as it stands in a file: `line` is 1-based, `code` is dedented and holds no docstring."""
@@ -122,7 +125,7 @@ def with_imports(function: Mapping[str, Any]) -> str:
 
 def parse(code: str, language: str) -> "Node | None":
     """The tree of `code`, one function, by itself or as the member of a class; None if it parses neither way."""
-    found = _parse(code, language)
+    found = locate(code, language)
     return found and found[0]
 
 
@@ -143,22 +146,7 @@ def operations(code: str, language: str) -> int:
     return sum(node.is_named and bool(_OPERATION.search(node.type)) for node in _all_nodes(root)) if root else 0
 
 
-def signs(code: str, language: str) -> Iterator[tuple[int, int, str]]:
-    """Start, end (byte offsets in `code`) and text of every keyword and sign of `code`, one function, in its order.
-
-    Names, numbers, strings and comments are none. Nothing comes of code that does not parse.
-    """
-    if (found := _parse(code, language)) is None:
-        return
-    root, offset = found
-    length = len(code.encode())
-    for node in _leaves(root):
-        start, end = node.start_byte - offset, node.end_byte - offset
-        if start >= 0 and end <= length and (not node.is_named or node.type in ("true", "false")):
-            yield start, end, _text(node)
-
-
-def _parse(code: str, language: str) -> tuple["Node", int] | None:
+def locate(code: str, language: str) -> tuple["Node", int] | None:
     """The tree of the first of the language's shells in which `code` parses, and the byte where it begins there."""
     definition = _definitions()[language]
     parser = _parser(definition.get("snippet_grammar", definition["grammar"]))
@@ -167,6 +155,29 @@ def _parse(code: str, language: str) -> tuple["Node", int] | None:
         if not root.has_error:
             return root, len(shell.partition("CODE")[0].encode())
     return None
+
+
+def leaves(node: "Node") -> Iterator["Node"]:
+    """The nodes without children at or below `node`, in order; a string is one of them."""
+    left = [node]
+    while left:
+        node = left.pop()
+        if node.child_count == 0 or "string" in node.type:
+            yield node
+        else:
+            left += reversed(node.children)
+
+
+def bodies(root: "Node") -> list["Node"]:
+    """The bodies of the functions below `root`, outer ones first."""
+    found, left = [], [root]
+    while left:
+        node = left.pop()
+        body = node.child_by_field_name("body")
+        if body is not None and _FUNCTION.search(node.type):
+            found.append(body)
+        left += reversed(node.children)
+    return found
 
 
 @cache
@@ -231,15 +242,6 @@ def _all_nodes(node: "Node") -> Iterator["Node"]:
         node = left.pop()
         yield node
         left += node.children
-
-
-def _leaves(node: "Node") -> Iterator["Node"]:
-    """The nodes without children below `node`, those inside strings and comments aside."""
-    if node.child_count == 0:
-        yield node
-    elif "string" not in node.type and "comment" not in node.type:
-        for child in node.children:
-            yield from _leaves(child)
 
 
 def _with_surroundings(node: "Node", around: list[str]) -> "Node":

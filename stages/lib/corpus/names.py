@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _DEFINITIONS = Path(__file__).with_name("names.yaml")
 _WORD = re.compile(r"\w+")
+_CALLED = re.compile(r"(?<![\w.$>:])(\w+)\s*\(")
 _GO_VERSION = re.compile(r"/v\d+$")
 # Without one of these a function that calls its own name never returns: it calls another of that name.
 _CHOICE = re.compile(r"\b(?:if|while|for|switch|case)\b|\?|&&|\|\|")
@@ -92,6 +93,24 @@ def lacks(code: str, imports: str, language: str) -> str | None:
     given = frozenset[str]().union(*(one.names for one in brought))
     missing = sorted(name for name in found.free - given if not name.startswith("."))
     return f"needs {', '.join(missing[:_MOST_SHOWN])}" if missing else None
+
+
+def undefined(text: str, language: str) -> frozenset[str]:
+    """The names that `text`, functions with their imports, uses and nothing defines: outside of Python and JavaScript
+    only functions that it calls by their bare name, since an import elsewhere may bring the rest. None of text that
+    does not parse, nor of a language that names.yaml does not have."""
+    if language == "Python":
+        try:
+            table = symtable.symtable(text, "program", "exec")
+        except (SyntaxError, ValueError, RecursionError):
+            return frozenset()
+        own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+        return frozenset(set(_global_names(table)) - own - _words("Python", "builtins"))
+    if language not in _definitions():
+        return frozenset()
+    imported = frozenset[str]().union(*(one.names for one in find_imports(text, language)))
+    free = free_names(text, language).free - imported
+    return free if language == "JavaScript" else free & frozenset(_CALLED.findall(text))
 
 
 @cache

@@ -30,6 +30,7 @@ def instance(verdict: Row, function: Row) -> Row:
         "license": function["license"],
         "request": verdict["request"],
         "judge_request": verdict["judge_request"],
+        "tests": verdict["tests"] if verdict.get("execution") == "passed" else [],
     }
 
 

@@ -83,6 +83,7 @@ def child(parent: Row, evolution: str, number: int, instruction: str, request: s
         "output": "",
         "request": "",
         "judge_request": "",
+        "tests": [],
         "evolved_in": number,
         "parent": parent["id"],
         "evolution": evolution,
@@ -123,9 +124,8 @@ def _from_alpaca(row: Row, name: str) -> Row:
     identity = artifacts.digest(row)
     nothing = dict.fromkeys(("function_id", "license", "request", "judge_request", "task"), "")
     language = named_language(row["instruction"])
-    return {**row, **nothing, "id": identity, "language": language, "round": 0, "source": name, "path": ""} | _of_seed(
-        identity
-    )
+    own = {"id": identity, "language": language, "round": 0, "source": name, "path": "", "tests": []}
+    return {**row, **nothing, **own, **_of_seed(identity)}
 
 
 def _of_seed(identity: str) -> Row:

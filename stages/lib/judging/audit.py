@@ -25,6 +25,7 @@ from stages.lib.judging.panel import Ballot, Vote, count_votes, stands
 from stages.lib.judging.rates import GOOD
 from stages.lib.judging.rules import RIGHT, load_rules
 from stages.lib.records import Row
+from stages.lib.tasks import bugs
 from stages.lib.tasks.definitions import Task, load_task, load_tasks
 from stages.lib.tasks.draws import rendezvous
 from stages.lib.tasks.pool import seed_cases
@@ -133,14 +134,9 @@ def _draw(rows: list[Row], most: int, free: Collection[str]) -> set[str]:
 
 
 def mutated_code(base: _Base) -> Row | None:
-    """The solution with one operator or keyword replaced by another."""
-    code, language = base.row["solution"], base.row["target_language"]
-    swaps = _data()["signs"]
-    found = [sign for sign in functions.signs(code, language) if sign[2] in swaps]
-    mutants = [_replace(code, start, end, swaps[text]) for start, end, text in found]
-    mutants = [mutant for mutant in mutants if functions.parses(mutant, language)]
-    mutant = base.draw(mutants, "mutant")
-    return None if mutant is None else {"solution": mutant}
+    """The solution with a bug in one line."""
+    found = bugs.draw(base.row["solution"], base.row["target_language"], base.row["of"], any_line=True)
+    return {"solution": found[0].code} if found else None
 
 
 def swapped_solution(base: _Base) -> Row | None:
@@ -233,11 +229,6 @@ def _plant(row: Row, kind: str, breaks: list[str]) -> Row:
     judged = {rule.rule for rule in load_rules(row["task"]).judge}
     broken = [*breaks, *([RIGHT] if judged.intersection(breaks) else [])]
     return {"id": digest({"plant": kind, **row}), "kind": kind, "breaks": broken, **row}
-
-
-def _replace(code: str, start: int, end: int, text: str) -> str:
-    data = code.encode()
-    return (data[:start] + text.encode() + data[end:]).decode()
 
 
 def _falls_in(row_id: str, share: float) -> bool:

@@ -1,14 +1,12 @@
-"""Runs the teacher's tests for a solution and names the outcome.
+"""Runs a solution's tests and names the outcome.
 
-They are the teacher's tests, so passing proves nothing. They count only if they can fail: on a function that returns
+Passing tests that a teacher wrote proves little. Tests count only if they can fail: on a function that returns
 nothing, and for a repair also on the code to be repaired.
 """
 
 from collections.abc import Sequence
 
-from pydantic import Field
-
-from stages.lib import params, sandbox
+from stages.lib import sandbox
 from stages.lib.records import Row
 from stages.lib.tasks import unit_tests
 from stages.lib.tasks.definitions import load_task
@@ -16,15 +14,7 @@ from stages.lib.tasks.definitions import load_task
 PASSED, VACUOUS, INPUT_PASSES = "passed", "vacuous tests", "input passes too"
 
 
-class Execution(params.Section):
-    """How a solution is run."""
-
-    limits: sandbox.Limits
-    workers: int = Field(ge=1, exclude=True)
-    allow_weak_isolation: bool = Field(exclude=True)
-
-
-def run_all(rows: Sequence[Row], knobs: Execution) -> dict[str, str]:
+def run_all(rows: Sequence[Row], knobs: sandbox.Execution) -> dict[str, str]:
     """The outcome by id, for each row with tests: "passed", the sandbox's word for the failure, "vacuous tests" (a
     function that returns nothing passes them too) or "input passes too" (the code to repair does).
 
@@ -43,7 +33,8 @@ def run_all(rows: Sequence[Row], knobs: Execution) -> dict[str, str]:
 
 def _programs(row: Row) -> list[tuple[str, sandbox.Program]]:
     """The programs to run for a row; none if fewer than `LEAST` of its tests apply to its solution."""
-    language, solution = row["target_language"], row["solution"]
+    language = row["target_language"]
+    solution = row["solution"]
     code, tests, lines = unit_tests.runnable(solution, language, row["tests"])
     if len(lines) < unit_tests.LEAST:
         return []

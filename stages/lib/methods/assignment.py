@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from stages.lib.artifacts import digest
@@ -48,16 +48,17 @@ class Assignment:
         seed: int,
         mix: Mapping[str, float],
         wording: Wording,
+        again: bool = False,
     ) -> Self:
         """Draw task, target language, style and examples for `function` by its id. A method with its own prompts has
-        no styles, and shows only good examples, drawn for each row."""
+        no styles, and shows only good examples, drawn for each row. `again`: another draw of the task."""
         row, language = function["id"], function["language"]
         if method.task is not None:
             also = (function["parent"],) if "parent" in function else ()
             shown = method.shown() if also else pool
             examples = draw_examples(shown, row, seed, method.task, language, wording.good, 0)
             return cls(method, function, method.apply_to(load_task(method.task)), language, examples, also)
-        task = load_task(draws.draw_task(row, seed, mix))
+        task = load_task(draws.draw_task(f"{row}:again" if again else row, seed, mix))
         target = draws.draw_target(row, seed, task.target_languages, language) if task.target_languages else language
         drawn_for, preferred = row, language
         if wording.sets:
@@ -68,6 +69,38 @@ class Assignment:
         style = draws.draw_share(f"style:{seed}:{row}", dict.fromkeys(task.styles, 1.0)) if task.styles else ""
         return cls(method, function, task.in_style(style), target, examples, style=style)
 
+    @classmethod
+    def draw_each(
+        cls,
+        most: int,
+        method: Method,
+        function: dict[str, Any],
+        pool: Sequence[Case],
+        seed: int,
+        mix: Mapping[str, float],
+        wording: Wording,
+    ) -> list[Self]:
+        """At most `most` rows of `function`, each of another task of the mix; one if the method has a task of its own.
+        The first is what `draw` draws."""
+        rows: list[Self] = []
+        while len(rows) < most:
+            done = {row.task.name for row in rows}
+            rest = {task: share for task, share in mix.items() if share and task not in done}
+            if not rest or (rows and method.task is not None):
+                break
+            rows.append(cls.draw(method, function, pool, seed, rest if rows else mix, wording, again=bool(rows)))
+        return rows
+
+    @property
+    def can_have_bug_planted(self) -> bool:
+        """Whether the task wants a bug that the program can plant."""
+        return self.method.task is None and self.task.planted is not None
+
+    def with_bug(self, bug: Mapping[str, str]) -> Self:
+        """This with a bug planted in the code; `bug` has what the task shows of it."""
+        function = {**self.function, "given": {**self.function.get("given", {}), **bug}}
+        return replace(self, function=function, task=self.task.with_bug_planted())
+
     def messages(self, documentation: str) -> list[dict[str, str]]:
         """The teacher's prompt, with `documentation` of the function ("" for none)."""
         code, language = self.function["code"], self.function["language"]
@@ -77,7 +110,7 @@ class Assignment:
                 FOLDER / self.method.name, self.task, snippet, language, given, self.examples
             )
         return prompts.generation_messages(
-            self.task, code, documentation, language, self.target_language, self.style, self.examples
+            self.task, code, documentation, language, self.target_language, self.style, self.examples, self._given
         )
 
     @property
@@ -103,6 +136,14 @@ class Assignment:
         return {"language": self.function["language"], **self.function.get("given", {})}
 
     @property
+    def _shown(self) -> dict[str, str]:
+        """What the program wrote of the answer."""
+        planted = self.task.planted
+        if planted is None or self.task.writes is not planted.writes:
+            return {}
+        return {key: self._given[key] for key in planted.shows}
+
+    @property
     def _known(self) -> tuple[Case, ...]:
         return (*self.examples, *self.also)
 
@@ -121,7 +162,7 @@ class Assignment:
             "language": self.function["language"],
             "target_language": self.target_language,
             **prompts.fill(self.task, self.function["code"], written, self._given),
-            "answer": json.dumps(written, ensure_ascii=False),
+            "answer": json.dumps({**self._shown, **written}, ensure_ascii=False),
             "examples": [case.id for case in self._known],
             "request": request,
             "tests": [],

@@ -164,7 +164,7 @@ def shows(row: Row) -> str:
 
 
 def executions(verdicts: Sequence[Row]) -> Counter[str]:
-    """Outcomes of the teacher's tests that were run."""
+    """Outcomes of the tests that were run."""
     return Counter(row["execution"] for row in verdicts if row["execution"])
 
 

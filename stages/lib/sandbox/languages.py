@@ -31,6 +31,10 @@ class Toolchain:
     packages: tuple[str, ...]
     spare: int = 0
 
+    def with_hash_seed(self, seed: int) -> "Toolchain":
+        """The same with another seed for the hashes of Python's texts."""
+        return replace(self, environment={**self.environment, "PYTHONHASHSEED": str(seed)})
+
     def bare(self) -> "Toolchain":
         """The same with no walls around: every path inside is the path here."""
         command, packages = (tuple(map(self.outside, words)) for words in (self.command, self.packages))

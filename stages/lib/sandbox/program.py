@@ -56,6 +56,15 @@ class Limits(params.Section):
     output_kb: int = Field(default=1024, ge=1, description="KiB on standard output and standard error together")
 
 
+class Execution(params.Section):
+    """How a stage runs programs: within which limits, how many at a time, and whether with limits alone where there is
+    no isolation."""
+
+    limits: Limits
+    workers: int = Field(ge=1, exclude=True)
+    allow_weak_isolation: bool = Field(exclude=True)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What happened: `detail` is one line for a person, `seconds` the time on the clock, `output` the end of what the

@@ -36,12 +36,19 @@ def isolation(allow_weak: bool = False) -> str:
 
 
 def run_all(
-    programs: Iterable[Program], limits: Limits, workers: int, allow_weak: bool = False, control: bool = True
+    programs: Iterable[Program],
+    limits: Limits,
+    workers: int,
+    allow_weak: bool = False,
+    control: bool = True,
+    hash_seed: int = 0,
 ) -> Iterator[Outcome]:
     """Run each program, `workers` at a time; outcomes come in the order of the programs.
 
     `control`: what passes has to pass tests, too, in which some assertions must fail (control.py); one that passes
     whatever the tests say is `forged`.
+
+    `hash_seed`: of the candidates' Python, on which the order of a set of texts depends.
 
     A program that is out of time on the clock after it had to wait for a CPU is run again, alone, before it counts.
 
@@ -52,7 +59,8 @@ def run_all(
     with walls.find(allow_weak, tools) as found, ThreadPoolExecutor(workers) as pool:
         slots: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         spare = languages.SPARE_PROCESSES if languages.NATIVE.keys() & {one.language for one in programs} else 0
-        made, crowd = [Slot(found, limits, spare, control) for _ in range(workers)], _Crowd(workers)
+        made = [Slot(found, limits, spare, control, hash_seed) for _ in range(workers)]
+        crowd = _Crowd(workers)
         for slot in made:
             slots.put(slot)
         pending: deque[Future[Outcome]] = deque()
@@ -152,7 +160,7 @@ def _with_limits(slot: Slot, program: Program) -> Iterator[Slot]:
         yield slot
         return
     spare = languages.SPARE_PROCESSES if program.language in languages.NATIVE else 0
-    own = Slot(slot.isolation, program.limits or slot.limits, spare)
+    own = Slot(slot.isolation, program.limits or slot.limits, spare, hash_seed=slot.hash_seed)
     try:
         yield own
     finally:

@@ -17,10 +17,12 @@ GRACE_S = 1.0  # for the last words of a process whose other side is gone
 class Slot:
     """What a worker keeps from one run to the next: its referee, fork servers, Java compiler and cgroup."""
 
-    def __init__(self, found: Isolation, limits: Limits, spare_processes: int, control: bool = True) -> None:
-        self.isolation, self.limits, self.control = found, limits, control
+    def __init__(
+        self, found: Isolation, limits: Limits, spare_processes: int, control: bool = True, hash_seed: int = 0
+    ) -> None:
+        self.isolation, self.limits, self.control, self.hash_seed = found, limits, control, hash_seed
         self.referee = Referee(found, limits)
-        self.server = ForkServer(found, languages.PYTHON, limits)
+        self.server = ForkServer(found, languages.PYTHON.with_hash_seed(hash_seed), limits)
         self.javac = Javac(found)
         self.jobs: dict[str, ForkServer] = {}
         self.group = cgroup.create(limits.model_copy(update={"processes": limits.processes + spare_processes}))

@@ -114,7 +114,8 @@ def find(allow_weak: bool, tools: Sequence[Toolchain] = ()) -> Iterator[Isolatio
                 raise BadInput(
                     "no isolation for foreign code: neither bubblewrap nor unprivileged user namespaces work here, nor "
                     f"is this pod a wall: {'; '.join(lacking)}; install bubblewrap or run where user namespaces are "
-                    "allowed, or say score.allow_weak_isolation: true in params.yaml to run it with limits alone"
+                    "allowed, or set allow_weak_isolation: true in params.yaml (score, judge.execution or "
+                    "generate.tests.execution) to run it with limits alone"
                 )
             isolation = Isolation("none", around="" if lacking else pod.NAME)
         yield isolation

@@ -12,10 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from stages.lib.corpus import functions
+from stages.lib.corpus import functions, names
 
 _CODE_SIGNS = re.compile(r"[{}]|[=!]=|:=|->|=>|&&|\|\||;\s*$", re.M)
 _FENCE = re.compile(r"```")
+_UNDONE = re.compile(
+    r"\b(?:TODO|FIXME|XXX)\b|not[ _]?(?:yet )?implemented|NotImplemented|UnsupportedOperation|unimplemented!|todo!"
+    r"|(?:your|rest of the|actual|same) (?:code|logic|implementation)\b|implementation (?:goes )?here|placeholder",
+    re.IGNORECASE,
+)
+_NAMES = ("identifier", "name", "field_identifier", "property_identifier", "constant", "method_identifier")
+STUB_SHARE = 0.25  # a translation with a smaller part of the source's words and signs leaves something out
+STUB_LEAST = 40  # of the source's words and signs: what is shorter may shrink by as much
 _PROSE_LINE = re.compile(
     r"^\s*(?:Here|This|The|Note|Sure|In this|Explanation|Output|Example|Answer)\b[^=;{}()]*[.:]?\s*$"
 )
@@ -146,6 +154,30 @@ def imports_present(row: Instance) -> str:
     return ""
 
 
+def solution_is_no_stub(row: Instance) -> str:
+    """The solution does something, if the input does: it has a body that uses its names, puts nothing off, and is no
+    fraction of the input in length."""
+    if (found := _UNDONE.search(row.solution)) and not _UNDONE.search(row.information):
+        return f"the solution is not finished: it says {found[0]!r}"
+    solution, source = (_size(row.solution, row.target_language), _size(row.information, row.language))
+    if solution is None or source is None:
+        return ""  # solution_parses reports it
+    if not solution.names and source.names > 1:
+        return "the body of the solution is empty or returns a constant"
+    if source.leaves >= STUB_LEAST and solution.leaves < STUB_SHARE * source.leaves:
+        return "the solution is much shorter than the input: something is left out"
+    return ""
+
+
+def names_are_defined(row: Instance) -> str:
+    """The solution calls no function, and in Python and JavaScript uses no name, that nothing defines. What the input
+    does not define either, in whatever spelling, is not asked for."""
+    outside = {_plain(name) for name in names.undefined(row.information, row.language)}
+    missing = sorted(names.undefined(row.solution, row.target_language))
+    missing = [name for name in missing if _plain(name) not in outside]
+    return f"the solution uses {missing[0]}, which nothing defines" if missing else ""
+
+
 def solution_not_a_copy(row: Instance) -> str:
     """The solution copies neither the instruction nor the input."""
     for key in ("instruction", "information"):
@@ -174,6 +206,8 @@ CHECKS: dict[str, Callable[[Instance], str]] = {
         solution_parses,
         code_only,
         imports_present,
+        solution_is_no_stub,
+        names_are_defined,
         solution_not_a_copy,
         information_differs,
     )
@@ -193,6 +227,29 @@ def _prose_fault(key: str, text: str, least_words: int) -> str:
     if not text.rstrip().endswith((".", "?", "!", ":")):
         return f"the {key} breaks off before the end of a sentence"
     return ""
+
+
+@dataclass(frozen=True)
+class _Size:
+    """How many words and signs code has, and how many names the body of its largest function."""
+
+    leaves: int
+    names: int
+
+
+def _size(code: str, language: str) -> _Size | None:
+    """None for code that does not parse."""
+    root = functions.parse(code, language)
+    if root is None:
+        return None
+    leaves = [leaf for leaf in functions.leaves(root) if "comment" not in leaf.type]
+    bodies = functions.bodies(root)
+    counts = [sum(leaf.is_named and leaf.type in _NAMES for leaf in functions.leaves(body)) for body in bodies]
+    return _Size(len(leaves), max(counts, default=0))
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _bound_names(tree: ast.AST) -> set[str]:

@@ -32,6 +32,18 @@ class Seeds(params.Section):
     bad: list[Seed]
 
 
+class Planted(params.Section):
+    """The question of a task whose bug was planted before the teacher is asked: these keys replace the
+    task's own. The program fills in `shows`, so that the teacher only writes the rest of an answer."""
+
+    shows: list[str]
+    definition: str
+    requirements: list[str]
+    ask: str
+    writes: dict[str, dict[str, Any]]
+    reask_on: list[str] = Field(default_factory=list)
+
+
 class Style(params.Section):
     """A way to word an instance: what the teacher is told, and its own schema of some of the keys in `writes`."""
 
@@ -59,12 +71,19 @@ class Task(params.Section):
     fills: dict[str, str]
     solution_is_code: bool = True
     information_is_broken: bool = False
+    planted: Planted | None = None
     seeds: Seeds
 
     @property
     def takes_input(self) -> bool:
         """Whether this task's instances have an information (an input)."""
         return "information" in self.writes or bool(self.fills.get("information"))
+
+    def with_bug_planted(self) -> Self:
+        """The task as it is asked where the program has planted the bug."""
+        assert self.planted is not None
+        own = ("definition", "requirements", "ask", "writes", "reask_on")
+        return self.model_copy(update={key: getattr(self.planted, key) for key in own})
 
     def in_style(self, name: str) -> Self:
         """This task with the schema of the style `name`; as it is for ""."""
@@ -97,10 +116,12 @@ TaskName = Annotated[str, AfterValidator(_known)]  # for keys of params.yaml
 
 def _read(file: Path) -> Task:
     task = params.parse(params.read(file), Task, file)
-    if unknown := [check for check in task.reask_on if check not in CHECKS]:
+    reask_on = [*task.reask_on, *(task.planted.reask_on if task.planted else [])]
+    if unknown := [check for check in reask_on if check not in CHECKS]:
         raise BadInput(f"{file}: reask_on: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
     for seed in task.seeds.good + task.seeds.bad:
-        if list(seed.answer) != list(task.writes):
+        shown = task.planted.shows if task.planted else []
+        if [key for key in seed.answer if key in task.writes or key not in shown] != list(task.writes):
             raise BadInput(
                 f"{file}: seeds: an answer has the keys {list(seed.answer)}, but `writes` has {list(task.writes)}"
             )

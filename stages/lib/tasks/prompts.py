@@ -45,9 +45,15 @@ def generation_messages(
     target_language: str,
     style: str,
     examples: Sequence[Case],
+    given: Mapping[str, str] | None = None,
 ) -> list[dict[str, str]]:
-    """The teacher's prompt: good examples are turns of the conversation, bad ones lines of the task."""
-    bad = [case for case in examples if not case.good]
+    """The teacher's prompt: good examples are turns of the conversation, bad ones lines of the task. `given` is what
+    the task's `ask` shows of this row."""
+
+    def written(case: Case) -> dict[str, str]:
+        return {key: case.answer.get(key, "") for key in task.writes}
+
+    bad = [{"answer": written(case), "reason": case.reason} for case in examples if not case.good]
     keys = list(task.writes)
     system = templates.prompt(
         FOLDER / "generate_system.j2", definition=task.definition, requirements=task.requirements, keys=keys, bad=bad
@@ -56,11 +62,17 @@ def generation_messages(
     for case in examples:
         if case.good:
             asked = _question(
-                task, case.code, case.docstring, case.language, case.target_language, case.style if style else ""
+                task,
+                case.code,
+                case.docstring,
+                case.language,
+                case.target_language,
+                case.style if style else "",
+                case.answer,
             )
             messages.append({"role": "user", "content": asked})
-            messages.append({"role": "assistant", "content": json.dumps(case.answer, ensure_ascii=False)})
-    question = _question(task, code, docstring, language, target_language, style)
+            messages.append({"role": "assistant", "content": json.dumps(written(case), ensure_ascii=False)})
+    question = _question(task, code, docstring, language, target_language, style, given or {})
     return [*messages, {"role": "user", "content": question}]
 
 
@@ -131,14 +143,23 @@ def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _question(task: Task, code: str, docstring: str, language: str, target_language: str, style: str) -> str:
+def _question(
+    task: Task,
+    code: str,
+    docstring: str,
+    language: str,
+    target_language: str,
+    style: str,
+    given: Mapping[str, str],
+) -> str:
     names = {"language": language, "target_language": target_language}
+    shown = {key: given.get(key, "") for key in (task.planted.shows if task.planted else [])}
     wish = templates.expand(task.styles[style].ask, **names) if style in task.styles else ""
     return templates.prompt(
         FOLDER / "generate_user.j2",
         code=code,
         docstring=documentation(docstring),
         language=language,
-        ask=templates.expand(task.ask, **names),
+        ask=templates.expand(task.ask, **names, **shown),
         style=wish,
     )

@@ -317,3 +317,15 @@ def test_an_id_covers_what_the_teacher_was_asked_and_none_of_the_judges_words(tm
         assert identity(dataclasses.replace(one, task=task)) != identity(one), field
     assert identity(one, temperature=0.9) != identity(one)
     assert not [dep for dep in dependencies.deps_of("generate") if dep.startswith("stages/lib/judging")]
+
+
+def test_a_function_may_have_several_tasks_but_none_twice() -> None:
+    method = load_method("generator-discriminator")
+    mix = {"code generation": 57.0, "code summarization": 15.9, "code repair": 0.0, "code translation": 11.2}
+    drawn = seed_cases(), 1, mix, Wording(good=1, bad=0)
+    for number in range(40):
+        rows = Assignment.draw_each(3, method, function(number), *drawn)
+        assert rows[0] == Assignment.draw(method, function(number), *drawn)
+        assert {row.task.name for row in rows} == {task for task, share in mix.items() if share}
+        assert len(Assignment.draw_each(9, method, function(number), *drawn)) == 3
+        assert len(Assignment.draw_each(1, method, function(number), *drawn)) == 1

@@ -62,7 +62,8 @@ def test_every_good_seed_fits_its_schema() -> None:
         name = "clamp" if case.style == "named" else ""
         schema = answer_schema(task, case.code, case.language, case.target_language, name)
         if case.good:
-            Draft202012Validator(schema).validate(case.answer)
+            writes = load_task(case.task).writes
+            Draft202012Validator(schema).validate({key: case.answer[key] for key in writes})
 
 
 def test_every_style_has_a_seed_and_every_task_with_styles_has_seeds_without() -> None:
@@ -221,6 +222,7 @@ def test_imports_that_are_there_are_seen() -> None:
             '        bug: "return sum(values) / (len',
             "an answer has the keys",
         ),
+        ("reask_on: [instruction_names", "reask_on: [instrction_names", "no check 'instrction_names_language'"),
         ("requirements:\n", "requirements: [\n", "is not valid YAML"),
     ],
 )
@@ -285,3 +287,73 @@ def test_slices_follow_one_another_and_say_what_they_left_out() -> None:
     assert [f["id"] for f in first + second] == ["1", "2", "4", "5", "7", "8"]
     assert aside + more == [{"id": n, "reason": "too long", "tokens": 1000} for n in ("0", "3", "6")]
     assert take_slice([{**chosen[1], "docstring": ""}], 1, 1, 3, 100, True)[1][0]["reason"] == "no documentation"
+
+
+SOURCE = """def tally(words, least):
+    counts = {}
+    for word in words:
+        counts[word] = counts.get(word, 0) + 1
+    return sorted(word for word, count in counts.items() if count >= least)"""
+WHOLE = """function tally(words, least) {
+  const counts = new Map();
+  for (const word of words) counts.set(word, (counts.get(word) || 0) + 1);
+  return [...counts.keys()].filter(word => counts.get(word) >= least).sort();
+}"""
+
+
+def translated(solution: str, language: str = "JavaScript", source: str = SOURCE) -> Instance:
+    return row(information=source, solution=solution, target_language=language, takes_input=True)
+
+
+@pytest.mark.parametrize(
+    ("solution", "language", "fault"),
+    [
+        (WHOLE, "JavaScript", ""),
+        ("function tally(words, least) {\n}", "JavaScript", "empty or returns a constant"),
+        ("function tally(words, least) {\n  return [];\n}", "JavaScript", "empty or returns a constant"),
+        ("function tally(words, least) {\n  // TODO: count\n  return words;\n}", "JavaScript", "it says 'TODO'"),
+        ('function tally(words) {\n  throw new Error("Not implemented");\n}', "JavaScript", "'Not implemented'"),
+        ("function tally(words) {\n  return words;\n}", "JavaScript", "much shorter than the input"),
+        ("def tally(words, least):\n    pass", "Python", "empty or returns a constant"),
+        ("def tally(words, least):\n    ...", "Python", "empty or returns a constant"),
+        ("public List<String> tally(List<String> words) {\n    return null;\n}", "Java", "empty or returns a constant"),
+        ("func tally(words []string, least int) []string {\n\treturn nil\n}", "Go", "empty or returns a constant"),
+    ],
+)
+def test_a_stub_is_no_translation(solution: str, language: str, fault: str) -> None:
+    found = faults(translated(solution, language), "solution_is_no_stub").get("solution_is_no_stub", "")
+    assert fault in found and bool(fault) == bool(found)
+
+
+def test_what_the_source_puts_off_or_shortens_may_be_so_in_its_translation() -> None:
+    source = "def size(self):\n    raise NotImplementedError"
+    assert not faults(
+        translated('function size() { throw new Error("not implemented"); }', source=source), "solution_is_no_stub"
+    )
+    assert not faults(
+        translated("function one() { return 1; }", source="def one():\n    return 1"), "solution_is_no_stub"
+    )
+
+
+@pytest.mark.parametrize(
+    ("solution", "language", "fault"),
+    [
+        (WHOLE, "JavaScript", ""),
+        ("function tally(words) {\n  return countWords(words);\n}", "JavaScript", "uses countWords"),
+        ("def tally(words):\n    return Counter(words)", "Python", "uses Counter"),
+        ("from collections import Counter\n\ndef tally(words):\n    return Counter(words)", "Python", ""),
+        ("def f(x):\n    return g(x)\n\ndef g(x):\n    return x", "Python", ""),
+        ("public int tally(int a) {\n    return helper(a);\n}", "Java", "uses helper"),
+        ("public int tally(List<Integer> a) {\n    return new ArrayList<>(a).size();\n}", "Java", ""),
+        ("func tally(a string) int {\n\treturn helper(a) + len(strings.TrimSpace(a))\n}", "Go", "uses helper"),
+        ("func tally(a string) int {\n\treturn len(strings.TrimSpace(a))\n}", "Go", ""),
+    ],
+)
+def test_a_translation_calls_only_what_is_defined(solution: str, language: str, fault: str) -> None:
+    found = faults(translated(solution, language), "names_are_defined").get("names_are_defined", "")
+    assert fault in found and bool(fault) == bool(found)
+
+
+def test_what_the_source_does_not_define_its_translation_need_not() -> None:
+    source = "def total(items):\n    return add_all(items)"
+    assert not faults(translated("function total(items) { return addAll(items); }", source=source), "names_are_defined")

@@ -1,0 +1,195 @@
+"""What functions do, observed: each is run in the sandbox, with many arguments, and what it returns becomes its tests.
+
+The raw code is taken as correct. A function with candidates for its planted bug is run beside them, on the same
+arguments, so that a bug is known to change a result. Everything is drawn by a function's id and run under three hash
+seeds: only what never changes is used, so that two runs, and two machines, get the same tests. Python only.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stages.lib import sandbox
+from stages.lib.methods.behaviour import inputs
+from stages.lib.sandbox import Execution
+from stages.lib.tasks import unit_tests
+from stages.lib.tasks.bugs import Bug
+
+LANGUAGES = ("Python",)
+CALLS = 64  # argument lists a function is called with
+BUGS = 8  # candidates that are tried for the bug of a function
+CPU_S = 2.0  # for all calls of all versions of a function; most take a tenth of a second
+HARMLESS = 3  # the rank of a bug that changes nothing that was seen
+SHORT = 40  # characters of a call that a person is told
+HASH_SEEDS = (0, 1, 2)  # one of three: a set of two texts has the same order under two seeds half the time
+TRIAL = Path(__file__).with_name("trial.py")
+
+Ending = tuple[str, str]  # what came of a call: "value" or "items" and the text, "raises" and the type, "none" and why
+Endings = list[list[Ending]]  # by version of a function, and by call
+NOTHING: Ending = ("none", "unsteady")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A function to observe: its `code`, with the imports that it needs, is right, and one of `bugs` is to be
+    planted in it, if there are any."""
+
+    id: str
+    language: str
+    code: str
+    docstring: str
+    bugs: list[Bug] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """`tests` hold of the function, and one of them fails with `bug`; `seen` tells a person about that one. Where `ran`
+    and there were bugs to choose from, but `bug` is None, none of them changed a result. Not `ran`: too little came of
+    the calls to tell."""
+
+    ran: bool = False
+    tests: list[str] = field(default_factory=list)
+    bug: Bug | None = None
+    seen: str = ""
+
+
+def observe(subjects: Sequence[Subject], count: int, knobs: Execution) -> list[Observed]:
+    """What is seen of each subject, with at most `count` tests. Raises `BadInput` where foreign code cannot be run."""
+    names = [unit_tests.entry_point(one.code, one.language) if one.language in LANGUAGES else "" for one in subjects]
+    calls = [
+        inputs.calls(one.id, one.code, name, one.docstring, CALLS) if name else []
+        for one, name in zip(subjects, names, strict=True)
+    ]
+    trials = {n: _Trial(one, names[n], calls[n], one.bugs[:BUGS]) for n, one in enumerate(subjects) if calls[n]}
+    for seed in HASH_SEEDS:
+        going = [trial for trial in trials.values() if not trial.given_up]
+        for trial, told in zip(going, _run([trial.program() for trial in going], seed, knobs), strict=True):
+            trial.take(told)
+        _untangle([trial for trial in going if trial.given_up and seed == HASH_SEEDS[0]], seed, knobs)
+    return [trials[n].conclude(count) if n in trials else Observed() for n in range(len(subjects))]
+
+
+@dataclass
+class _Trial:
+    """A subject with its calls and the bugs that are still tried; what came of it in each run so far."""
+
+    subject: Subject
+    name: str
+    calls: list[str]
+    bugs: list[Bug]
+    runs: list[Endings] = field(default_factory=list)
+    given_up: bool = False
+
+    def program(self, bugs: Sequence[Bug] | None = None) -> sandbox.Program:
+        """All versions, or the right one with those `bugs`, on all calls."""
+        before = "from __future__ import annotations\n"
+        codes = [self.subject.code, *(bug.code for bug in (self.bugs if bugs is None else bugs))]
+        arguments = f"{[before + code for code in codes]!r}, {self.name!r}, {self.calls!r}"
+        check = f"import json\n\ndef check(candidate):\n    return json.dumps(candidate({arguments}))\n"
+        return sandbox.Program("python", TRIAL.read_text(encoding="utf-8"), check, "tidemill_trial")
+
+    def take(self, told: Endings) -> None:
+        """What a run told; nothing if it did not get to its end."""
+        self.given_up = not told
+        self.runs += [told] if told else []
+
+    def conclude(self, count: int) -> Observed:
+        """What all runs show."""
+        return Observed() if self.given_up else _conclude(self, _steady(self.runs), count)
+
+
+def _untangle(trials: list[_Trial], seed: int, knobs: Execution) -> None:
+    """Give the trials that did not end another chance without the bug that was at fault: each is tried by itself."""
+    pairs = [(trial, bugs) for trial in trials if trial.bugs for bugs in ([], *([bug] for bug in trial.bugs))]
+    told = _run([trial.program(bugs) for trial, bugs in pairs], seed, knobs)
+    for trial in trials:
+        own = [(bugs, ends) for (other, bugs), ends in zip(pairs, told, strict=True) if other is trial]
+        if own and own[0][1]:
+            trial.bugs = [bugs[0] for bugs, ends in own[1:] if ends]
+            trial.take([own[0][1][0], *(ends[1] for _, ends in own[1:] if ends)])
+
+
+def _run(programs: list[sandbox.Program], seed: int, knobs: Execution) -> list[Endings]:
+    """Of each program what came of it; nothing where it did not get to its end."""
+    if not programs:
+        return []
+    limits = knobs.limits.model_copy(update={"cpu_s": min(CPU_S, knobs.limits.cpu_s)})
+    ran = sandbox.run_all(programs, limits, knobs.workers, knobs.allow_weak_isolation, False, seed)
+    return [_endings(outcome.detail) if outcome.verdict == "passed" else [] for outcome in ran]
+
+
+def _endings(told: str) -> Endings:
+    return [[(str(kind), str(text)) for kind, text in version] for version in json.loads(told)]
+
+
+def _steady(runs: list[Endings]) -> Endings:
+    """What came of the calls where it was the same in all runs."""
+    versions = zip(*runs, strict=True)
+    return [
+        [ends[0] if len(set(ends)) == 1 else NOTHING for ends in zip(*version, strict=True)] for version in versions
+    ]
+
+
+def _conclude(trial: _Trial, endings: Endings, count: int) -> Observed:
+    calls, (right, *others) = trial.calls, endings
+    usable = [place for place, (kind, text) in enumerate(right) if kind in ("value", "items") and text != "None"]
+    if len({right[place] for place in usable}) < unit_tests.LEAST:
+        return Observed()
+    ranks = [(_rank(usable, right, other), number) for number, other in enumerate(others)]
+    rank, number = min(ranks, default=(HARMLESS, 0))
+    if rank == HARMLESS:
+        return Observed(True, _tests(calls, right, _diverse(usable, right, [], count)))
+    other = others[number]
+    wrong = sorted(
+        (place for place in usable if _differs(right[place], other[place])),
+        key=lambda place: (other[place][0] not in ("value", "items"), len(calls[place]) > SHORT, place),
+    )[0]
+    seen = _tell(trial.name, calls[wrong], right[wrong], other[wrong])
+    return Observed(True, _tests(calls, right, _diverse(usable, right, [wrong], count)), trial.bugs[number], seen)
+
+
+def _differs(right: Ending, other: Ending) -> bool:
+    return other != NOTHING and other[1] != right[1]
+
+
+def _rank(usable: list[int], right: list[Ending], other: list[Ending]) -> int:
+    """How good a bug is: 0 if results are wrong or some calls fail; 1 if all fail, or nothing can be told of the
+    results; 2 if it only never ends; HARMLESS if nothing differs."""
+    wrong = [other[place] for place in usable if _differs(right[place], other[place])]
+    if not wrong:
+        return HARMLESS
+    kinds = {kind for kind, _ in wrong}
+    if kinds & {"value", "items"} or ("raises" in kinds and len(wrong) < len(usable)):
+        return 0
+    return 2 if all(why == "endless" for _, why in wrong) else 1
+
+
+def _diverse(usable: list[int], right: list[Ending], first: list[int], count: int) -> list[int]:
+    """At most `count` of the `usable` calls with `first` among them: results that are not there yet come first, then in
+    the order of the calls, in which the documentation's are at the beginning."""
+    chosen = list(first)
+    for again in (False, True):
+        for place in usable:
+            known = {right[one] for one in chosen}
+            if len(chosen) < count and place not in chosen and (again or right[place] not in known):
+                chosen.append(place)
+    return sorted(chosen)
+
+
+def _tests(calls: list[str], right: list[Ending], chosen: list[int]) -> list[str]:
+    """The asserts of the chosen calls."""
+    forms = {"value": "assert candidate({}) == {}", "items": "assert list(candidate({})) == {}"}
+    lines = [forms[right[place][0]].format(calls[place], right[place][1]) for place in chosen]
+    lines = [line for line in lines if not unit_tests.fault_of(line)]
+    return lines if len(lines) >= unit_tests.LEAST else []
+
+
+def _tell(name: str, call: str, right: Ending, other: Ending) -> str:
+    if other[0] in ("value", "items"):
+        return f"{name}({call}) returns {other[1]} instead of {right[1]}."
+    if other[0] == "raises":
+        return f"{name}({call}) raises {other[1]} instead of returning {right[1]}."
+    if other[1] == "endless":
+        return f"{name}({call}) does not end; it should return {right[1]}."
+    return f"{name}({call}) no longer returns {right[1]}."

@@ -1,0 +1,125 @@
+"""Gets a round's rows ready to be asked about: their functions are run, and those of code repair get their bugs."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import Field
+
+from stages.lib import params
+from stages.lib.errors import BadInput
+from stages.lib.methods import behaviour
+from stages.lib.methods.assignment import Assignment, Wording
+from stages.lib.methods.behaviour import Observed, Subject
+from stages.lib.records import Row
+from stages.lib.sandbox import Execution
+from stages.lib.tasks import bugs, unit_tests
+from stages.lib.tasks.definitions import load_task
+from stages.lib.tasks.pool import Case
+from stages.lib.tasks.slices import estimate_tokens
+
+
+class Repair(params.Section):
+    """Who plants the bugs of code repair: the program by mutation, or the teacher."""
+
+    bug: Literal["mutation", "teacher"]
+
+
+class Tests(params.Section):
+    """Languages whose solutions get tests, the most tests per solution, where they come from, and how functions are
+    run to observe them."""
+
+    languages: unit_tests.Languages
+    count: int = Field(ge=unit_tests.LEAST)
+    origin: Literal["observed", "teacher"] = Field(alias="from")
+    execution: Execution
+
+
+@dataclass
+class Ready:
+    """The `rows` to ask about, the functions that are `set_aside`, the bugs' `counts`, and the `tests` that hold of a
+    function, by its id."""
+
+    rows: list[Assignment] = field(default_factory=list)
+    set_aside: list[Row] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    tests: dict[str, list[str]] = field(default_factory=dict)
+
+
+def prepare(
+    rows: Sequence[Assignment],
+    pool: Sequence[Case],
+    drawn_by: tuple[int, Mapping[str, float], Wording],
+    repair: Repair,
+    tests: Tests,
+) -> Ready:
+    """Observe the functions of `rows`, if that is asked for, and plant the bugs, if the program is to.
+
+    A function in which no bug can be planted, or none that changes what it does, gets another task of the mix, drawn
+    with `drawn_by` (seed, mix, wording) as at first; it is set aside if there is none. Raises `BadInput`
+    if no row is left.
+    """
+    planted = [row for row in rows if repair.bug == "mutation" and row.can_have_bug_planted]
+    found = {row.function["id"]: _bugs(row) for row in planted}
+    seen = _observe(rows, found, tests)
+    ready = Ready(tests={identity: one.tests for identity, one in seen.items() if one.tests})
+    seed, mix, wording = drawn_by
+    taken = {(row.function["id"], row.task.name) for row in rows}
+    for row in rows:
+        identity = row.function["id"]
+        rest = {
+            task: share
+            for task, share in mix.items()
+            if share and load_task(task).planted is None and (identity, task) not in taken
+        }
+        if identity not in found:
+            ready.rows.append(row)
+            continue
+        one = seen.get(identity, Observed())
+        bug = one.bug if one.ran else next(iter(found[identity]), None)
+        if bug is not None:
+            ready.counts["shown" if one.ran else "unproven"] += 1
+            ready.rows.append(row.with_bug(bug.shown(one.seen)))
+        elif rest:
+            ready.counts["given another task"] += 1
+            ready.rows.append(Assignment.draw(row.method, row.function, pool, seed, rest, wording, again=True))
+        else:
+            tokens = estimate_tokens(row.function["code"])
+            ready.set_aside.append({"id": identity, "reason": "no bug can be planted", "tokens": tokens})
+    if not ready.rows:
+        raise BadInput("a bug can be planted in none of the functions; add a task to generate.mix")
+    return ready
+
+
+def with_tests(candidates: list[Row], tests: Mapping[str, list[str]], languages: list[str]) -> list[Row]:
+    """The candidates, each with the tests of its function where its solution can be run."""
+    return [
+        {**row, "tests": tests.get(row["function_id"], []) if unit_tests.wanted(row, languages) else []}
+        for row in candidates
+    ]
+
+
+def _bugs(row: Assignment) -> list[bugs.Bug]:
+    return bugs.draw(row.function["code"], row.function["language"], row.function["id"])
+
+
+def _observe(rows: Sequence[Assignment], found: Mapping[str, list[bugs.Bug]], tests: Tests) -> dict[str, Observed]:
+    """What is seen of the functions whose tests, or bugs, can be of use, by their ids."""
+    if tests.origin != "observed":
+        return {}
+    subjects = {
+        row.function["id"]: Subject(
+            id=row.function["id"],
+            language=row.function["language"],
+            code=row.function["code"],
+            docstring=row.function["docstring"],
+            bugs=found.get(row.function["id"], []),
+        )
+        for row in rows
+        if row.method.task is None
+        and row.task.solution_is_code
+        and {row.function["language"], row.target_language} <= set(tests.languages)
+    }
+    observed = behaviour.observe(list(subjects.values()), tests.count, tests.execution)
+    return dict(zip(subjects, observed, strict=True))
