@@ -281,7 +281,7 @@ def test_commits_become_instances_without_a_teacher(workspace: Workspace, histor
     assert row["instruction"] == "Edit this Python code: Fix the index of the first item."
     assert "items[1]" in row["information"] and "items[0]" in row["solution"]
     assert row["task"] == "code repair" and row["passed"], row["rulings"]
-    dataset = Path("data/dataset/train.jsonl").read_text() + Path("data/dataset/validation.jsonl").read_text()
+    dataset = "".join(file.read_text() for file in Path("data/dataset").glob("*.jsonl"))
     assert '"license":"MIT"' in dataset and f'"source":"toy@{history.git("rev-parse", "HEAD~6").strip()}"' in dataset
 
 
