@@ -42,6 +42,7 @@ class Planted(params.Section):
     ask: str
     writes: dict[str, dict[str, Any]]
     reask_on: list[str] = Field(default_factory=list)
+    fills: dict[str, str] = Field(default_factory=dict)
 
 
 class Style(params.Section):
@@ -83,7 +84,8 @@ class Task(params.Section):
         """The task as it is asked where the program has planted the bug."""
         assert self.planted is not None
         own = ("definition", "requirements", "ask", "writes", "reask_on")
-        return self.model_copy(update={key: getattr(self.planted, key) for key in own})
+        fills = {**self.fills, **self.planted.fills}
+        return self.model_copy(update={**{key: getattr(self.planted, key) for key in own}, "fills": fills})
 
     def in_style(self, name: str) -> Self:
         """This task with the schema of the style `name`; as it is for ""."""
@@ -120,7 +122,7 @@ def _read(file: Path) -> Task:
     if unknown := [check for check in reask_on if check not in CHECKS]:
         raise BadInput(f"{file}: reask_on: no check {unknown[0]!r}; known: {', '.join(CHECKS)}")
     for seed in task.seeds.good + task.seeds.bad:
-        shown = task.planted.shows if task.planted else []
+        shown = [*task.planted.shows, *task.planted.writes] if task.planted else []
         if [key for key in seed.answer if key in task.writes or key not in shown] != list(task.writes):
             raise BadInput(
                 f"{file}: seeds: an answer has the keys {list(seed.answer)}, but `writes` has {list(task.writes)}"

@@ -111,7 +111,7 @@ def test_the_kinds_take_turns_in_an_order_that_the_key_decides() -> None:
     assert len(firsts) == kinds and max(firsts.values()) < 60
 
 
-def test_a_planted_bug_is_shown_to_the_teacher_and_is_the_rows_input() -> None:
+def test_a_planted_bug_is_the_rows_input_and_what_it_does_its_instruction() -> None:
     row, mix = function(7), {"code repair": 1.0}
     pool, _ = frozen([], each=8, most_characters=800, styled=False)
     plain = Assignment.draw(load_method("generator-discriminator"), row, pool, 1, mix, WORDING)
@@ -119,16 +119,20 @@ def test_a_planted_bug_is_shown_to_the_teacher_and_is_the_rows_input() -> None:
     asked = plain.with_bug(bug.shown("add_7(1) returns 8 instead of 56."))
     messages = asked.messages("")
     question = messages[-1]["content"]
-    assert row["code"] in question and f"{bug.line}\nto\n{bug.broken_line}\nSince then add_7(1) returns 8" in question
-    assert json.loads(messages[2]["content"]).keys() == asked.schema["properties"].keys() == {"instruction"}
+    assert row["code"] in question and question.endswith("Say what this Python function should do.")
+    assert json.loads(messages[2]["content"]).keys() == asked.schema["properties"].keys() == {"purpose"}
     assert "broken_line" not in messages[0]["content"]
-    written = {"instruction": "This Python function should add 7 and multiply by 7, but its results are too small."}
+    written = {"purpose": "This Python function should add 7 to a value and multiply the sum by 7."}
     Draft202012Validator(asked.schema).validate(written)
-    assert "does not name Python" in asked.objection({"instruction": "It returns too small a number for every value."})
-    assert "a code fence" in asked.objection({"instruction": f"In the Python code, ```{bug.broken_line}``` is wrong."})
+    assert "does not name Python" in asked.objection({"purpose": "It should return a number for every value."})
+    assert "a code fence" in asked.objection({"purpose": f"In the Python code, ```{bug.broken_line}``` is wrong."})
     candidate = asked.candidate(written, "request", "asked", 1)
     assert candidate["information"] == bug.code and candidate["solution"] == row["code"]
     assert json.loads(candidate["answer"]) == {**bug.shown("add_7(1) returns 8 instead of 56."), **written}
+    said = f"{written['purpose']} add_7(1) returns 8 instead of 56. Find and fix the bug."
+    assert candidate["instruction"] == said
+    unproven = plain.with_bug(bug.shown("")).candidate(written, "request", "asked", 1)
+    assert "7. One of its lines is wrong. Find" in unproven["instruction"]
     subject = Instance.of(candidate, True)
     assert not [fault for _, fault in run_checks(load_rules("code repair").checks, subject) if fault]
     assert list(plain.schema["properties"]) == ["line", "broken_line", "instruction"], "the teacher's way is untouched"
