@@ -69,13 +69,13 @@ class Method(params.Section):
         return [seed.case(self.name, self.task or "") for seed in self.seeds]
 
 
-@cache
 def known(name: str) -> str:
     """`name`. Raises `BadInput` if no method has it."""
     load_method(name)
     return name
 
 
+@cache
 def load_method(name: str, folder: Path = FOLDER) -> Method:
     """The method `name`. Raises `BadInput` if there is none, or, naming file and key, if its file is not right."""
     known = sorted(file.parent.name for file in folder.glob("*/method.yaml"))

@@ -73,7 +73,7 @@ def prepare(
             for task, share in mix.items()
             if share and load_task(task).planted is None and (identity, task) not in taken
         }
-        if identity not in found:
+        if identity not in found or not row.can_have_bug_planted:
             ready.rows.append(row)
             continue
         one = seen.get(identity, Observed())

@@ -141,3 +141,14 @@ def test_rows_of_repair_get_a_bug_that_was_shown_or_another_task(monkeypatch: py
     monkeypatch.setattr(planting, "_bugs", lambda row: [harmless])
     other = prepared(HARMLESS, both)
     assert other.counts == {"given another task": 1} and other.rows[0].task.name == "code summarization"
+
+
+def test_only_the_row_of_repair_gets_the_bug_where_a_function_has_several_rows() -> None:
+    pool, _ = frozen([], each=8, most_characters=800, styled=False)
+    mix, row = {"code repair": 1.0, "code generation": 1.0}, {**function(1), "id": "x", "code": GCD}
+    method = load_method("generator-discriminator")
+    rows = Assignment.draw_each(2, method, row, pool, 1, mix, WORDING)
+    tests = planting.Tests(**{"languages": ["Python"], "count": 4, "from": "observed", "execution": KNOBS})
+    ready = planting.prepare(rows, pool, (1, mix, WORDING), planting.Repair(bug="mutation"), tests)
+    shown = {row.task.name: "Somebody has changed its line" in row.messages("")[-1]["content"] for row in ready.rows}
+    assert shown == {"code repair": True, "code generation": False} and ready.counts == {"shown": 1}
