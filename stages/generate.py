@@ -34,7 +34,6 @@ from stages.lib.errors import BadInput
 from stages.lib.methods import material, planting, test_writing
 from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.method import load_method
-from stages.lib.tasks import unit_tests
 from stages.lib.tasks.definitions import TaskName
 from stages.lib.tasks.pool import Case, from_verdicts
 from stages.lib.tasks.slices import read_round
