@@ -13,6 +13,7 @@ from stages.lib.tasks.pool import Case
 FOLDER = Path(__file__).parent
 SUMMARY = 200  # characters of a docstring's first sentence, at most
 SHOWN = 300  # characters of documentation in a prompt
+MARKUP = re.compile(r":[\w:]+:`~?([^`]*)`|\{@\w+ ([^}]*)\}")
 EXAMPLES = re.compile(r">>>|\n\s*(?:Examples?|References?|See [Aa]lso|Notes?)\b|```|@example")
 # What begins a tag as JSDoc, Javadoc, PHPDoc (`@param`, `{@inheritDoc}`) and Sphinx (`:param x:`) write them.
 _TAG = re.compile(r"^\s*(?:\{?@\w+|:\w+[^:\n]*:)", re.MULTILINE)
@@ -105,9 +106,10 @@ def summary(docstring: str) -> str:
 
 
 def documentation(docstring: str) -> str:
-    """What a prompt shows of a docstring: what comes before its examples, on one line of at most 300 characters, cut
-    after a whole sentence or else a word."""
-    text = " ".join(EXAMPLES.split(docstring)[0].split())
+    """What a prompt shows of a docstring: what comes before its examples, without markup, on one line of at most 300
+    characters, cut after a whole sentence or else a word."""
+    text = MARKUP.sub(r"\1\2", EXAMPLES.split(docstring)[0]).replace("`", "")
+    text = " ".join(text.split())
     if len(text) <= SHOWN:
         return text
     text = text[:SHOWN]

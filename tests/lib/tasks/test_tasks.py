@@ -138,6 +138,7 @@ def test_the_prompt_shows_examples_documentation_and_the_question() -> None:
 def test_a_prompt_shows_the_documentation_up_to_its_examples() -> None:
     text = "Adds two.\n\nArgs:\n    a: A number.\n\nExamples:\n    >>> add(1, 2)\n    3"
     assert documentation(text) == "Adds two. Args: a: A number."
+    assert documentation("Gives a :class:`~a.Date` or {@code null}, ``x``.") == "Gives a a.Date or null, x."
     assert documentation("One. " * 100) == ("One. " * 60).strip()
     assert documentation("word " * 100) == ("word " * 60).strip() and documentation("") == ""
 
