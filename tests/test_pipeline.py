@@ -49,7 +49,7 @@ class Clone:
         return subprocess.check_output(["git", *identity, *arguments], cwd=cwd or self.path, text=True)
 
     def commit(self) -> None:
-        self._git("add", "--all", "--", ".", ":!.venv")
+        self._git("add", "--all")
         self._git("commit", "--quiet", "--allow-empty", "--message", "as it is")
 
     def command(self, *arguments: str | Path, timeout: float = 900) -> subprocess.CompletedProcess[str]:
