@@ -12,6 +12,7 @@ from tuning import row, run, small, write_dataset
 from workspace import Workspace
 
 from stages.lib import artifacts, records
+from stages.lib.dataset import rows as dataset_rows
 from stages.lib.models import causal, prompts
 from stages.lib.training import examples, output
 
@@ -32,7 +33,7 @@ def test_the_loss_is_on_the_response_and_its_end_alone() -> None:
 def test_a_row_may_hold_any_separator_of_unicode(tmp_path: Path) -> None:
     odd = row(1, "a\u2028b\x85c\x0cd\r\ne")
     records.write_lines(tmp_path / "rows.jsonl", [odd, row(2)])
-    assert examples.read(tmp_path / "rows.jsonl") == [odd, row(2)]
+    assert dataset_rows.read_sealed(tmp_path / "rows.jsonl") == [odd, row(2)]
 
 
 def test_rows_over_the_length_are_set_aside_whole() -> None:
