@@ -556,7 +556,7 @@ def test_a_name_server_that_answers_is_a_network() -> None:
 
 def test_no_isolation_is_refused_and_says_how_to_allow_it(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
     hide(monkeypatch, open_folder, [])
-    with pytest.raises(BadInput, match=r"install bubblewrap .* score.allow_weak_isolation: true"):
+    with pytest.raises(BadInput, match=r"install bubblewrap .* set allow_weak_isolation: true"):
         run("def f(x):\n    return x + 1\n")
     with pytest.raises(BadInput, match="user namespaces"):
         sandbox.isolation()
