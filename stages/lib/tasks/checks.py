@@ -15,6 +15,8 @@ from typing import Any, Self
 from stages.lib.corpus import functions, names
 
 _CODE_SIGNS = re.compile(r"[{}]|[=!]=|:=|->|=>|&&|\|\||;\s*$", re.M)
+# What a model that has lost its thread copies from a documentation comment, or falls into.
+_TAG = re.compile(r"@(?:param|returns?|throws|private|type)\b|[\u3000-\u303f\uff00-\uffef]")
 _FENCE = re.compile(r"```")
 _UNDONE = re.compile(
     r"\b(?:TODO|FIXME|XXX)\b|not[ _]?(?:yet )?implemented|NotImplemented|UnsupportedOperation|unimplemented!|todo!"
@@ -76,7 +78,9 @@ def named_language(text: str) -> str:
 
 
 def instruction_is_prose(row: Instance) -> str:
-    """The instruction is complete sentences with at least five words."""
+    """The instruction is complete sentences with at least five words, without the tags of a documentation comment."""
+    if found := _TAG.search(row.instruction):
+        return f"the instruction has {found[0]!r} in it"
     return _prose_fault("instruction", row.instruction, least_words=5)
 
 

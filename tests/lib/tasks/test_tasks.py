@@ -179,6 +179,7 @@ def test_the_summary_of_a_docstring(docstring: str, sentence: str) -> None:
         ),
         ("instruction_is_prose", {"instruction": "Do it now."}, "fewer than 5 words"),
         ("instruction_is_prose", {"instruction": "Write a Python function that can be"}, "breaks off"),
+        ("instruction_is_prose", {"instruction": "Write a Python function that sorts @return array."}, "'@return'"),
         (
             "solution_is_prose",
             {"solution": "It returns x == 1 for every x that one could ever wish for."},
