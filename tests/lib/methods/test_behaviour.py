@@ -150,5 +150,5 @@ def test_only_the_row_of_repair_gets_the_bug_where_a_function_has_several_rows()
     rows = Assignment.draw_each(2, method, row, pool, 1, mix, WORDING)
     tests = planting.Tests(**{"languages": ["Python"], "count": 4, "from": "observed", "execution": KNOBS})
     ready = planting.prepare(rows, pool, (1, mix, WORDING), planting.Repair(bug="mutation"), tests)
-    shown = {row.task.name: "Somebody has changed its line" in row.messages("")[-1]["content"] for row in ready.rows}
+    shown = {row.task.name: "purpose" in row.schema["properties"] for row in ready.rows}
     assert shown == {"code repair": True, "code generation": False} and ready.counts == {"shown": 1}
