@@ -15,6 +15,7 @@ from instances import function, prepare
 from workspace import REPOSITORY, Workspace
 
 from stages.lib import artifacts, records
+from stages.lib.judging.rules import load_rules
 
 FOLDERS = ("stages", "executors", "containers", "pipelines")
 FILES = ("dvc.yaml", "params.yaml", "pyproject.toml")
@@ -177,6 +178,7 @@ REVIEWED = """
         solution: It fails with an index error on an empty list, which its callers are not told of anywhere.
         rulings:
           is_true: {reason: "An empty list has no first item.", verdict: pass}
+    question: Is the review true of the input?
 """
 
 
@@ -223,17 +225,17 @@ def test_a_rule_of_the_judge(scratch: Scratch) -> None:
         scratch.passes("generate@1")
         refused = scratch.run("judge@1")
         assert refused.returncode == 3 and "judged: the rulings are" in refused.stderr, "each shown instance needs it"
-        for verdict, rule in (("fail", "says what goes wrong"), ("pass", "says what the code should do")):
-            old = f'      is_clear: {{reason: "It {rule}.", verdict: pass}}\n'
-            new = f'      is_realistic: {{reason: "Tell it by the code.", verdict: {verdict}}}\n'
+        for shown in load_rules("code repair").judged:
+            old = f'      is_clear: {{reason: "{shown.rulings["is_clear"].reason}"'
+            new = '      is_realistic: {reason: "Tell it by the code.", verdict: fail}\n'
             scratch.edit(file, old, new + old)
         scratch.passes("judge@1")
     for body in asked("data/verdicts/1"):
-        assert f"is_realistic: {question}" in body["messages"][-1]["content"]
+        assert f"is_realistic: {question}" in body["messages"][0]["content"]
         assert '"is_realistic": {"reason": "Tell it by the code.", "verdict": "fail"}' in body["messages"][2]["content"]
         assert "is_realistic" in body["response_format"]["json_schema"]["schema"]["required"]
     rulings = [[one["rule"] for one in row["rulings"] if one["kind"] == "judge"] for row in verdicts()]
-    assert rulings == [["has_a_bug", "is_realistic", "is_clear", "overall"]] * 4
+    assert rulings == [["has_a_bug", "is_realistic", "is_clear"]] * 4
     assert "is_realistic" in Path("plots/judge-1.csv").read_text()
     scratch.bring("tests/lib/judging")
     assert " passed" in scratch.pytest("tests/lib/judging", "-k", "plant")
