@@ -33,6 +33,8 @@ def shares(text: str, among: Sequence[str]) -> tuple[dict[str, float] | None, st
     try:
         tokens = [(one["token"].strip().lower(), math.exp(one["logprob"])) for one in json.loads(text)]
     except (ValueError, LookupError, TypeError, AttributeError):
+        tokens = []
+    if not tokens:
         return None, "the endpoint gave no log-probabilities; set judge.answers: reasons"
     found = {word: sum(p for token, p in tokens if token and word.lower().startswith(token)) for word in among}
     total = sum(found.values())

@@ -1,6 +1,7 @@
 """What endpoints do wrong, and how fast they may be asked: each fault's message, limits, several endpoints, kills."""
 
 import json
+import math
 import re
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from asking import SCHEMA, ask_all, asks, put, settings
 from commands import journal as inventory
 from stages.lib import params, teacher
 from stages.lib.errors import BadInput
+from stages.lib.teacher import parsing
 from stages.lib.teacher.journal import Journal
 from stages.lib.teacher.pacing import Pace
 
@@ -220,3 +222,15 @@ def test_a_plan_costs_nothing_and_names_the_price(workspace: Any) -> None:
     assert re.match(r"evolve@2 judge +5 ", lines["evolve@2 judge"]) and "evolve@2 judge: may cost up to" in str(lines)
     assert re.match(r"sample@tuned +32 ", lines["sample@tuned"])
     assert not Path("journal").exists()
+
+
+def test_a_words_share_is_that_of_the_tokens_it_begins_with() -> None:
+    def reply(*tokens: tuple[str, float]) -> str:
+        return json.dumps([{"token": token, "logprob": math.log(p)} for token, p in tokens])
+
+    said = reply((" Yes", 0.3), ("yes", 0.2), ("NO", 0.1), ("n", 0.1), ("Maybe", 0.3), ("", 0.001))
+    assert parsing.shares(said, ("Yes", "No")) == ({"Yes": 0.7143, "No": 0.2857}, "")
+    value, fault = parsing.shares(reply(("Perhaps", 0.97), ("Yes", 0.03)), ("Yes", "No"))
+    assert value is None and fault == "the answer begins with 'perhaps', not with one of Yes, No"
+    for text in ("Yes", "", "{}", "[1]", '[{"token": "Yes"}]'):
+        assert "no log-probabilities" in parsing.shares(text, ("Yes", "No"))[1]
