@@ -9,9 +9,9 @@ FILE = Path("dvc.yaml")
 
 
 def mistakes(values: dict[str, Any]) -> list[str]:
-    """Where `values`, the content of params.yaml, and dvc.yaml disagree; nothing if dvc.yaml has no `generate`."""
+    """Where `values`, the content of params.yaml, and dvc.yaml disagree; nothing if dvc.yaml lacks one of the three."""
     stages = params.read(FILE)["stages"] if FILE.is_file() else {}
-    if "generate" not in stages:
+    if not {"generate", "judge", "assemble"} <= stages.keys():
         return []
     here = [int(key) for key in stages["generate"]["foreach"]]
     add = f"{FILE} has {len(here)}; add lines there (its comment at `generate` says which), or set {len(here)} here"
