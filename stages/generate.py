@@ -82,7 +82,7 @@ def main(key: str) -> None:
     if number > 1:
         inputs.append(artifacts.open(f"data/verdicts/{number - 1}"))
     corpus = records.read(inputs[0].file("corpus.parquet"), records.FUNCTION).to_pylist()
-    by_id = {row["id"]: {**row, "code": with_imports(row)} for row in corpus}
+    by_id = {row["id"]: row for row in corpus}
     cases = list_cases(inputs[2:], by_id)
     functions, set_aside = material.gather(method, list_chosen(inputs[1], by_id), cases, number, knobs)
     pool, pool_hash = material.freeze(
@@ -109,17 +109,23 @@ def main(key: str) -> None:
 
 
 def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list[Function]:
-    """The chosen functions, in selection order."""
+    """The chosen functions with their imports, in selection order."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(coreset.file("coreset.parquet"), columns=["order", "id"]).sort_by("order")
-    return [by_id[chosen] for chosen in table["id"].to_pylist()]
+    return [complete(by_id[chosen]) for chosen in table["id"].to_pylist()]
 
 
 def list_cases(verdicts: list[artifacts.Artifact], by_id: dict[str, Function]) -> list[Case]:
     """The previous round's cases; none in round 1."""
     rows = [row for one in verdicts for row in records.read(one.file("verdicts.parquet"), records.VERDICT).to_pylist()]
-    return from_verdicts(rows, by_id)
+    named = {row["function_id"] for row in rows} & by_id.keys()
+    return from_verdicts(rows, {function_id: complete(by_id[function_id]) for function_id in named})
+
+
+def complete(function: Function) -> Function:
+    """The function with its imports before its code: what is shown, asked about and run."""
+    return {**function, "code": with_imports(function)}
 
 
 def ask_all(

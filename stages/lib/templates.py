@@ -5,6 +5,7 @@ https://huggingface.co/docs/hub/datasets-cards and https://huggingface.co/docs/h
 """
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ def prompt(template: Path, **values: Any) -> str:
 def expand(template: str, **values: Any) -> str:
     """The text of `template`, a value of a YAML file, with `values`. Raises `BadInput`, naming the template."""
     return _fill(template, repr(template), values)
+
+
+def conversation(system: str, examples: Iterable[tuple[str, str]], question: str) -> list[dict[str, str]]:
+    """Chat messages: the `system` message ("": none), each of the `examples` as a question and its answer, and the
+    `question`."""
+    messages = [{"role": "system", "content": system}] if system else []
+    for asked, said in examples:
+        messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+    return [*messages, {"role": "user", "content": question}]
 
 
 def replace_line(code: str, line: str, other: str) -> str:

@@ -87,11 +87,7 @@ def _answer(text: str, language: str) -> str:
 
 def _talk(turns: Sequence[tuple[str, dict[str, str]]], last: str) -> list[dict[str, str]]:
     """A conversation of examples that ends with the user's question."""
-    messages = []
-    for asked, said in turns:
-        messages.append({"role": "user", "content": asked})
-        messages.append({"role": "assistant", "content": json.dumps(said, ensure_ascii=False)})
-    return [*messages, {"role": "user", "content": last}]
+    return templates.conversation("", [(asked, json.dumps(said, ensure_ascii=False)) for asked, said in turns], last)
 
 
 def _schema(properties: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import templates
-from stages.lib.judging.rules import Rule, Rules
+from stages.lib.judging.rules import Judged, Rule, Rules
 from stages.lib.tasks.prompts import object_schema
 
 FOLDER = Path(__file__).parent
@@ -16,21 +16,19 @@ YES, NO = "Yes", "No"
 def judge_messages(rules: Rules, row: Mapping[str, Any], examples: int) -> list[dict[str, str]]:
     """The judge's prompt for an instance with the keys instruction, information and solution, after the
     first `examples` judged examples of its task."""
-    messages = [{"role": "system", "content": templates.prompt(FOLDER / "system.j2", rules=rules.judge)}]
-    for shown in rules.judged[:examples]:
-        messages.append({"role": "user", "content": _instance(shown.model_dump())})
-        said = {rule: {"reason": ruling.reason, "verdict": ruling.verdict} for rule, ruling in shown.rulings.items()}
-        messages.append({"role": "assistant", "content": json.dumps(said, ensure_ascii=False)})
-    return [*messages, {"role": "user", "content": _instance(row)}]
+    system = templates.prompt(FOLDER / "system.j2", rules=rules.judge)
+    turns = [(_instance(shown.model_dump()), _ideal(shown)) for shown in rules.judged[:examples]]
+    return templates.conversation(system, turns, _instance(row))
 
 
 def doubt_messages(rules: Rules, row: Mapping[str, Any], examples: int) -> list[dict[str, str]]:
     """As `judge_messages`, for the task's one question, whose answer is the first word: yes or no."""
-    messages = [{"role": "system", "content": templates.prompt(FOLDER / "doubt.j2")}]
-    for shown in rules.judged[:examples]:
-        messages.append({"role": "user", "content": f"{_instance(shown.model_dump())}\n{rules.question}"})
-        messages.append({"role": "assistant", "content": YES if shown.is_right else NO})
-    return [*messages, {"role": "user", "content": f"{_instance(row)}\n{rules.question}"}]
+
+    def asked(one: Mapping[str, Any]) -> str:
+        return f"{_instance(one)}\n{rules.question}"
+
+    turns = [(asked(shown.model_dump()), YES if shown.is_right else NO) for shown in rules.judged[:examples]]
+    return templates.conversation(templates.prompt(FOLDER / "doubt.j2"), turns, asked(row))
 
 
 def judge_schema(rules: Rules) -> dict[str, Any]:
@@ -40,10 +38,7 @@ def judge_schema(rules: Rules) -> dict[str, Any]:
 
 def ruling_messages(rules: Sequence[Rule], row: Mapping[str, Any]) -> list[dict[str, str]]:
     """A judge's prompt for an instance of no task, by `rules`, without examples."""
-    return [
-        {"role": "system", "content": templates.prompt(FOLDER / "system.j2", rules=rules)},
-        {"role": "user", "content": _instance(row)},
-    ]
+    return templates.conversation(templates.prompt(FOLDER / "system.j2", rules=rules), [], _instance(row))
 
 
 def ruling_schema(rules: Sequence[Rule]) -> dict[str, Any]:
@@ -51,6 +46,12 @@ def ruling_schema(rules: Sequence[Rule]) -> dict[str, Any]:
     reason = {"type": "string", "minLength": 10, "maxLength": 90}
     ruling = object_schema({"reason": reason, "verdict": {"type": "string", "enum": ["pass", "fail"]}})
     return object_schema(dict.fromkeys((rule.rule for rule in rules), ruling))
+
+
+def _ideal(shown: Judged) -> str:
+    """What a judge should say of `shown`, rule by rule."""
+    said = {rule: {"reason": ruling.reason, "verdict": ruling.verdict} for rule, ruling in shown.rulings.items()}
+    return json.dumps(said, ensure_ascii=False)
 
 
 def _instance(row: Mapping[str, Any]) -> str:

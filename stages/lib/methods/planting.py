@@ -1,7 +1,7 @@
 """Gets a round's rows ready to be asked about: their functions are run, and those of code repair get their bugs."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -67,21 +67,16 @@ def prepare(
     seed, mix, wording = drawn_by
     taken = {(row.function["id"], row.task.name) for row in rows}
     for row in rows:
-        identity = row.function["id"]
-        rest = {
-            task: share
-            for task, share in mix.items()
-            if share and load_task(task).planted is None and (identity, task) not in taken
-        }
-        if identity not in found or not row.can_have_bug_planted:
+        if row.function["id"] not in found or not row.can_have_bug_planted:
             ready.rows.append(row)
             continue
+        identity = row.function["id"]
         one = seen.get(identity, Observed())
         bug = one.bug if one.ran else next(iter(found[identity]), None)
         if bug is not None:
             ready.counts["shown" if one.ran else "unproven"] += 1
             ready.rows.append(row.with_bug(bug.shown(one.seen)))
-        elif rest:
+        elif rest := _other_tasks(identity, mix, taken):
             ready.counts["given another task"] += 1
             ready.rows.append(Assignment.draw(row.method, row.function, pool, seed, rest, wording, again=True))
         else:
@@ -98,6 +93,15 @@ def with_tests(candidates: list[Row], tests: Mapping[str, list[str]], languages:
         {**row, "tests": tests.get(row["function_id"], []) if unit_tests.wanted(row, languages) else []}
         for row in candidates
     ]
+
+
+def _other_tasks(identity: str, mix: Mapping[str, float], taken: Set[tuple[str, str]]) -> dict[str, float]:
+    """The tasks of the mix that want no planted bug and that the function has no row of."""
+    return {
+        task: share
+        for task, share in mix.items()
+        if share and load_task(task).planted is None and (identity, task) not in taken
+    }
 
 
 def _bugs(row: Assignment) -> list[bugs.Bug]:

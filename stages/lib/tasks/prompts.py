@@ -59,10 +59,9 @@ def generation_messages(
     system = templates.prompt(
         FOLDER / "generate_system.j2", definition=task.definition, requirements=task.requirements, keys=keys, bad=bad
     )
-    messages = [{"role": "system", "content": system}]
-    for case in examples:
-        if case.good:
-            asked = _question(
+    turns = [
+        (
+            _question(
                 task,
                 case.code,
                 case.docstring,
@@ -70,11 +69,14 @@ def generation_messages(
                 case.target_language,
                 case.style if style else "",
                 case.answer,
-            )
-            messages.append({"role": "user", "content": asked})
-            messages.append({"role": "assistant", "content": json.dumps(written(case), ensure_ascii=False)})
+            ),
+            json.dumps(written(case), ensure_ascii=False),
+        )
+        for case in examples
+        if case.good
+    ]
     question = _question(task, code, docstring, language, target_language, style, given or {})
-    return [*messages, {"role": "user", "content": question}]
+    return templates.conversation(system, turns, question)
 
 
 def method_messages(
@@ -87,11 +89,15 @@ def method_messages(
         ask = templates.expand(task.ask, language=language)
         return templates.prompt(folder / "user.j2", code=code, language=language, ask=ask, **given)
 
-    messages = [{"role": "system", "content": templates.prompt(folder / "system.j2", task=task)}]
-    for case in examples:
-        messages.append({"role": "user", "content": question(case.code, case.language, dict.fromkeys(given, ""))})
-        messages.append({"role": "assistant", "content": json.dumps(case.answer, ensure_ascii=False)})
-    return [*messages, {"role": "user", "content": question(code, language, given)}]
+    turns = [
+        (
+            question(case.code, case.language, dict.fromkeys(given, "")),
+            json.dumps(case.answer, ensure_ascii=False),
+        )
+        for case in examples
+    ]
+    system = templates.prompt(folder / "system.j2", task=task)
+    return templates.conversation(system, turns, question(code, language, given))
 
 
 def summary(docstring: str) -> str:

@@ -83,7 +83,7 @@ def messages(row: Row, count: int) -> list[dict[str, str]]:
         name=entry_point(code, language) or "the function",
     )
     system = templates.prompt(FOLDER / "system.j2", count=count)
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    return templates.conversation(system, [], user)
 
 
 def schema(count: int) -> dict[str, Any]:
