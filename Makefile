@@ -10,14 +10,16 @@ READY := $(VENV)/.ready
 UV := .tidemill/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-package llm --no-emit-package llama-cpp-python
 
-COMMAND := @$(BIN)/python -m commands
+# `make PROFILE=NAME` with any target puts a profile in force first; it stays so.
+LAYER := $(if $(PROFILE),$(BIN)/python -m commands profile "$(PROFILE)" &&)
+COMMAND := @$(LAYER) $(BIN)/python -m commands
 WORKERS := -n 2 --dist loadfile
 
 help: ## list these targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
 
 run: $(READY) ## run the pipeline's stale stages and print the summary (the default target)
-	@$(BIN)/python -m executors
+	@$(LAYER) $(BIN)/python -m executors
 	@cat report/summary.txt
 
 setup: $(READY) ## create the virtual environment from the lock
@@ -64,7 +66,7 @@ evolve: $(READY) ## evolve the dataset in rounds (Code Evol-Instruct) until pass
 	$(COMMAND) evolve
 
 report: $(READY) ## rebuild only the report, from the current artifacts
-	@$(BIN)/dvc repro --single-item report
+	@$(LAYER) $(BIN)/dvc repro --single-item report
 	@cat report/summary.txt
 
 score: $(READY) ## score a file of completions: make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder
@@ -83,8 +85,8 @@ gguf: $(READY) ## write the tuned model as one GGUF file for llama.cpp: make ggu
 weights: $(READY) ## download weights before a run (without NAME: list them): make weights NAME=qwen2.5-coder-0.5b-instruct
 	$(COMMAND) weights $(NAME)
 
-profile: $(READY) ## merge profiles/NAME.yaml into params.yaml: make profile NAME=openai
-	$(COMMAND) profile $(NAME)
+profile: $(READY) ## list the profiles and say which is in force; `make PROFILE=openai` puts one in force, PROFILE=default none
+	@$(BIN)/python -m commands profile $(or $(PROFILE),$(NAME))
 
 ablate: $(READY) ## compare runs as DVC experiments: make ablate NAME=smoke [PAGE=1 rebuilds only its page]
 	$(COMMAND) ablate $(NAME) $(if $(PAGE),--page)
@@ -122,22 +124,22 @@ images-push: $(READY) ## push the images and lock them: make images-push REGISTR
 	@$(BIN)/python -m containers.images push $(IMAGES) --registry "$(REGISTRY)"
 
 k8s-setup: $(READY) ## create the namespace, service account and network policies on the cluster
-	@$(BIN)/python -m executors.kubernetes setup
+	@$(LAYER) $(BIN)/python -m executors.kubernetes setup
 
 k8s-render: $(READY) ## print the stages' manifests, no cluster needed: make k8s-render STAGE=train
-	@$(BIN)/python -m executors.kubernetes render $(STAGE)
+	@$(LAYER) $(BIN)/python -m executors.kubernetes render $(STAGE)
 
 k8s-run: $(READY) ## run a stage and its stale dependencies on the cluster: make k8s-run STAGE=train
-	@$(BIN)/python -m executors.kubernetes run $(STAGE)
+	@$(LAYER) $(BIN)/python -m executors.kubernetes run $(STAGE)
 
 k8s-status: $(READY) ## list the stages on the cluster
-	@$(BIN)/python -m executors.kubernetes status
+	@$(LAYER) $(BIN)/python -m executors.kubernetes status
 
 k8s-logs: $(READY) ## follow a stage's log on the cluster: make k8s-logs STAGE=train
-	@$(BIN)/python -m executors.kubernetes logs $(STAGE)
+	@$(LAYER) $(BIN)/python -m executors.kubernetes logs $(STAGE)
 
 k8s-stop: $(READY) ## delete a stage's Job: make k8s-stop STAGE=train
-	@$(BIN)/python -m executors.kubernetes stop $(STAGE)
+	@$(LAYER) $(BIN)/python -m executors.kubernetes stop $(STAGE)
 
 lock: ## resolve locks/*.in again
 	@[ -x .tidemill/uv/bin/uv ] || { $(PYTHON) -m venv .tidemill/uv && .tidemill/uv/bin/pip install --quiet uv; }

@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from commands.profile import round_trip  # noqa: E402
+from commands.ablate.matrix import round_trip  # noqa: E402
 from stages.lib import artifacts, records  # noqa: E402
 from stages.lib.errors import BadInput  # noqa: E402
 from stages.lib.models import causal  # noqa: E402

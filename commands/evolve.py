@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from executors import parameters
+from executors import parameters, profiles
 from executors.tracking import repro
 from stages.lib import artifacts
 from stages.lib.benchmarks import validation
@@ -24,6 +24,8 @@ NO_FILE, NO_DATASET = "stages/lib/evolution/rows.py", "stages/lib/evolution/conf
 
 def main(_arguments: list[str]) -> int:
     """Run the rounds and print the table; the exit status of the first stage that failed, or 0."""
+    for line in profiles.refresh():
+        print(line, flush=True)
     parameters.check()
     knobs = configuration.read()
     validation.read()

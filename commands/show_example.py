@@ -16,7 +16,7 @@ from stages.lib.training.examples import IGNORED, Example
 
 def main(arguments: list[str]) -> None:
     """Print the row that `arguments` names, by default the first. Raises `BadInput` if there is none."""
-    section = params.read().get("train", {})
+    section = params.merged().get("train", {})
     tokenizer = causal.load_tokenizer(section["model"])
     rows = read_rows(section["file"], section["validation_share"])["train"]
     row = find(rows, arguments[0] if arguments else "1", section["file"])

@@ -6,13 +6,15 @@ python -m executors [STAGE …]
 import sys
 
 import executors
-from executors import parameters
+from executors import parameters, profiles
 from stages.lib.errors import BAD_INPUT, BadInput
 
 
 def main(stages: list[str]) -> int:
     """Run the named stages, or all, and return the exit status."""
     try:
+        for line in profiles.refresh():
+            print(line, flush=True)
         parameters.check()
         return executors.chosen().run(stages)
     except BadInput as error:

@@ -81,7 +81,7 @@ def command(engine: str, stage: str, kind: str, image: str) -> list[str]:
 
 def named_weights(stage: str) -> set[str]:
     """The weights (`weights:NAME`) that `stage` loads by params.yaml."""
-    sections = params.read()
+    sections = params.merged()
     return weights.named_in([sections.get(name) for name in _entry(stage).get("models", ())])
 
 
@@ -136,7 +136,7 @@ def image_kind(stage: str) -> str:
     if kind != "cpu or gpu":
         return kind
     name = stage.partition("@")[0]
-    device = params.read().get(name, {}).get("device", "auto")
+    device = params.merged().get(name, {}).get("device", "auto")
     if device == "cpu" or (device == "auto" and not has_gpu()):
         return "cpu"
     if not has_gpu():
@@ -236,7 +236,7 @@ def _key_variables(stage: str) -> list[str]:
             for inner in value.values():
                 walk(inner)
 
-    values = params.read()
+    values = params.merged()
     name = stage.partition("@")[0]
     walk(params.completed(values, name) if name in values else {})
     return sorted(found & set(os.environ))

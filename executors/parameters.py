@@ -1,4 +1,5 @@
-"""Checks all of params.yaml before any stage runs, so that a typo in `train` does not first cost a run of `generate`.
+"""Checks all of params.yaml, and the profile over it, before any stage runs, so that a typo in `train` does not first
+cost a run of `generate`.
 
 `make`, `make plan` and `make evolve` do this, and each stage of a bare `dvc repro`. Inside an image nothing is checked:
 the machine that started it has done so, and an image lacks the libraries that other stages import.
@@ -7,10 +8,12 @@ the machine that started it has done so, and an image lacks the libraries that o
 import difflib
 import importlib
 import os
+import sys
 from pathlib import Path
 
 import executors
 import stages
+from executors import profiles
 from executors.tracking import rounds
 from stages.lib import params
 from stages.lib.errors import BadInput
@@ -23,7 +26,15 @@ def check() -> None:
     rounds other than those of dvc.yaml."""
     if executors.IMAGE in os.environ or CHECKED in os.environ:
         return
-    values = params.read()
+    refuse_mistakes()
+    for line in profiles.unused():
+        print(line, file=sys.stderr)
+    os.environ[CHECKED] = "1"
+
+
+def refuse_mistakes() -> None:
+    """`check`, whether or not a parent of this process has done it."""
+    values = params.merged()
     known = stage_names()
     found = [_unknown(section, known) for section in values if section not in known and section != params.SHARED]
     for stage in known:
@@ -32,10 +43,9 @@ def check() -> None:
         except BadInput as error:
             found += [line.strip() for line in str(error).splitlines() if line != f"{params.FILE}:"]
     if not found:
-        found = rounds.mistakes(values)
+        found = [*rounds.mistakes(values), *profiles.mistakes(values)]
     if found:
         raise BadInput("\n  ".join([f"{params.FILE}:", *dict.fromkeys(found)]))
-    os.environ[CHECKED] = "1"
 
 
 def stage_names() -> list[str]:

@@ -18,7 +18,7 @@ from stages.lib import artifacts, records
 from stages.lib.judging.rules import load_rules
 
 FOLDERS = ("stages", "executors", "containers", "pipelines")
-FILES = ("dvc.yaml", "params.yaml", "pyproject.toml")
+FILES = ("dvc.yaml", "params.yaml", "profile.yaml", "pyproject.toml")
 
 
 class Scratch(Workspace):
@@ -468,7 +468,7 @@ ENTRY = """\
       - data/corpus
       - stages/census.py
 DEPS
-    params: [census, {containers/images.lock.yaml: [cpu]}]
+    params: [census, {profile.yaml: [census], containers/images.lock.yaml: [cpu]}]
     outs: [data/census]
     metrics: [metrics/census.json]
 

@@ -21,6 +21,7 @@ from typing import IO, Any
 from commands.ablate import matrix as matrices
 from commands.ablate import money
 from commands.ablate.matrix import Matrix
+from executors import profiles
 from executors.tracking import clone as clones
 from executors.tracking.clone import Clone
 from stages.lib import artifacts
@@ -93,7 +94,9 @@ def _is_done(matrix: Matrix, run: str, clone: Clone) -> bool:
 
 
 def _run_one(matrix: Matrix, run: str, clone: Clone, folder: Path) -> None:
-    artifacts.write_text(clone.path / "params.yaml", matrix.texts[run])
+    text = matrix.texts[run]
+    artifacts.write_text(clone.path / "params.yaml", text)
+    artifacts.write_text(clone.path / "profile.yaml", profiles.text([], matrices.values(text)))
     _repro(matrix, run, clone, folder)
     stages = _finished(clone)
     name = matrix.experiment(run)

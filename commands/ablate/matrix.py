@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from ruamel.yaml import YAML
 
-from commands import profile
+from executors import profiles
 from stages.lib import artifacts, params
 from stages.lib.errors import BadInput
 from stages.lib.measures import registry
@@ -29,7 +29,7 @@ class Section(params.Section):
 
     title: str
     question: str
-    base: list[str] = Field(default=[])  # profiles merged into params.yaml first
+    base: list[str] = Field(default=[])  # profiles laid over params.yaml and the profile in force
     targets: list[str] = Field(default=[])  # the stages to run, with their dependencies; []: the whole pipeline
     budget_usd: Annotated[float, Field(ge=0)] = 0.0
     reference: str = ""  # the run the others are compared with; "": the first
@@ -39,7 +39,7 @@ class Section(params.Section):
 
 @dataclass(frozen=True)
 class Matrix:
-    """A checked matrix. `texts` holds each run's whole params.yaml."""
+    """A checked matrix. `texts` holds each run's whole params.yaml, under which no profile is in force."""
 
     name: str
     title: str
@@ -115,17 +115,37 @@ def values(text: str) -> dict[str, Any]:
     return dict(YAML(typ="safe", pure=True).load(text))
 
 
+def round_trip() -> YAML:
+    """A YAML reader and writer that keeps comments, quotes and long lines.
+
+    Unquoted, a regular expression starting with `(?` would be YAML 1.2, which DVC's parser (libyaml) cannot read.
+    """
+    yaml = YAML(pure=True)
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    return yaml
+
+
 def _params_of(overrides: Overrides, base: list[str], file: Path, run: str) -> str:
-    """params.yaml with the profiles `base` and the `overrides` merged in, comments kept."""
-    yaml = profile.round_trip()
+    """params.yaml with the profile in force, the profiles `base` and the `overrides` merged in."""
+    yaml = round_trip()
     tree = yaml.load(params.FILE)
-    for name in base:
-        profile.merge(tree, name)
+    for layer in (params.layer(), *(profiles.resolve(name) for name in base)):
+        _merge(tree, layer)
     for path, value in overrides.items():
         _set(tree, path, value, f"{file}: {run}")
     text = io.StringIO()
     yaml.dump(tree, text)
     return text.getvalue()
+
+
+def _merge(tree: Any, layer: Any) -> None:
+    """`params.over` in place, which keeps the comments."""
+    for key, value in layer.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
 
 
 def _set(tree: Any, path: str, value: Any, where: str) -> None:

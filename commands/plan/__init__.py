@@ -9,7 +9,7 @@ import argparse
 def main(arguments: list[str]) -> None:
     """Print the plan. Raises `BadInput` for parameters that no run accepts."""
     from commands.plan import teachers, training
-    from executors import parameters
+    from executors import parameters, profiles
 
     parser = argparse.ArgumentParser(
         prog="make plan", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -18,6 +18,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--memory", type=float, help="GiB per device (default: measured here)")
     parser.add_argument("--tflops", type=float, help="matrix TFLOP/s per device (default: measured here)")
     given = parser.parse_args(arguments)
+    for line in profiles.refresh():
+        print(line, flush=True)
     parameters.check()
     print("\n".join(teachers.describe()))
     print("\n".join(training.describe(given.devices, given.memory, given.tflops)))

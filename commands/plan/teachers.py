@@ -53,7 +53,7 @@ class Line:
 
 def describe() -> list[str]:
     """The plan as lines. Raises `BadInput` for a model that has no price and is not marked free."""
-    values = params.read()
+    values = params.merged()
     lines = [*generation(values), *sampling(values)]
     said = [*_table(lines), *_warnings(lines)]
     if side := evolution(values):

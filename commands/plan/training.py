@@ -14,7 +14,7 @@ from stages.lib.training.requirements import GIB
 def describe(devices: int | None, memory: float | None, tflops: float | None) -> list[str]:
     """The plan for params.yaml's `train` as lines. `memory` is in GiB and `tflops` in TFLOP/s per device; None means
     what is found or measured here. Raises `BadInput` if it cannot fit."""
-    section = params.read()["train"]
+    section = params.merged()["train"]
     device = location.device(section["device"])
     run = requirements.run_of(section, devices or _devices_here(section, device), device)
     available = memory * GIB if memory else requirements.available_bytes(device)

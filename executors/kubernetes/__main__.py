@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from ruamel.yaml import YAML
 
-from executors import kubernetes, parameters
+from executors import kubernetes, parameters, profiles
 from executors.kubernetes import jobs
 from executors.kubernetes.jobs import APP, Settings
 from executors.tracking import graph
@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> int:
         if options.command == "render":
             return render(options.stages, settings)
         if options.command == "run":
+            for line in profiles.refresh():
+                print(line, flush=True)
             parameters.check()
             return kubernetes.run(options.stages)
         return _ask_cluster(options.command, options.stages, settings)

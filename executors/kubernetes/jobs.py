@@ -155,7 +155,7 @@ def image(stage: str, settings: Settings) -> str:
     kind = entry["image"]
     gpus = settings.of(stage).gpus
     if kind == "cpu or gpu":
-        device = params.read().get(name, {}).get("device", "auto")
+        device = params.merged().get(name, {}).get("device", "auto")
         if device not in ("auto", "cpu") and not gpus:
             raise BadInput(f"params.yaml: {name}.device is {device}; {FILE}: give resources.{name} a line `gpus: 1`")
         kind = "gpu" if gpus else "cpu"

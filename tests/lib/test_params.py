@@ -3,12 +3,8 @@
 from pathlib import Path
 
 import pytest
-from dvc.utils.serialize import parse_yaml
 from pydantic import Field
-from ruamel.yaml import YAML
-from workspace import REPOSITORY
 
-from commands import profile
 from stages.lib import params
 from stages.lib.errors import BadInput
 
@@ -63,45 +59,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         params.load("coreset", Coreset, tmp_path / "params.yaml")
 
 
-def test_a_profile_is_merged_and_keeps_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("profiles").mkdir()
-    Path("params.yaml").write_text("coreset:\n  k: 3  # centres\n  pacing: {seconds: 1}\n")
-    Path("profiles/big.yaml").write_text("coreset: {k: 20000, pacing: {workers: 4}}\n")
-    assert profile.apply("big") == ["coreset.k: 3 -> 20000", "coreset.pacing.workers: null -> 4"]
-    assert "k: 20000 # centres" in Path("params.yaml").read_text()
-    assert profile.apply("big") == []
-    with pytest.raises(BadInput, match="choose one of big"):
-        profile.apply("bigger")
-    Path("profiles/odd.yaml").write_text("corset: {k: 1}\n")
-    with pytest.raises(BadInput, match="no section 'corset'"):
-        profile.apply("odd")
-
-
-@pytest.mark.parametrize("overlay", sorted((REPOSITORY / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_profile_of_the_repository_is_valid(
-    overlay: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import importlib
-    import shutil
-
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(REPOSITORY / "profiles", "profiles")
-    shutil.copy(REPOSITORY / "params.yaml", ".")
-    assert profile.apply(overlay.stem), "a profile that changes nothing"
-    for section in params.read().keys() - {params.SHARED}:
-        params.load(section, importlib.import_module(f"stages.{section}").Params)
-
-
-@pytest.mark.parametrize("writer", [profile.round_trip(), YAML()], ids=["ours", "dvc exp run --set-param"])
-@pytest.mark.parametrize("file", sorted((REPOSITORY / "profiles").glob("*.yaml")), ids=lambda file: file.stem)
-def test_dvc_reads_what_a_profile_is_written_to(
-    file: Path, writer: YAML, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DVC reads YAML with libyaml, of YAML 1.1, and refuses some of what a writer of YAML 1.2 leaves unquoted."""
-    monkeypatch.chdir(REPOSITORY)
-    target = tmp_path / "params.yaml"
-    values = writer.load(REPOSITORY / "params.yaml")
-    profile.merge(values, file.stem)
-    writer.dump(values, target)
-    assert parse_yaml(target.read_text(), target) == params.read(target)
+def test_a_mistake_that_the_profile_makes_is_laid_to_the_profile(tmp_path: Path) -> None:
+    (tmp_path / "profile.yaml").write_text("profile: [big]\nreads: {train: x}\ncoreset: {pacing: {sconds: 2}}\n")
+    with pytest.raises(BadInput, match=r"coreset\.pacing\.sconds: unknown key.* \(set by the profile in force"):
+        load(tmp_path, "coreset: {k: 3, pacing: {seconds: 1}}")

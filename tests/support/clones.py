@@ -8,7 +8,9 @@ from pathlib import Path
 
 from workspace import REPOSITORY
 
-from commands.profile import round_trip
+from commands.ablate.matrix import round_trip
+from executors import profiles
+from stages.lib import params
 
 KEPT = ("collect", "filter")
 
@@ -25,6 +27,7 @@ class Street:
         shutil.copy(REPOSITORY / ".gitignore", path)
         shutil.copy(REPOSITORY / ".dvcignore", path)
         self.edit(REPOSITORY / "params.yaml", "params.yaml", self._params)
+        (path / "profile.yaml").write_text(profiles.text([], params.read(path / "params.yaml")))
         self.edit(REPOSITORY / "dvc.yaml", "dvc.yaml", self._stages)
         self.edit(REPOSITORY / "k8s/params.yaml", "k8s/params.yaml", self._cluster)
         self.git("init", "--quiet")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from commands.profile import round_trip
+from commands.ablate.matrix import round_trip
 from stages.lib.models import causal
 
 REPOSITORY = Path(__file__).parent.parent.parent

@@ -40,7 +40,7 @@ def read() -> Validation:
     Raises `BadInput` for keys that are not right, a benchmark that there is not, and problems that `sample` reports:
     a model that was chosen by them would be reported by what it was chosen for.
     """
-    values = params.read()
+    values = params.merged()
     try:
         chosen = Validation.model_validate(values["evolve"]["validation"])
         reported, count = str(values["sample"]["benchmark"]), int(values["sample"]["problems"])

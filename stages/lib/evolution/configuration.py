@@ -33,7 +33,7 @@ class Rounds(params.Section):
 
 def read() -> Rounds:
     """These keys of params.yaml. Raises `BadInput`, naming the key."""
-    values = params.read().get("evolve", {})
+    values = params.merged().get("evolve", {})
     try:
         return Rounds.model_validate({key: values[key] for key in Rounds.model_fields})
     except (KeyError, ValidationError) as error:

@@ -15,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 from workspace import REPOSITORY
 
-from commands.profile import round_trip
+from commands.ablate.matrix import round_trip
 from executors import container
 
 # ENGINE=docker runs all of this with docker.
