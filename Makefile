@@ -91,6 +91,19 @@ profile: $(READY) ## list the profiles and say which is in force; `make PROFILE=
 ablate: $(READY) ## compare runs as DVC experiments: make ablate NAME=smoke [PAGE=1 rebuilds only its page]
 	$(COMMAND) ablate $(NAME) $(if $(PAGE),--page)
 
+dataset: $(READY) ## your own code to a dataset: make dataset SOURCE=~/code/project [TEACHER=http://localhost:8000/v1 MODEL=name] [ROWS=500]
+	$(COMMAND) dataset --source "$(SOURCE)" --teacher "$(TEACHER)" --model "$(MODEL)" --judge "$(JUDGE)" --rows "$(ROWS)" \
+		--key "$(KEY)" --price "$(PRICE)" --budget "$(BUDGET)" --name "$(NAME)" --yes "$(YES)"
+
+tune: $(READY) ## train on the dataset and measure, or on rows of your own: make tune [DATA=rows.jsonl]
+	$(COMMAND) tune $(if $(filter undefined,$(origin DATA)),,--data "$(DATA)")
+
+check: $(READY) ## check all parameters and send the teacher and the judge one real request each
+	$(COMMAND) check
+
+doctor: $(READY) ## say what this machine has and lacks, with the command that mends it
+	$(COMMAND) doctor
+
 plan: $(READY) ## estimate the next run: teacher requests, tokens and US dollars; training memory and hours
 	$(COMMAND) plan $(ARGS)
 
@@ -153,5 +166,5 @@ lock: ## resolve locks/*.in again
 clean: ## delete the pipeline's outputs here; keep the journal, downloads and DVC's cache
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test test-all lint verify forget remote push pull trace evolve report score show-example ablate plan journal journal-share serve gguf weights profile soak
+.PHONY: dataset tune check doctor help run setup test test-all lint verify forget remote push pull trace evolve report score show-example ablate plan journal journal-share serve gguf weights profile soak
 .PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop lock clean

@@ -134,7 +134,7 @@ def text(names: list[str], values: dict[str, Any]) -> str:
     for name in names:
         layer = params.over(layer, resolve(name))
     head = {"profile": names, "reads": {"train": _train_file(values, layer)}}
-    return HEADER + _yaml(head | _apart(values, layer))
+    return HEADER + to_yaml(head | _apart(values, layer))
 
 
 def write(names: list[str]) -> None:
@@ -160,13 +160,13 @@ def _apart(sections: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _yaml(values: Any, indent: str = "") -> str:
+def to_yaml(values: Any, indent: str = "") -> str:
     """`values` as block YAML with quoted strings, which every reader takes alike: DVC's reads YAML 1.1, ours 1.2."""
     lines = []
     for key, value in values.items():
         word = key if re.fullmatch(r"[A-Za-z_][\w -]*\w|[A-Za-z]", key) else json.dumps(key, ensure_ascii=False)
         if isinstance(value, dict) and value:
-            lines.append(f"{indent}{word}:\n{_yaml(value, indent + '  ')}")
+            lines.append(f"{indent}{word}:\n{to_yaml(value, indent + '  ')}")
         elif isinstance(value, list) and any(isinstance(one, dict | list) for one in value):
             items = "".join(f"{indent}  - {_flow(one)}\n" for one in value)
             lines.append(f"{indent}{word}:\n{items}")

@@ -128,11 +128,12 @@ def test_a_profile_makes_stale_what_reads_it_and_stays_in_force(street: Street) 
 
 
 def test_a_change_that_the_profile_hides_is_said(street: Street) -> None:
-    street.run("commands", "profile", "short")
+    put = street.run("commands", "profile", "short")
+    assert put.returncode == 0, put.stderr
     changed = street.dvc("exp", "run", "--set-param", "filter.length.most=500", "--set-param", "filter.length.least=51")
     assert changed.returncode == 0, changed.stderr
     said = changed.stdout + changed.stderr
-    assert "params.yaml: filter.length.most: 500 has no effect, since profile short sets 3" in said
+    assert "params.yaml: filter.length.most: 500 has no effect, since profile short sets 3" in said, said
     assert "filter.length.least" not in said
     street.git("checkout", "--quiet", "params.yaml", "profile.yaml", "profiles")
     assert street.dvc("repro").returncode == 0

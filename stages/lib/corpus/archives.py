@@ -1,4 +1,4 @@
-"""The files of a folder or of a package archive: wheels, zips, tarballs and Debian packages."""
+"""The files of a folder, a table or a package archive: wheels, zips, tarballs and Debian packages."""
 
 import io
 import subprocess
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 
+from stages.lib.corpus import tables
 from stages.lib.errors import BadInput
 
 # An archive inside an archive that holds source code (the JDK's, in Debian's package of it).
@@ -16,12 +17,14 @@ _INNER = ("src.zip",)
 
 
 def read_tree(path: Path) -> Iterator[tuple[str, bytes]]:
-    """`read_folder` of a folder, or the same files of an archive of it.
+    """`read_folder` of a folder, or the same files of an archive of it, or of a table with a row a file.
 
     Raises `BadInput` if there is neither at `path`.
     """
     if path.is_dir():
         yield from read_folder(path)
+    elif path.is_file() and tables.is_table(path):
+        yield from ((name, data) for name, data in tables.read(path) if not _is_hidden(PurePosixPath(name)))
     elif path.is_file():
         yield from ((name, data) for name, data in read_archive(path) if not _is_hidden(PurePosixPath(name)))
     else:
@@ -51,7 +54,8 @@ def read_archive(archive: Path) -> Iterator[tuple[str, bytes]]:
                 yield from _read_tar(tar)
         else:
             raise BadInput(
-                f"{archive} is neither a folder nor one of .whl, .zip, .tar.gz, .tgz, .tar.xz, .tar.bz2, .deb"
+                f"{archive} is no folder, nor one of .whl, .zip, .tar.gz, .tgz, .tar.xz, .tar.bz2, .deb, .parquet, "
+                ".jsonl, .jsonl.gz"
             )
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise BadInput(f"{archive} is damaged ({error}); delete it and run collect again") from None

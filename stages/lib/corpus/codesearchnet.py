@@ -66,6 +66,13 @@ def read_files(path: Path, source: str) -> Iterator[dict[str, Any] | SetAside]:
             yield row if isinstance(row, SetAside) else _function(row, inside, line, source)
 
 
+def is_published(file: Path) -> bool:
+    """Whether `file` has CodeSearchNet's columns."""
+    rows = _read_parquet(file, file.name) if file.suffix == ".parquet" else _read_lines(file, file.name)
+    first = next(rows, (1, None))[1]
+    return isinstance(first, dict) and not _missing(list(first))
+
+
 def download(name: str, revision: str) -> Path:
     """The folder with the files of the hub's dataset `name` at `revision`, in the hub's own cache.
 

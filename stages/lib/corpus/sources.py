@@ -40,8 +40,8 @@ class FileSample(Sample):
 
 
 class Tree(FileSample):
-    """A folder of source code on this machine, or an archive of one. Where it lies is no part of the result, its `name`
-    is."""
+    """A folder of source code on this machine, an archive of one, or a table with a row a file. Where it lies is no
+    part of the result, its `name` is."""
 
     kind: Literal["tree"]
     name: str
