@@ -148,7 +148,7 @@ def plan(held: dict[str, Any], asked: Sequence[Model], wanted: int) -> list[str]
     most = sum(min(line.most, line.budget) if line.budget is not None else 0.0 for line in lines)
     spend = sum(line.spend for line in lines)
     said = [
-        f"corpus    {filtered['rows_out']:,} of {filtered['rows_in']:,} functions pass the filter, {functions:,} of them "
+        f"corpus    {filtered['rows_out']:,} of {filtered['rows_in']:,} functions pass the filter, {functions:,} "
         "suit the teacher",
         f"rows      {rows:,} for the teacher to write; checks and judge keep a part of them",
         f"requests  {sum(line.requests for line in lines):,} to teacher and judge, "
