@@ -73,9 +73,8 @@ def generation(values: dict[str, Any]) -> list[Line]:
         settings = read_settings(f"{stage}.teacher", params.completed(values, stage)["teacher"])
         for number in range(1, generate["rounds"] + 1):
             load = last_run(f"{stage}@{number}", settings) or rendered(settings, generate)
-            rows = generate["rows_per_round"] * generate["tasks_per_function"] + (
-                _planted(values["judge"], number) if stage == "judge" else 0
-            )
+            rows = generate["rows_per_round"] * generate["tasks_per_function"]
+            rows += _planted(values["judge"], number) if stage == "judge" else 0
             lines.append(estimate(f"{stage}@{number}", rows, settings, load))
     return lines
 
