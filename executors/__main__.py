@@ -6,7 +6,7 @@ python -m executors [STAGE …]
 import sys
 
 import executors
-from executors import parameters, profiles
+from executors import endpoints, parameters, profiles
 from stages.lib.errors import BAD_INPUT, BadInput
 
 
@@ -16,6 +16,7 @@ def main(stages: list[str]) -> int:
         for line in profiles.refresh():
             print(line, flush=True)
         parameters.check()
+        endpoints.warn()
         return executors.chosen().run(stages)
     except BadInput as error:
         print(f"make: {error}", file=sys.stderr)

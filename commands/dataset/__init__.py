@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from commands import check, profile
+from commands import profile
 from commands.dataset import sizing, source
 from commands.dataset.sizing import Wish
-from executors import chosen, profiles
+from executors import chosen, endpoints, parameters, profiles
 from stages.lib import artifacts, params
 from stages.lib.errors import DONE, BadInput
 
@@ -29,13 +29,14 @@ def main(arguments: list[str]) -> int:
     """Make the dataset; the exit status of the stage that failed, or 0. Raises `BadInput`, having spent nothing, for a
     source, an endpoint or a parameter that does not serve, and where nobody says yes."""
     wish, yes = _parse(arguments)
+    parameters.refuse_mistakes()
+    asked = endpoints.ask_all(endpoints.models(sizing.preview(wish, params.merged())))
+    for model in asked:
+        print(model, flush=True)
     found = source.read(wish.source)
     name = _profile_name(wish, found)
     below = [one for one in profiles.in_force() if one != name and not _is_ours(profiles.FOLDER / f"{one}.yaml")]
     _put(below, name, wish, found, functions=None)
-    asked = check.ask_all(check.models(params.merged()))
-    for model in asked:
-        print(model, flush=True)
     if status := chosen().run(["filter"]):
         return status
     _put(below, name, wish, found, functions=sizing.suitable(params.merged()["generate"]))

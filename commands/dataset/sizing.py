@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from commands.check import Model
 from commands.plan import teachers, training
-from stages.lib import artifacts, records
+from executors.endpoints import Model
+from stages.lib import artifacts, params, records
 from stages.lib.errors import BadInput
 from stages.lib.tasks import slices
 from stages.lib.teacher.settings import EMBEDDED
@@ -121,6 +121,11 @@ def _with_endpoint(profile: dict[str, Any], wish: Wish) -> dict[str, Any]:
     return profile
 
 
+def preview(wish: Wish, held: dict[str, Any]) -> dict[str, Any]:
+    """The parameters `held` under the wish's endpoint, before there is a profile."""
+    return dict(params.over(held, _with_endpoint({"generate": {}}, wish))) if wish.teacher else held
+
+
 def suitable(generate: dict[str, Any]) -> int:
     """How many functions of data/corpus generate's parameters let the teacher be asked about. Raises `BadInput` for
     none."""
@@ -176,7 +181,7 @@ def _time(lines: Sequence[teachers.Line], asked: Sequence[Model]) -> str:
         settings = model.settings
         at_once = settings.servers if settings.base_url == EMBEDDED else settings.concurrency
         seconds += line.requests * max(model.seconds, 0.05) * _longer(line, model) / at_once
-    return f"about {training.duration(seconds)} of asking, if {len(lines)} stages go on as the first request did"
+    return f"up to {training.duration(seconds)} of asking, going by the first request"
 
 
 def _longer(line: teachers.Line, model: Model) -> float:

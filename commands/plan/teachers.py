@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
+from executors.endpoints import read_settings
 from stages.lib import params
-from stages.lib.errors import BadInput
 from stages.lib.tasks.definitions import load_task
 from stages.lib.tasks.pool import Case, seed_cases
 from stages.lib.tasks.prompts import generation_messages
@@ -134,16 +132,6 @@ def evolution(values: dict[str, Any]) -> list[Line]:
         for number in range(1, evolve["rounds"] + 1)
         for who, (requests, settings) in askers.items()
     ]
-
-
-def read_settings(key: str, teacher: dict[str, Any]) -> Settings:
-    """The teacher at `key`. Raises `BadInput` if it is neither priced nor free."""
-    try:
-        settings = Settings.model_validate(teacher)
-    except ValidationError as error:
-        raise BadInput(f"{params.FILE}: {key}: {error}") from None
-    Prices(settings)
-    return settings
 
 
 def estimate(stage: str, rows: int, settings: Settings, load: Load) -> Line:
