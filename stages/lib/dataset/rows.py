@@ -5,7 +5,9 @@ Such a file is a JSON list or JSON lines, in one of two forms:
     {"instruction": …, "input": …, "output": …}     Alpaca's; `input` may be left out
     {"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}
 
-`messages` may begin with a system message, which is put before the instruction. Other keys are ignored.
+`messages` may begin with a system message, which is put before the first instruction, and go on for as many turns as
+they like: the row's last turn is its instruction and output, and the turns before it are its `history`. Other keys are
+ignored.
 """
 
 import json
@@ -17,7 +19,7 @@ from stages.lib.errors import BadInput
 from stages.lib.records import Row
 
 FIELDS = ("instruction", "input", "output")
-ROLES = (["user", "assistant"], ["system", "user", "assistant"])
+TURN = ["user", "assistant"]
 
 
 def read(place: str, validation_share: float) -> dict[str, list[Row]]:
@@ -98,7 +100,9 @@ def _to_row(value: Any, where: str) -> Row:
     if not isinstance(value, dict):
         raise BadInput(f"train.file: {where} is no object but {value!r:.60}")
     row = _from_messages(value["messages"], where) if "messages" in value else _from_alpaca(value)
-    for name, text in row.items():
+    for name, text in (
+        pair for turn in (*row.get("history", ()), row) for pair in turn.items() if pair[0] != "history"
+    ):
         if not isinstance(text, str):
             raise BadInput(
                 f"train.file: {where} has no text in {name!r}; a row needs instruction and output, or messages"
@@ -114,11 +118,17 @@ def _from_alpaca(value: Row) -> Row:
 
 def _from_messages(said: Any, where: str) -> Row:
     roles = [one.get("role") for one in said if isinstance(one, dict)] if isinstance(said, list) else None
-    if roles not in ROLES:
+    system = roles is not None and roles[:1] == ["system"]
+    count = len(roles[system:]) // 2 if roles else 0
+    if not count or roles is None or roles[system:] != TURN * count:
         raise BadInput(
-            f"train.file: {where} has messages by {roles}; a row is one question and its answer: user, assistant, with "
-            "a system message before them or without; split or remove longer conversations"
+            f"train.file: {where} has messages by {roles}; user and assistant must take turns, the assistant last, "
+            "with a system message before them or without; cut the conversation after an answer, or remove it"
         )
-    *asked, answer = (one.get("content") for one in said)
-    together = "\n\n".join(asked) if all(isinstance(text, str) for text in asked) else None
-    return {"instruction": together, "input": "", "output": answer}
+    texts = [one.get("content") for one in said]
+    if system and all(isinstance(text, str) for text in texts[:2]):
+        texts[1] = f"{texts[0]}\n\n{texts[1]}"
+    spoken = texts[system:]
+    *history, last = ({"instruction": spoken[at], "output": spoken[at + 1]} for at in range(0, len(spoken), 2))
+    row = {"instruction": last["instruction"], "input": "", "output": last["output"]}
+    return {**row, "history": history} if history else row

@@ -1,4 +1,4 @@
-"""Dataset rows as token ids and labels; the loss covers only the response and its end token."""
+"""Dataset rows as token ids and labels; the loss covers only the responses and their end tokens."""
 
 import random
 from dataclasses import dataclass
@@ -32,13 +32,19 @@ def drawn(rows: list[dict[str, Any]], count: int | None, seed: int) -> list[dict
 
 
 def encode(row: dict[str, Any], tokenizer: Any) -> Example:
-    """A row as prompt, response and end token. Prompt and response are encoded apart, as they meet when the
-    model answers; a tokenizer's own opening token comes with the prompt."""
-    prompt = tokenizer(prompts.render(row["instruction"], row["input"]))["input_ids"]
-    if prompt and prompt[-1] == tokenizer.eos_token_id:  # some tokenizers close every text
-        prompt = prompt[:-1]
-    response = [*tokenizer(row["output"], add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-    return Example(row["id"], [*prompt, *response], [IGNORED] * len(prompt) + response)
+    """A row as prompt, response and end token, after the turns of its `history`, if it has one. Prompt and response are
+    encoded apart, as they meet when the model answers; a tokenizer's own opening token comes with the first prompt."""
+    input_ids: list[int] = []
+    labels: list[int] = []
+    for turn in (*row.get("history", ()), row):
+        text = prompts.render(turn["instruction"], turn.get("input", ""))
+        prompt = tokenizer(text, add_special_tokens=not input_ids)["input_ids"]
+        if prompt and prompt[-1] == tokenizer.eos_token_id:  # some tokenizers close every text
+            prompt = prompt[:-1]
+        response = [*tokenizer(turn["output"], add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        input_ids += [*prompt, *response]
+        labels += [IGNORED] * len(prompt) + response
+    return Example(row["id"], input_ids, labels)
 
 
 def fitting(examples: list[Example], max_tokens: int) -> tuple[list[Example], list[Example]]:

@@ -313,6 +313,23 @@ def test_a_system_message_goes_before_the_instruction(tmp_path: Path) -> None:
     assert dataset_rows.read_own(file)[0]["instruction"] == f"Answer in Go.\n\n{row(0)['instruction']}"
 
 
+def test_every_answer_of_a_conversation_is_learned_as_the_chat_template_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    said = [message for number in range(3) for message in talk(own_rows(3)[number])]
+    file.write_text(json.dumps({"messages": [{"role": "system", "content": "Be brief."}, *said]}))
+    (found,) = dataset_rows.read_own(file)
+    words = tokenizer()
+    example = examples.encode(found, words)
+    words.chat_template = output.chat_template()
+    said[0] = {"role": "user", "content": f"Be brief.\n\n{said[0]['content']}"}
+    assert words.decode(example.input_ids) == words.apply_chat_template(said, tokenize=False)
+    learned = [label for label in example.labels if label != examples.IGNORED]
+    assert words.decode(learned) == "".join(own_rows(3)[number]["output"] + words.eos_token for number in range(3))
+    file.write_text(json.dumps({"messages": said[:3]}))
+    with pytest.raises(BadInput, match=r"the assistant last.*; cut the conversation after an answer"):
+        dataset_rows.read_own(file)
+
+
 @pytest.mark.slow
 def test_ones_own_rows_alone_are_enough(small: Workspace) -> None:
     shutil.rmtree("data")
@@ -351,7 +368,11 @@ def test_an_own_row_is_shown(workspace: Workspace, tiny: Path, capsys: pytest.Ca
         ('{"output": "x"}', "rows.jsonl line 1 has no text in 'instruction'"),
         ('{"instruction": "x", "output": "y"}\n\n{"instruction": "x"}', "rows.jsonl line 3 has no text in 'output'"),
         ('{"instruction": "x", "output": " "}', "rows.jsonl line 1 has an empty output"),
-        ('{"messages": [{"role": "user", "content": "x"}]}', r"messages by \['user'\]; a row is one question"),
+        (
+            '{"messages": [{"role": "user", "content": "x"}]}',
+            r"messages by \['user'\]; user and assistant must take turns",
+        ),
+        ('{"messages": [{"role": "user", "content": "x"}, {"role": "assistant"}]}', "has no text in 'output'"),
         ('{"messages": 3}', "messages by None"),
     ],
 )
