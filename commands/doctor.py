@@ -3,6 +3,7 @@
 It starts no stage and downloads nothing. Exit status 3 if something is missing without which `make` cannot run.
 """
 
+import configparser
 import importlib.metadata
 import importlib.util
 import os
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Literal
 
 from executors import container
-from executors.tracking import git
 from stages.lib import params, sandbox
 from stages.lib.errors import BAD_INPUT, DONE, BadInput
 from stages.lib.models import weights
@@ -156,9 +156,9 @@ def _cluster() -> Iterator[Finding]:
 
 
 def _remote() -> Iterator[Finding]:
-    done = git.run("config", "--file", ".dvc/config", "core.remote")
-    local = git.run("config", "--file", ".dvc/config.local", "core.remote")
-    name = (local.stdout or done.stdout).strip()
+    config = configparser.ConfigParser()
+    config.read([".dvc/config", ".dvc/config.local"])
+    name = config.get("core", "remote", fallback="")
     mend = "" if name else "`make remote URL=s3://bucket/path`"
     yield Finding("DVC remote", "ok" if name else "without", name or "none: results stay on this machine", mend)
 
