@@ -19,8 +19,9 @@ from stages.lib.teacher.settings import EMBEDDED
 ROWS = 500
 MOST_TASKS = 4  # rows of one function, each of another task
 LOCAL_CONCURRENCY, HOSTED_CONCURRENCY = 8, 32
-ANSWER_SHARE = 0.5  # of the tokens that an answer may have, as `make plan` has it
-HOSTED = "OPENAI_API_KEY"
+HOSTED_KEY = "OPENAI_API_KEY"
+TRIAL_PROMPT, TRIAL_ANSWER = 60, 12  # tokens of the request with which a model is tried
+PROMPT_SPEED = 10  # tokens of a prompt that are read while one of an answer is written
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Wish:
                 f"{self.teacher} is not on this network, so it may cost money: add PRICE=IN/OUT, its US dollars per "
                 "million tokens of prompt and answer, and BUDGET=DOLLARS, the most that each stage may spend in a round"
             )
-        self.prices  # noqa: B018
+        self.read_prices()
 
     @property
     def is_local(self) -> bool:
@@ -64,8 +65,7 @@ class Wish:
             return "." not in host or host.endswith((".local", ".internal", ".lan"))
         return address.is_private or address.is_loopback
 
-    @property
-    def prices(self) -> dict[str, float] | None:
+    def read_prices(self) -> dict[str, float] | None:
         """US dollars per million tokens. Raises `BadInput` for a price or a budget that is no number."""
         if not self.price:
             return None
@@ -99,11 +99,11 @@ def values(wish: Wish, found: dict[str, Any], held: dict[str, Any], functions: i
 
 def _with_endpoint(profile: dict[str, Any], wish: Wish) -> dict[str, Any]:
     """As profiles/openai.yaml, for any endpoint: a stronger teacher needs fewer crutches."""
-    judge, prices = wish.judge or wish.model, wish.prices
+    judge, prices = wish.judge or wish.model, wish.read_prices()
     budget = float(wish.budget) if prices else 0.0
     profile["teacher"] = {
         "base_url": wish.teacher,
-        "api_key_env": wish.key or ("" if wish.is_local else HOSTED),
+        "api_key_env": wish.key or ("" if wish.is_local else HOSTED_KEY),
         "model": wish.model,
         "schema_limits": False,
         "max_tokens": 1200,
@@ -180,17 +180,11 @@ def _time(lines: Sequence[teachers.Line], asked: Sequence[Model]) -> str:
             return "not known: a model isn't here yet"
         settings = model.settings
         at_once = settings.servers if settings.base_url == EMBEDDED else settings.concurrency
-        seconds += line.requests * max(model.seconds, 0.05) * _longer(line, model) / at_once
+        seconds += line.requests * max(model.seconds, 0.05) * _longer(line) / at_once
     return f"up to {training.duration(seconds)} of asking, going by the first request"
 
 
-def _longer(line: teachers.Line, model: Model) -> float:
-    """How many times as long a request of `line` takes as the one that was timed, which had few tokens."""
-    if not line.requests:
-        return 1.0
-    tokens = line.answer / line.requests + line.prompt / line.requests / PROMPT_SPEED
-    return max(1.0, tokens / (CHECK_TOKENS + CHECK_PROMPT / PROMPT_SPEED))
-
-
-CHECK_TOKENS, CHECK_PROMPT = 12, 60  # of the request that `make check` sends
-PROMPT_SPEED = 10  # tokens of a prompt that are read while one of an answer is written
+def _longer(line: teachers.Line) -> float:
+    """How many times as long a request of `line` takes as the one with which its model was tried."""
+    tokens = (line.answer + line.prompt / PROMPT_SPEED) / max(1, line.requests)
+    return max(1.0, tokens / (TRIAL_ANSWER + TRIAL_PROMPT / PROMPT_SPEED))
