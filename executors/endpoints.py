@@ -26,7 +26,7 @@ from stages.lib.teacher.journal import FOLDER
 from stages.lib.teacher.settings import EMBEDDED, Settings
 
 ASKING = ("generate", "judge")
-ENDPOINT_S, EMBEDDED_S = 9.0, 300.0  # seconds for one request; an embedded model has to be loaded first
+ENDPOINT_S, EMBEDDED_S = 7.0, 300.0  # seconds for one request; an embedded model has to be loaded first
 SCHEMA = {
     "type": "object",
     "properties": {"word": {"type": "string", "minLength": 1, "maxLength": 400}},
@@ -37,14 +37,15 @@ SCHEMA = {
 
 @dataclass
 class Model:
-    """A model that a run asks. `who`: the keys that name it; `chooses`: it is asked for a probability; after `ask`,
-    `seconds` that the answer took, or the `fault`, or why it was not asked (`skipped`)."""
+    """A model that a run asks. `who`: the keys that name it; `chooses`: it is asked for a probability; after `ask_all`,
+    `seconds` that the answer took, or its `fault`, which may be that it is `slow`, or why it was `skipped`."""
 
     who: str
     settings: Settings
     chooses: bool
     seconds: float | None = None
     fault: str = ""
+    slow: bool = False
     skipped: str = ""
 
     def __str__(self) -> str:
@@ -56,13 +57,17 @@ class Model:
 def warn() -> None:
     """Before a run: say what is wrong with its endpoints, unless no stage that asks them is stale.
 
-    Raises `BadInput` for a fault where there is no journal; with one, the answers may all be there already.
+    Raises `BadInput` for a fault where there is no journal; with one, the answers may all be there already. A slow
+    endpoint is said, and may be right for who is patient.
     """
     if os.environ.get("EXECUTOR", "local") not in ("", "local", "container") or ANSWERS in os.environ:
         return  # an endpoint of a cluster need not be in reach from here, and a replay asks none
     try:
         found = models(params.merged())
-        ask_all([one for one in found if one.settings.base_url != EMBEDDED and one.settings.free])
+        tried = [one for one in found if one.settings.base_url != EMBEDDED and one.settings.free]
+        for one in ask_all(tried, patient=True):
+            if one.slow:
+                print(one, file=sys.stderr, flush=True)
     except BadInput as error:
         if all(stage.fresh for name, stage in graph.load().items() if name.partition("@")[0] in ASKING):
             return
@@ -96,8 +101,11 @@ def read_settings(key: str, teacher: dict[str, Any]) -> Settings:
     return settings
 
 
-def ask_all(asked: list[Model]) -> list[Model]:
-    """Ask all endpoints at once and then each embedded model. Raises `BadInput`, naming each that cannot be used."""
+def ask_all(asked: list[Model], patient: bool = False) -> list[Model]:
+    """Ask all endpoints at once and then each embedded model.
+
+    Raises `BadInput`, naming each that cannot be used; if `patient`, not for those that are only slow.
+    """
     endpoints = [one for one in asked if one.settings.base_url != EMBEDDED]
     threads = [threading.Thread(target=_ask, args=(one, ENDPOINT_S), daemon=True) for one in endpoints]
     for thread in threads:
@@ -109,8 +117,8 @@ def ask_all(asked: list[Model]) -> list[Model]:
         if one.settings.base_url == EMBEDDED:
             _ask_embedded(one)
         elif one.seconds is None and not one.fault:
-            one.fault = _too_slow(one)
-    if any(one.fault for one in asked):
+            _call_slow(one)
+    if any(one.fault and not (patient and one.slow) for one in asked):
         raise BadInput("\n  ".join(["a model cannot be used:", *map(str, asked)]))
     return asked
 
@@ -148,6 +156,9 @@ def _ask(model: Model, seconds: float) -> None:
         model.fault = str(error)
         return
     if answer.value is None:
+        if "within timeout_s" in answer.fault:
+            _call_slow(model)
+            return
         model.fault = _explain(answer.fault, model)
     model.seconds = time.monotonic() - began
 
@@ -161,16 +172,15 @@ def _question(chooses: bool) -> teacher.Ask | teacher.Choice:
     return teacher.Ask(row, asked, SCHEMA)
 
 
-def _too_slow(model: Model) -> str:
-    return (
+def _call_slow(model: Model) -> None:
+    model.slow, model.seconds = True, None
+    model.fault = (
         f"no answer within {ENDPOINT_S:g} s: the endpoint hangs, is slow or is still loading the model; try again, or "
         f"lower the load on it (a stage waits {model.settings.timeout_s:g} s, teacher.timeout_s)"
     )
 
 
 def _explain(fault: str, model: Model) -> str:
-    if "within timeout_s" in fault:
-        return _too_slow(model)
     if "Connector" in fault or "Connection" in fault:
         return f"cannot be reached ({fault.rpartition('last: ')[2]}); is it running, and is teacher.base_url right?"
     if model.chooses:

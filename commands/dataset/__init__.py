@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     source, an endpoint or a parameter that does not serve, and where nobody says yes."""
     wish, yes = _parse(arguments)
     parameters.refuse_mistakes()
-    asked = endpoints.ask_all(endpoints.models(sizing.preview(wish, params.merged())))
+    asked = endpoints.ask_all(endpoints.models(sizing.preview(wish, params.merged())), patient=True)
     for model in asked:
         print(model, flush=True)
     found = source.read(wish.source)

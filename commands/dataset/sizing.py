@@ -177,7 +177,7 @@ def _time(lines: Sequence[teachers.Line], asked: Sequence[Model]) -> str:
         stage = line.stage.partition("@")[0]
         model = next(one for one in asked if f"{stage}.teacher" in one.who.split(", "))
         if model.seconds is None:
-            return "not known: a model isn't here yet"
+            return "not known: a model is slow" if model.slow else "not known: a model isn't here yet"
         settings = model.settings
         at_once = settings.servers if settings.base_url == EMBEDDED else settings.concurrency
         seconds += line.requests * max(model.seconds, 0.05) * _longer(line) / at_once

@@ -108,7 +108,7 @@ def test_a_folder_and_an_endpoint_become_a_dataset_with_one_command(street: Stre
     ("serve", "message"),
     [
         (None, "cannot be reached.*is teacher.base_url right"),
-        ({"latency_s": 30.0}, "no answer within 9 s: the endpoint hangs, is slow or is still loading"),
+        ({"latency_s": 30.0}, "no answer within 7 s: the endpoint hangs, is slow or is still loading"),
         ({"faults": lambda _: "404"}, "no such model or address"),
         ({"model": "big-model"}, "asked for 'x' but answered as 'big-model'"),
         ({"faults": lambda _: "401"}, "refuses the key"),
@@ -130,6 +130,14 @@ def test_an_endpoint_that_cannot_be_used_is_said_within_ten_seconds(
         with pytest.raises(BadInput, match=f"(?s)generate.teacher.*{message}"):
             endpoints.ask_all(endpoints.models(params.merged()))
         assert time.monotonic() - began < 10 and not Path("data").exists()
+
+
+def test_a_slow_endpoint_is_said_and_waited_for(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    with endpoint.serve(latency_s=30.0) as server:
+        for key, value in (("teacher.base_url", server.url), ("teacher.model", "x"), ("judge.teacher.model", "x")):
+            workspace.set(key, value)
+        endpoints.warn()
+    assert "generate.teacher: x" in (said := capsys.readouterr().err) and "no answer within 7 s" in said
 
 
 def test_a_typo_anywhere_is_said_by_check(workspace: Workspace) -> None:
