@@ -100,8 +100,8 @@ def solution_is_prose(row: Instance) -> str:
 
 
 def no_repetition(row: Instance) -> str:
-    """No four words occur more than twice in the instruction, as they do when a model is stuck in a loop. Numbers are no
-    words: the call that shows a bug may hold many alike."""
+    """No four words occur more than twice in the instruction, as they do when a model is stuck in a loop. A number is
+    no word: the call that shows a bug may hold many alike."""
     words = [word for word in _words(row.instruction) if not word.isdigit()]
     grams = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
     if grams and (worst := max(grams.items(), key=lambda item: item[1]))[1] > 2:
