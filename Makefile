@@ -32,6 +32,19 @@ $(READY): locks/dev.txt locks/torch.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r locks/torch.txt
 	@touch $@
 
+dataset: $(READY) ## your own code to a dataset: make dataset SOURCE=~/code/project [TEACHER=http://localhost:8000/v1 MODEL=name] [ROWS=500]
+	$(COMMAND) dataset --source "$(SOURCE)" --teacher "$(TEACHER)" --model "$(MODEL)" --judge "$(JUDGE)" --rows "$(ROWS)" \
+		--key "$(KEY)" --price "$(PRICE)" --budget "$(BUDGET)" --name "$(NAME)" --yes "$(YES)"
+
+tune: $(READY) ## train on the dataset and measure, or on rows of your own: make tune [DATA=rows.jsonl]
+	$(COMMAND) tune $(if $(filter undefined,$(origin DATA)),,--data "$(DATA)")
+
+check: $(READY) ## check all parameters and send the teacher and the judge one real request each
+	$(COMMAND) check
+
+doctor: $(READY) ## say what this machine has and lacks, with the command that mends it
+	$(COMMAND) doctor
+
 test: $(READY) ## run the quick tests, a few minutes; or some files, slow tests too: make test TESTS=tests/stages/test_train.py
 	$(BIN)/python -m pytest $(or $(TESTS),-m "not slow" $(WORKERS))
 
@@ -90,19 +103,6 @@ profile: $(READY) ## list the profiles and say which is in force; `make PROFILE=
 
 ablate: $(READY) ## compare runs as DVC experiments: make ablate NAME=smoke [PAGE=1 rebuilds only its page]
 	$(COMMAND) ablate $(NAME) $(if $(PAGE),--page)
-
-dataset: $(READY) ## your own code to a dataset: make dataset SOURCE=~/code/project [TEACHER=http://localhost:8000/v1 MODEL=name] [ROWS=500]
-	$(COMMAND) dataset --source "$(SOURCE)" --teacher "$(TEACHER)" --model "$(MODEL)" --judge "$(JUDGE)" --rows "$(ROWS)" \
-		--key "$(KEY)" --price "$(PRICE)" --budget "$(BUDGET)" --name "$(NAME)" --yes "$(YES)"
-
-tune: $(READY) ## train on the dataset and measure, or on rows of your own: make tune [DATA=rows.jsonl]
-	$(COMMAND) tune $(if $(filter undefined,$(origin DATA)),,--data "$(DATA)")
-
-check: $(READY) ## check all parameters and send the teacher and the judge one real request each
-	$(COMMAND) check
-
-doctor: $(READY) ## say what this machine has and lacks, with the command that mends it
-	$(COMMAND) doctor
 
 plan: $(READY) ## estimate the next run: teacher requests, tokens and US dollars; training memory and hours
 	$(COMMAND) plan $(ARGS)
