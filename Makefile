@@ -12,6 +12,7 @@ UV := .tidemill/uv/bin/uv pip compile --quiet --universal --python-version 3.11 
 
 # `make PROFILE=NAME` with any target puts a profile in force first; it stays so.
 LAYER := $(if $(PROFILE),$(BIN)/python -m commands profile "$(PROFILE)" &&)
+TYPED_NAME := $(if $(filter command,$(origin NAME)),$(NAME))# some systems have a NAME of their own
 COMMAND := @$(LAYER) $(BIN)/python -m commands
 WORKERS := -n 2 --dist loadfile
 
@@ -34,7 +35,7 @@ $(READY): locks/dev.txt locks/torch.txt
 
 dataset: $(READY) ## your own code to a dataset: make dataset SOURCE=~/code/project [TEACHER=http://localhost:8000/v1 MODEL=name] [ROWS=500]
 	$(COMMAND) dataset --source "$(SOURCE)" --teacher "$(TEACHER)" --model "$(MODEL)" --judge "$(JUDGE)" --rows "$(ROWS)" \
-		--key "$(KEY)" --price "$(PRICE)" --budget "$(BUDGET)" --name "$(NAME)" --yes "$(YES)"
+		--key "$(KEY)" --price "$(PRICE)" --budget "$(BUDGET)" --name "$(TYPED_NAME)" --yes "$(YES)"
 
 tune: $(READY) ## train on the dataset and measure, or on rows of your own: make tune [DATA=rows.jsonl]
 	$(COMMAND) tune $(if $(filter undefined,$(origin DATA)),,--data "$(DATA)")
@@ -99,7 +100,7 @@ weights: $(READY) ## download weights before a run (without NAME: list them): ma
 	$(COMMAND) weights $(NAME)
 
 profile: $(READY) ## list the profiles and say which is in force; `make PROFILE=openai` puts one in force, PROFILE=default none
-	@$(BIN)/python -m commands profile $(or $(PROFILE),$(NAME))
+	@$(BIN)/python -m commands profile $(or $(PROFILE),$(TYPED_NAME))
 
 ablate: $(READY) ## compare runs as DVC experiments: make ablate NAME=smoke [PAGE=1 rebuilds only its page]
 	$(COMMAND) ablate $(NAME) $(if $(PAGE),--page)
