@@ -392,11 +392,9 @@ def test_an_unknown_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         jobs.load_settings()
 
 
-def test_a_gpu_that_params_ask_for_and_no_pod_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_params_ask_for_and_no_pod_has(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = jobs.load_settings()
-    monkeypatch.setattr(jobs.params, "FILE", tmp_path / "params.yaml")
-    read = jobs.params.read
-    asked = {**read(REPOSITORY / "params.yaml"), "train": {"device": "cuda"}}
-    monkeypatch.setattr(jobs.params, "read", lambda file=None: asked if file is None else read(file))
+    asked = {**jobs.params.read(REPOSITORY / "params.yaml"), "train": {"device": "cuda"}}
+    monkeypatch.setattr(jobs.params, "merged", lambda: asked)
     with pytest.raises(BadInput, match=r"train.device is cuda; k8s/params.yaml: give resources.train a line `gpus: 1`"):
         jobs.image("train", settings)
