@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from dvc.utils.serialize import parse_yaml
 from pydantic import Field
+from ruamel.yaml import YAML
+from workspace import REPOSITORY
 
 from stages.lib import params
 from stages.lib.errors import BadInput
@@ -63,3 +66,11 @@ def test_a_mistake_that_the_profile_makes_is_laid_to_the_profile(tmp_path: Path)
     (tmp_path / "profile.yaml").write_text("profile: [big]\nreads: {train: x}\ncoreset: {pacing: {sconds: 2}}\n")
     with pytest.raises(BadInput, match=r"coreset\.pacing\.sconds: unknown key.* \(set by the profile in force"):
         load(tmp_path, "coreset: {k: 3, pacing: {seconds: 1}}")
+
+
+def test_dvc_reads_what_its_set_param_writes(tmp_path: Path) -> None:
+    """DVC writes params.yaml with lines of 80 characters and reads it with libyaml, of YAML 1.1, which refuses a key of
+    several words that was broken in a long {…}."""
+    writer, target = YAML(), tmp_path / "params.yaml"
+    writer.dump(writer.load(REPOSITORY / "params.yaml"), target)
+    assert parse_yaml(target.read_text(), target) == params.read(REPOSITORY / "params.yaml")
