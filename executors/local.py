@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from executors.progress import display
 from executors.tracking import graph, recover, repro
+from stages.lib.errors import DONE
 
 SIGNS: display.Signs = ((repro.RUNNING, "running"), (repro.UNCHANGED, "unchanged"), (repro.ECHO, None))
 
@@ -14,7 +15,7 @@ def run(stages: Sequence[str]) -> int:
     began = time.time()
     with display.live(lambda: graph.names(stages), SIGNS):
         status = repro.run(stages)
-        if status and recover.main():
+        if status and recover.main() == DONE:
             status = repro.run(stages)
     if not status:
         display.tell_times(began)

@@ -39,7 +39,7 @@ def main() -> None:
     with progress.work("downloading what is not here"):
         prefetch(knobs.sources)
     reader = Reader(knobs.shape)
-    with progress.work("reading", len(knobs.sources), "sources") as work:
+    with progress.work("reading", len(knobs.sources), "sources", even=False) as work:
         for source in knobs.sources:
             before = len(reader.rows)
             reader.read(source)

@@ -99,9 +99,8 @@ def _bar(state: State) -> Table:
     row = Table.grid(padding=(0, 1))
     cells: list[RenderableType] = [Text(state.stage, "bold"), Text(state.doing)]
     if state.total:
-        left = "no estimate yet" if state.left is None else f"{duration(state.left)} left"
         bar = ProgressBar(total=state.total, completed=state.done, width=30)
-        cells += [bar, Text(f"{state.share:.0%}"), Text(left, "bold")]
+        cells += [bar, Text(f"{state.share:.0%}"), Text(state.time_left, "bold")]
     row.add_row(*cells)
     return row
 

@@ -18,6 +18,7 @@ LONGER = 1.5  # one older than all finished ones is taken to need this many time
 SLOWNESS_S = 5.0  # in this time the estimate goes two thirds of the way to a new one
 RISE_S = 20.0  # it never rises for longer
 SETTLED = 0.2  # of the work: before that it may rise
+WRONG, WRONG_S = 1.5, 30.0  # it begins anew where new estimates were so many times as much for so long
 
 
 def seconds_left(took: Sequence[float], ages: Sequence[float], waiting: float, at_once: int) -> float | None:
@@ -52,12 +53,14 @@ def _expected(age: float, ordered: list[float], sums: list[float]) -> float:
 class Countdown:
     """The estimate as it is shown: it counts down like a clock and is drawn towards each new estimate.
 
-    Once `SETTLED` of the work is done it is never above what it was `RISE_S` ago: it would rather stand still.
+    Once `SETTLED` of the work is done it is not above what it was `RISE_S` ago: it would rather stand still, until it
+    is plainly wrong, as when the machine has got slower.
     """
 
     shown: float | None = None
     _at: float = 0.0
     _past: deque[tuple[float, float]] = field(default_factory=deque)
+    _wrong_since: float | None = None
 
     def update(self, now: float, estimate: float | None, share: float) -> float | None:
         """The seconds to show at the time `now`, when `share` of the work is done."""
@@ -71,11 +74,19 @@ class Countdown:
             self.shown = clock + (estimate - clock) * (1 - math.exp(-passed / SLOWNESS_S))
         self._at = now
         if share >= SETTLED:
-            self._stand(now)
+            self.shown = self._stand(now, self.shown, estimate)
         return self.shown
 
-    def _stand(self, now: float) -> None:
-        assert self.shown is not None
+    def _stand(self, now: float, shown: float, estimate: float) -> float:
+        """`shown`, or less if that would be a rise for too long."""
+        if estimate <= WRONG * shown:
+            self._wrong_since = None
+        elif self._wrong_since is None:
+            self._wrong_since = now
+        elif now - self._wrong_since >= WRONG_S:
+            self._past.clear()
+            self._wrong_since = None
         while self._past and now - self._past[0][0] > RISE_S:
-            self.shown = min(self.shown, self._past.popleft()[1])
-        self._past.append((now, self.shown))
+            shown = min(shown, self._past.popleft()[1])
+        self._past.append((now, shown))
+        return shown

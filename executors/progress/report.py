@@ -34,6 +34,7 @@ class State:
     unit: str
     done: int
     total: int
+    even: bool  # whether the time left can be told
     elapsed: float
     left: float | None
     in_flight: int
@@ -61,8 +62,14 @@ class State:
     @property
     def line(self) -> str:
         """The state as a line of a log."""
-        left = [] if not self.total else ["no estimate yet" if self.left is None else f"{duration(self.left)} left"]
-        return f"{self.stage}: {self.doing}: {', '.join([*self.words, *left])}"
+        return f"{self.stage}: {self.doing}: {', '.join([*self.words, *filter(None, [self.time_left])])}"
+
+    @property
+    def time_left(self) -> str:
+        """The time left in words, "" where it cannot be told."""
+        if not self.total or not self.even:
+            return ""
+        return "no estimate yet" if self.left is None else f"{duration(self.left)} left"
 
 
 class Watch:
@@ -79,19 +86,20 @@ class Watch:
             self._work, self._countdown = work, Countdown()
         ages = [now - began for began in list(work.in_flight.values())]
         done, free, elapsed = work.done, work.free, now - work.began
-        estimate = _estimate(work, ages, now) if work.total else None
+        estimate = _estimate(work, ages, now) if work.total and work.even else None
         return State(
             stage=self.stage,
             doing=work.doing,
             unit=work.unit,
             done=done,
             total=work.total,
+            even=work.even,
             elapsed=elapsed,
             left=self._countdown.update(now, estimate, (done - free) / max(1, work.total - free)),
             in_flight=len(ages),
             oldest=max(ages, default=0.0),
             replayed=free,
-            rate=(done - free) / elapsed if work.total and elapsed > 0 else 0.0,
+            rate=(done - free) / elapsed if work.total and work.even and elapsed > 0 else 0.0,
             facts=dict(work.facts),
         )
 

@@ -16,7 +16,7 @@ ADVICE = "Use `dvc push` to send your updates to remote storage."
 # The lines by which DVC says how a stage stands.
 RUNNING = re.compile(r"Running stage '(?P<stage>[^']+)':")
 UNCHANGED = re.compile(r"Stage '(?P<stage>[^']+)' (?:didn't change, skipping|is cached - skipping run, .*)")
-ECHO = re.compile(r"> stages/run .*")
+ECHO = re.compile(r"> stages/run .*|(?:Generating|Updating) lock file 'dvc\.lock'")
 
 
 def run(stages: Sequence[str], *options: str) -> int:

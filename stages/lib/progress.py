@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
-REMEMBERED = 1000  # finished items whose seconds are kept
+REMEMBERED = 200  # finished items whose seconds are kept: more would hide that the machine has got slower
 
 _open: list["Work"] = []
 
@@ -22,9 +22,10 @@ _open: list["Work"] = []
 class Work:
     """A piece of work: what is done of how much, what is in flight, and facts for people (`note`)."""
 
-    def __init__(self, doing: str, total: int = 0, unit: str = "", weight: float = 0) -> None:
-        """`total` items (0: not known) of some `unit`; their `weight` if their sizes tell their time better."""
-        self.doing, self.unit, self.total = doing, unit, total
+    def __init__(self, doing: str, total: int = 0, unit: str = "", weight: float = 0, even: bool = True) -> None:
+        """`total` items (0: not known) of some `unit`; their `weight` if their sizes tell their time better; not `even`
+        if nothing tells it."""
+        self.doing, self.unit, self.total, self.even = doing, unit, total, even
         self.began = time.monotonic()
         self.done = 0
         self.free = 0  # of these, done at no cost: replayed, or saved by an earlier run
@@ -86,9 +87,9 @@ class Share:
 
 
 @contextmanager
-def work(doing: str, total: int = 0, unit: str = "", weight: float = 0) -> Iterator[Work]:
+def work(doing: str, total: int = 0, unit: str = "", weight: float = 0, even: bool = True) -> Iterator[Work]:
     """Count a piece of work while it lasts."""
-    one = Work(doing, total, unit, weight)
+    one = Work(doing, total, unit, weight, even)
     _open.append(one)
     try:
         yield one

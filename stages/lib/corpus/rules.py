@@ -143,7 +143,7 @@ def contamination(text: Text, benchmarks: Decontaminator) -> Rule:
 def apply(steps: dict[str, Rule], rows: list[Row]) -> tuple[list[Row], list[Row]]:
     """The rows that every rule keeps, and the others with `rule` and `reason`; each rule sees what is left."""
     dropped: list[Row] = []
-    with progress.work("applying rules", len(steps), "rules") as work:
+    with progress.work("applying rules", len(steps), "rules", even=False) as work:
         for name, rule in steps.items():
             pairs = list(zip(rows, rule(rows), strict=True))
             dropped += [row | {"rule": name, "reason": reason} for row, reason in pairs if reason is not None]
