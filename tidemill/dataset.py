@@ -42,7 +42,7 @@ class Dataset:
         self.workspace = _workspace(self.path)
         self._artifact = self._open()
         self.tables: Mapping[str, pa.Table] = {
-            name: pq.read_table(self._artifact.file(f"{name}.parquet"))
+            name: pq.read_table(self.path / f"{name}.parquet")
             for name in SPLITS
             if self._artifact.has(f"{name}.parquet")
         }
