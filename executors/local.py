@@ -18,7 +18,7 @@ def run(stages: Sequence[str]) -> int:
         if status and recover.main() == DONE:
             status = repro.run(stages)
     if not status:
-        display.tell_times(began)
+        display.tell_times(display.recorded_seconds(began), time.time() - began, rest="DVC, and starting")
     return status
 
 

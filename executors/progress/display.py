@@ -197,14 +197,18 @@ def _cursor_back(terminal: int) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def tell_times(began: float, runs: Path = FOLDER.parent) -> None:
-    """Print the seconds of every stage that `stages/run` has recorded since the time `began` (seconds since 1970)."""
+def recorded_seconds(since: float, runs: Path = FOLDER.parent) -> dict[str, float]:
+    """The seconds of every stage that `stages/run` has finished since that time (seconds since 1970), in order."""
     found = [(file.stat().st_mtime, file) for file in runs.glob("*.json") if "." not in file.stem]  # no shard or rank
-    took = {file.stem: json.loads(file.read_text()).get("seconds", 0.0) for at, file in sorted(found) if at >= began}
+    return {file.stem: json.loads(file.read_text()).get("seconds", 0.0) for at, file in sorted(found) if at >= since}
+
+
+def tell_times(took: dict[str, float], total: float, rest: str = "") -> None:
+    """Print where the `total` seconds of a run went: the seconds of each stage, and the `rest` if it has a name."""
     if not took:
         return
-    total = time.time() - began
     print("where the time went")
-    for name, seconds in {**took, "DVC, and starting": max(0.0, total - sum(took.values()))}.items():
+    named = {rest: max(0.0, total - sum(took.values()))} if rest else {}
+    for name, seconds in (took | named).items():
         print(f"  {name:<17}{duration(seconds):>10}{seconds / total:>6.0%}")
     print(f"  {'all':<17}{duration(total):>10}", flush=True)

@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from workspace import Workspace
+from workspace import REPOSITORY, Workspace
 
+from executors import container
 from executors.progress import report
 from stages.lib import progress
 
@@ -67,6 +68,15 @@ def test_progress_changes_no_byte(workspace: Workspace, tmp_path: Path) -> None:
         assert ran.returncode == 0, ran.stderr
         made.append({file: file.read_bytes() for file in Path("data/functions").iterdir()})
     assert made[0] == made[1] and "own: 50 functions" in ran.stderr
+
+
+def test_a_stage_in_a_container_writes_to_the_same_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    words = container.command("podman", "collect", "cpu", "sha256:0")
+    assert report.FOLDER not in words, "a log of its own"
+    monkeypatch.setenv(report.FOLDER, ".tidemill/run/progress")  # relative: the workspace is mounted
+    words = container.command("podman", "collect", "cpu", "sha256:0")
+    assert words[words.index(report.FOLDER) - 1] == "--env"
 
 
 @pytest.mark.parametrize(
