@@ -154,5 +154,6 @@ lock: ## resolve locks/*.in again
 clean: ## delete the pipeline's outputs here; keep the journal, downloads and DVC's cache
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: help run setup test test-all lint verify forget remote push pull trace evolve report score export show-example ablate plan journal journal-share serve gguf weights profile soak
+.PHONY: help run setup test test-all lint verify forget remote push pull trace evolve report score show-example ablate plan journal journal-share serve gguf weights profile soak
+.PHONY: export
 .PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop lock clean
