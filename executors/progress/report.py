@@ -21,6 +21,7 @@ from stages.lib.progress import Work
 FOLDER = "TIDEMILL_PROGRESS"
 LEVEL = "TIDEMILL_LOG"  # debug: a line for every save and every training step too
 TICK_S, EVERY_S = 0.5, 10.0
+FEW = 4  # pieces of work
 
 log = logging.getLogger("tidemill.progress")
 
@@ -150,16 +151,16 @@ def _estimate(work: Work, ages: list[float], now: float) -> float | None:
 
 
 def _steady(work: Work, now: float) -> float | None:
-    """Seconds left of work that is done piece by piece. The first piece, which also warms caches, counts only until as
-    much again is done."""
-    if work.first is None or work.weight_done <= 0:
+    """Seconds left of work that is done piece by piece, at the speed of the latest pieces. The very first, which also
+    warms caches, counts only while there are few."""
+    pieces = list(work.pieces)
+    if not pieces:
         return None
-    when, much = work.first
-    if work.weight_done >= 2 * much:
-        each = (work.last - when) / (work.weight_done - much)
-    else:
-        each = (work.last - work.began) / work.weight_done
-    return max(0.0, (work.weight - work.weight_done) * each - (now - work.last))
+    then, before = pieces[0] if len(pieces) >= FEW else (work.began, 0.0)
+    last, weight = pieces[-1]
+    if weight <= before:
+        return None
+    return max(0.0, (work.weight - weight) * (last - then) / (weight - before) - (now - last))
 
 
 def _write(stage: str, over: threading.Event, folder: str) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 REMEMBERED = 200  # finished items whose seconds are kept: more would hide that the machine has got slower
+PIECES = 32  # the latest, by which the speed is judged
 
 _open: list["Work"] = []
 
@@ -30,8 +31,7 @@ class Work:
         self.done = 0
         self.free = 0  # of these, done at no cost: replayed, or saved by an earlier run
         self.weight, self.weight_done = weight or float(total), 0.0
-        self.first: tuple[float, float] | None = None  # when the first piece was done, and its weight
-        self.last = self.began  # when the last piece was done
+        self.pieces: deque[tuple[float, float]] = deque(maxlen=PIECES)  # when each was done, and the weight by then
         self.took: deque[float] = deque(maxlen=REMEMBERED)  # seconds of what was begun and is done
         self.in_flight: dict[Hashable, float] = {}  # when each was begun
         self.at_once = 1  # how many are in flight together, at most
@@ -40,14 +40,13 @@ class Work:
 
     def restart(self) -> None:
         """Forget the time so far: it went into something else."""
-        self.began = self.last = time.monotonic()
+        self.began = time.monotonic()
 
     def add(self, count: int = 1, weight: float | None = None) -> None:
         """`count` more items are done."""
         self.done += count
         self.weight_done += count if weight is None else weight
-        self.last = time.monotonic()
-        self.first = self.first or (self.last, self.weight_done)
+        self.pieces.append((time.monotonic(), self.weight_done))
 
     def skip(self, count: int = 1, weight: float | None = None) -> None:
         """`count` items need not be done again: the time left is not judged by them."""

@@ -27,8 +27,8 @@ class Speed:
 class Watch:
     """Tells of loss, gradient norm, tokens per second, model FLOP utilisation and memory."""
 
-    def __init__(self, speed: Speed, board: Path | None, work: Work) -> None:
-        self.speed, self.work = speed, work
+    def __init__(self, speed: Speed, board: Path | None, work: Work | None = None) -> None:
+        self.speed, self.work = speed, work or Work("training")
         self.started = time.monotonic()
         self.first_step: int | None = None
         self.tokens = 0
