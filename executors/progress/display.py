@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +29,7 @@ from rich.text import Text
 from executors.progress import report
 from executors.progress.report import State, duration
 
-FOLDER = Path(".tidemill/run/progress")
+RUNS = Path(".tidemill/run")
 PER_SECOND = 4  # redraws
 GRACE_S = 2.0  # for the last lines of a process that outlives the run
 SHOW_CURSOR = b"\x1b[?25h"
@@ -55,7 +56,7 @@ class Step:
 class Street:
     """The stages in their order, and how each stands; rich draws it."""
 
-    def __init__(self, names: Sequence[str], folder: Path = FOLDER) -> None:
+    def __init__(self, names: Sequence[str], folder: Path) -> None:
         self.steps = {name: Step() for name in names}
         self.folder = folder
         self.began = time.monotonic()
@@ -138,13 +139,12 @@ def live(names: Callable[[], Sequence[str]], signs: Signs) -> Iterator[None]:
     """Show the street of the stages `names()` while this process runs them. `signs` are the lines by which the run says
     how a stage (the group `stage`) stands; the display swallows them. Without a terminal, nothing is shown or changed.
     """
-    if not fits():
+    folder = _make_folder() if fits() else None
+    if folder is None:
         yield
         return
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    os.environ[report.FOLDER] = str(FOLDER)
-    street, output = Street(names()), Output()
+    os.environ[report.FOLDER] = str(folder)
+    street, output = Street(names(), folder), Output()
     shown = Live(
         street,
         console=Console(file=output.terminal),
@@ -162,6 +162,16 @@ def live(names: Callable[[], Sequence[str]], signs: Signs) -> Iterator[None]:
             output.release()
             reader.join(GRACE_S)
             del os.environ[report.FOLDER]
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_folder() -> Path | None:
+    """A folder of this run's own, in which stages keep their states; None where none can be written."""
+    try:
+        RUNS.mkdir(parents=True, exist_ok=True)
+        return RUNS / Path(tempfile.mkdtemp(prefix="progress-", dir=RUNS)).name  # relative, as containers need it
+    except OSError:
+        return None
 
 
 def _follow(lines: Iterable[str], street: Street, shown: Live, signs: Signs) -> None:
@@ -197,7 +207,7 @@ def _cursor_back(terminal: int) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def recorded_seconds(since: float, runs: Path = FOLDER.parent) -> dict[str, float]:
+def recorded_seconds(since: float, runs: Path = RUNS) -> dict[str, float]:
     """The seconds of every stage that `stages/run` has finished since that time (seconds since 1970), in order."""
     found = [(file.stat().st_mtime, file) for file in runs.glob("*.json") if "." not in file.stem]  # no shard or rank
     return {file.stem: json.loads(file.read_text()).get("seconds", 0.0) for at, file in sorted(found) if at >= since}

@@ -40,7 +40,7 @@ class State:
     left: float | None
     in_flight: int
     oldest: float
-    replayed: int
+    free: str  # items done at no cost, in words
     rate: float  # items a second, without those that cost nothing
     facts: dict[str, str] = field(default_factory=dict)
 
@@ -55,7 +55,7 @@ class State:
         unit = f" {self.unit}" if self.unit else ""
         said = [f"{self.done:,} of {self.total:,}{unit}"] if self.total else [f"{duration(self.elapsed)} so far"]
         said += [f"{self.in_flight} in flight, the oldest for {self.oldest:.0f} s"] if self.in_flight else []
-        said += [f"{self.replayed:,} replayed"] if self.replayed else []
+        said += [self.free] if self.free else []
         said += [rate(self.rate, self.unit)] if self.rate else []
         said += [f"{name} {value}" for name, value in self.facts.items() if name != "last"]
         return said
@@ -99,7 +99,7 @@ class Watch:
             left=self._countdown.update(now, estimate, (done - free) / max(1, work.total - free)),
             in_flight=len(ages),
             oldest=max(ages, default=0.0),
-            replayed=free,
+            free=f"{free:,} {work.freely}" if free else "",
             rate=(done - free) / elapsed if work.total and work.even and elapsed > 0 else 0.0,
             facts=dict(work.facts),
         )

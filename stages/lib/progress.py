@@ -29,7 +29,8 @@ class Work:
         self.doing, self.unit, self.total, self.even = doing, unit, total, even
         self.began = time.monotonic()
         self.done = 0
-        self.free = 0  # of these, done at no cost: replayed, or saved by an earlier run
+        self.free = 0  # of these, done at no cost
+        self.freely = "saved before"  # how
         self.weight, self.weight_done = weight or float(total), 0.0
         self.pieces: deque[tuple[float, float]] = deque(maxlen=PIECES)  # when each was done, and the weight by then
         self.took: deque[float] = deque(maxlen=REMEMBERED)  # seconds of what was begun and is done

@@ -146,7 +146,7 @@ class Teacher:
         self._counts, self._faults = Counter(), Counter()
         self._silent_since, self._stopping = None, False
         with progress.work(f"asking {self._settings.model}", total, "rows") as self._work:
-            self._work.at_once = self._concurrency
+            self._work.at_once, self._work.freely = self._concurrency, "replayed"
             try:
                 with _rare_collections():
                     while ready := self.runner.run(window.advance(asks)):

@@ -155,4 +155,4 @@ def test_what_was_done_before_is_no_measure(monkeypatch: pytest.MonkeyPatch) -> 
             work.add()
             state = watch.look(work, clock[0])
         assert state.left == pytest.approx(50, rel=0.1)
-        assert (state.done, state.replayed, round(state.rate, 1)) == (75, 50, 0.5)
+        assert (state.done, state.free, round(state.rate, 1)) == (75, "50 saved before", 0.5)
