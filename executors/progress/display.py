@@ -32,6 +32,7 @@ from executors.progress.report import State, duration
 RUNS = Path(".tidemill/run")
 PER_SECOND = 4  # redraws
 GRACE_S = 2.0  # for the last lines of a process that outlives the run
+BAR = 40  # columns
 SHOW_CURSOR = b"\x1b[?25h"
 
 Standing = Literal["waiting", "running", "done", "unchanged"]
@@ -81,7 +82,7 @@ class Street:
         for name, step in self.steps.items():
             mark, style = MARKS[step.standing]
             took = f" {duration(step.seconds)}" if step.standing == "done" else ""
-            line.append(f"{mark} {name}{took}".replace(" ", "\N{NO-BREAK SPACE}"), style).append("  ")
+            line.append(f"{mark} {name}{took}", style).append("  ")
         return line.append(duration(time.monotonic() - self.began), "dim")
 
     def _running(self, name: str, seconds: float) -> Iterator[RenderableType]:
@@ -89,20 +90,19 @@ class Street:
         if state is None:
             yield Text(f"{name}: {duration(seconds)} so far", "cyan", no_wrap=True)
             return
-        yield _bar(state)
-        yield Text("  " + " · ".join(state.words), "cyan", no_wrap=True, overflow="ellipsis")
+        yield Text.assemble((state.stage, "bold"), f"  {state.doing}", no_wrap=True, overflow="ellipsis")
+        if state.total:
+            yield _bar(state)
+        yield Text(" · ".join(state.words), "cyan")
         if last := state.facts.get("last"):
-            yield Text("  " + " ".join(last.split()), "dim", no_wrap=True, overflow="ellipsis")
+            yield Text(" ".join(last.split()), "dim", no_wrap=True, overflow="ellipsis")
 
 
 def _bar(state: State) -> Table:
-    """Stage, what it does, bar, share and time left in one row."""
+    """Bar, share and time left in one row."""
     row = Table.grid(padding=(0, 1))
-    cells: list[RenderableType] = [Text(state.stage, "bold"), Text(state.doing)]
-    if state.total:
-        bar = ProgressBar(total=state.total, completed=state.done, width=30)
-        cells += [bar, Text(f"{state.share:.0%}"), Text(state.time_left, "bold")]
-    row.add_row(*cells)
+    bar = ProgressBar(total=state.total, completed=state.done, width=BAR)
+    row.add_row(bar, Text(f"{state.share:.0%}"), Text(state.time_left, "bold", no_wrap=True))
     return row
 
 
