@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +17,7 @@ from stages import assemble, coreset, filter
 from stages.lib import artifacts, dataset, records
 from stages.lib.artifacts import Artifact
 from stages.lib.judging import rates
-from stages.lib.report import evaluation, mix, rendering
+from stages.lib.report import evaluation, exchanges, losses, mix, packing, rendering
 from stages.lib.tasks.definitions import load_tasks
 
 Row = dict[str, Any]
@@ -30,6 +31,7 @@ INSTRUCTIONS = {
     "distinct_1": 0.3,
     "distinct_2": 0.65,
 }
+SYSTEM = "You write data to teach programming."
 NASTY = "<script>alert('code')</script> & <b>bold</b>"
 
 
@@ -85,8 +87,23 @@ def verdict(number: int, of: Row, round: int, **fields: Any) -> Row:
         "passed": checked and judged,
         "judge_request": sha("judge", number, round) if checked else "",
         "execution": "",
+        "tests": ["assert candidate(1, 2) == 3"] if number % 4 == 0 else [],
+        "style": "terse",
         **fields,
     }
+
+
+ATTEMPTS = {"attempts": [{"fault": "not JSON", "request": sha("asked"), "response": "I cannot"}]}
+
+
+def write_exchanges(folder: Path, requests: list[str]) -> None:
+    rows = []
+    for request in requests:
+        said = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": f"question {request}"}]
+        body = json.dumps({"model": MODEL, "messages": said, "temperature": 0.0})
+        texts = {"model": MODEL, "body": body, "response": f"answer to {request}"}
+        rows.append({"request": request, **texts, "prompt_tokens": 12, "completion_tokens": 3})
+    records.write(folder / "exchanges.parquet", rows, records.EXCHANGE)
 
 
 class Built:
@@ -106,6 +123,7 @@ class Built:
         judge_rule: str = "is_clear",
         instructions: Row | None = INSTRUCTIONS,
         own: bool = False,
+        lost: str = "",
     ) -> None:
         self.planted = {key: planted for key in audited if planted}
         self.judge_rule = judge_rule
@@ -118,7 +136,9 @@ class Built:
         ]
         self.corpus = self.functions[:40] if drops else self.functions
         self.picks = self.corpus[:20]
-        self.verdicts = {round: self.judge(round, nasty, passing) for round in (1, 2)}
+        self.verdicts = {round: self.judge(round, nasty, passing, lost) for round in (1, 2)}
+        self.unanswered = {"id": self.corpus[31]["id"], "reason": "not JSON", **ATTEMPTS}
+        self.unjudged = verdict(40, self.corpus[32], 2)
         self.radii = [round(2 / (order + 1) ** 0.5, 6) for order in range(len(self.picks))]
         self.losses = [2.5 - 0.1 * step for step in range(12)]
         self.samples, self.benchmark = samples, benchmark
@@ -132,9 +152,12 @@ class Built:
             self.write_scores(model, solved, nasty)
         artifacts.write_metrics("measure", {"rows": {}, **({"instructions": instructions} if instructions else {})})
 
-    def judge(self, round: int, nasty: str, passing: bool) -> list[Row]:
+    def judge(self, round: int, nasty: str, passing: bool, lost: str) -> list[Row]:
         rows = self.picks[(round - 1) * 10 : round * 10]
         made = [verdict(number, row, round) for number, row in enumerate(rows)]
+        for row in made:
+            if row["language"] == lost:
+                row["passed"] = row["rulings"][-1]["passed"] = False
         if not passing:
             made = [verdict(1, row, round, id=sha("failed", row["id"])) for row in rows]
         for ruling in (one for row in made for one in row["rulings"] if one["kind"] == "judge"):
@@ -208,17 +231,21 @@ class Built:
         knobs = {"teacher": {"model": MODEL}}
         inputs = self.open("data/corpus", "data/coreset")
         with artifacts.create(f"data/candidates/{key}", stage=f"generate@{key}", inputs=inputs, params=knobs) as out:
-            records.write(out / "candidates.parquet", self.verdicts[key], records.CANDIDATE)
+            unjudged = [self.unjudged] if key == 2 else []
+            records.write(out / "candidates.parquet", [*self.verdicts[key], *unjudged], records.CANDIDATE)
+            write_exchanges(out, [row["request"] for row in self.verdicts[key]])
             long = {"id": self.corpus[30]["id"], "reason": "too long", "tokens": 999}
-            (out / "set_aside.jsonl").write_text(json.dumps(long) + "\n")
-            (out / "dead_letters.jsonl").write_text("")
+            (out / "set_aside.jsonl").write_text(json.dumps(long) + "\n" if key == 1 else "")
+            records.write_lines(out / "dead_letters.jsonl", [self.unanswered] if key == 1 else [])
         inputs = self.open(f"data/candidates/{key}", "data/corpus")
         with artifacts.create(f"data/verdicts/{key}", stage=f"judge@{key}", inputs=inputs, params=knobs) as out:
             records.write(out / "verdicts.parquet", self.verdicts[key], records.VERDICT)
             if key in self.planted:
                 (out / "audit").mkdir()
                 records.write(out / "audit" / "plants.parquet", self.planted[key], records.PLANT)
-            (out / "dead_letters.jsonl").write_text("")
+            write_exchanges(out, [row["judge_request"] for row in self.verdicts[key] if row["judge_request"]])
+            dead = {"id": self.unjudged["id"], "reason": "the endpoint closed the connection", **ATTEMPTS}
+            records.write_lines(out / "dead_letters.jsonl", [dead] if key == 2 else [])
 
     def write_dataset(self, drops: bool, validation: bool) -> None:
         functions = {row["id"]: row for row in self.functions}
@@ -322,7 +349,7 @@ class Page(HTMLParser):
         assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & {*self.open}:
             self.words.append(data)
 
 
@@ -352,8 +379,6 @@ def test_the_page_holds_the_numbers_of_its_artifacts(report: Callable[..., tuple
     assert f"{built.losses[0]:.3f} → {built.losses[-1]:.3f}" in page.text
     assert "The first 10 of 164 problems of HumanEval: 1 completion each, greedy, of at most 96 tokens" in page.text
     assert "1 of 10 completions, 95% interval 1.2% to 45.7%" in page.text
-    assert "Input, taken from the raw code" in page.text
-    assert "Output, taken from the raw code" not in page.text
     assert "on the held-out rows to 1.875" in page.text
     for rule in ("length", "syntax"):
         rows = sum(row["rule"] == rule for row in built.dropped)
@@ -493,7 +518,7 @@ def test_the_summary_holds_the_same_numbers(report: Callable[..., tuple[Built, P
 def test_the_page_loads_nothing(report: Callable[..., tuple[Built, Page]]) -> None:
     _, page = report()
     html = Path("report/index.html").read_text()
-    assert not [tag for tag, _ in page.tags if tag in {"script", "link", "img", "iframe", "object", "embed", "image"}]
+    assert not [tag for tag, _ in page.tags if tag in {"link", "img", "iframe", "object", "embed", "image"}]
     for tag, attributes in page.tags:
         for name in ("src", "href", "xlink:href", "action"):
             assert (attributes.get(name) or "#").startswith("#"), (tag, attributes)
@@ -506,7 +531,7 @@ def test_every_link_and_label_has_its_target(report: Callable[..., tuple[Built, 
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     wanted = {
-        (attributes.get(name) or "").lstrip("#")
+        (attributes.get(name) or "").lstrip("#").partition("?")[0]
         for _, attributes in page.tags
         for name in ("href", "xlink:href", "aria-labelledby")
         if name in attributes
@@ -520,9 +545,9 @@ def test_every_link_and_label_has_its_target(report: Callable[..., tuple[Built, 
 def test_what_comes_from_models_and_corpora_is_escaped(report: Callable[..., tuple[Built, Page]]) -> None:
     _, page = report(nasty=NASTY)
     html = Path("report/index.html").read_text()
-    assert "<script" not in html
+    assert html.count("<script") == 2, "the data and the program"
     assert "<b>" not in html
-    assert page.text.count(NASTY) >= 4  # instruction, input, output, a filter's reason
+    assert page.text.count(NASTY) >= 2, "a filter's reason, a judge's"
 
 
 def test_the_same_artifacts_give_the_same_bytes(
@@ -579,16 +604,88 @@ def test_a_run_without_drops_or_validation_or_a_row_that_passed(report: Callable
     assert "to 0 training rows" in page.text
 
 
-def test_rows_to_read_are_good_and_bad_of_every_task(
-    report: Callable[..., tuple[Built, Page]], workspace: Workspace
-) -> None:
-    workspace.set("report.rows_to_read", 8)
+def test_the_page_holds_every_row_with_its_chain(report: Callable[..., tuple[Built, Page]]) -> None:
     built, page = report()
-    shown = [attributes["id"] for tag, attributes in page.tags if tag == "h3" and "id" in attributes]
-    assert len(shown) == 8
-    rows = [row for round in (1, 2) for row in built.verdicts[round] if row["id"] in page.text]
-    assert {row["task"] for row in rows if row["passed"]} == set(TASKS)
-    assert sum(not row["passed"] for row in rows) == 4
+    data = packing.unpack(Path("report/index.html"))
+    found = {row["id"]: row for row in data["rows"]}
+    verdicts = {row["id"]: row for rows in built.verdicts.values() for row in rows}
+    aside = built.corpus[30]["id"]
+    assert found.keys() == {*verdicts, aside, built.unanswered["id"], built.unjudged["id"]}
+    assert data["dataset"] == artifacts.open("data/dataset").root
+    splits = {row["id"]: name for name, rows in built.split.items() for row in rows}
+    for row_id, made in verdicts.items():
+        row = found[row_id]
+        assert row["instruction"] == made["instruction"] and row["output"] == made["solution"]
+        assert row["function"]["code"] in {one["code"] for one in built.functions}
+        assert row["asked"]["answer"] == f"answer to {made['request']}"
+        assert ("judged" in row) == bool(made["judge_request"])
+        assert row.get("split") == splits.get(row_id)
+        assert (row["outcome"] == "in the dataset") == (row_id in splits)
+        assert len(row["rulings"]) == len(made["rulings"])
+    assert [row["outcome"] for row in found.values()].count("dropped by assemble") == 1
+    assert found[aside]["stopped"] == ["too long"] and found[aside]["outcome"] == "set aside"
+    assert found[built.unanswered["id"]]["attempts"] == [["not JSON", "I cannot"]]
+    assert found[built.unjudged["id"]]["instruction"] == built.unjudged["instruction"]
+    assert all(row["outcome"] == "dead letter" for row in (found[built.unanswered["id"]], found[built.unjudged["id"]]))
+    assert f"{len(found)} rows: every candidate" in page.text
+
+
+def test_texts_that_requests_have_in_common_are_held_once(report: Callable[..., tuple[Built, Page]]) -> None:
+    report()
+    data = packing.unpack(Path("report/index.html"))
+    assert SYSTEM in data["shared"]
+    asked = [row["asked"] for row in data["rows"] if "asked" in row]
+    assert all(data["shared"][one["messages"][0][1]] == SYSTEM for one in asked)
+    assert len({one["messages"][1][1] for one in asked}) == len(asked), "each its own question"
+
+
+@pytest.mark.parametrize("most", [8, 0])
+def test_fewer_rows_are_good_and_bad_of_every_task(
+    report: Callable[..., tuple[Built, Page]], workspace: Workspace, most: int
+) -> None:
+    workspace.set("report.rows", most)
+    _, page = report()
+    found = packing.unpack(Path("report/index.html"))["rows"]
+    assert len(found) == most and f"{most} of 23 rows" in page.text
+    if most:
+        assert {row["task"] for row in found if row["outcome"] == "in the dataset"} == set(TASKS)
+
+
+def test_rows_that_would_make_the_page_too_heavy_are_left_out() -> None:
+    rows = [{"id": str(n), "output": hashlib.sha512(str(n).encode()).hexdigest()} for n in range(400)]
+    packed, kept = packing.pack({}, rows, most_bytes=10_000)
+    assert 50 < kept < 400 and len(packed) <= 10_000
+    assert packing.pack({}, rows)[1] == 400
+
+
+def test_a_yes_or_no_answer_is_shown_as_probabilities() -> None:
+    tokens = [{"token": "No", "logprob": -0.5428, "id": 1}, {"token": "Yes", "logprob": -0.8766, "id": 2}]
+    body = {"model": "m", "messages": [{"role": "user", "content": "Right?"}], "top_logprobs": 20}
+    row = {"request": "ab" * 32, "model": "m", "body": json.dumps(body), "response": json.dumps(tokens)}
+    found = exchanges.shown({**row, "prompt_tokens": 5, "completion_tokens": 1})
+    assert found["answer"].split() == ["58.11%", "'No'", "41.62%", "'Yes'"]
+    assert ["top_logprobs", "20"] in found["settings"] and found["messages"] == [["user", "Right?"]]
+
+
+def test_a_language_that_vanishes_is_a_warning(report: Callable[..., tuple[Built, Page]]) -> None:
+    built, page = report()
+    assert "Lost along the way" not in page.text, "every language has a row"
+    built, page = report(lost="Java")
+    assert "Lost along the way" in page.text
+    share = sum(row["language"] == "Java" for row in built.corpus) / len(built.corpus)
+    assert f"Java {100 * share:.1f}%" in page.text
+    assert any(attributes.get("href") == "#rows?language=Java" for _, attributes in page.tags)
+
+
+def test_a_loss_says_where_it_happened_and_whether_chance_explains_it() -> None:
+    points = {"corpus": {"Java": 17, "Go": 82, "C": 1, "D": 0}, "read": {"Java": 4, "Go": 9}, "dataset": {"Go": 10}}
+    reasons = {"Java": Counter({"no documentation": 3, "too long": 1})}
+    found = losses.find(points, reasons, "language")
+    assert [one.name for one in found] == ["Java", "C"]
+    assert found[0].counts == {"corpus": 17, "read": 4, "dataset": 0}
+    assert found[0].stopped == "no documentation 3, too long 1"
+    assert found[0].by_luck == pytest.approx(0.83**10)
+    assert losses.find({**points, "dataset": {}}, reasons, "language") == [], "an empty dataset lost everything"
 
 
 def test_several_completions_a_problem_are_counted(report: Callable[..., tuple[Built, Page]]) -> None:
