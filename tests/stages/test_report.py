@@ -1,5 +1,6 @@
 """The report on a small workspace of real artifacts, made here in the formats of the stages."""
 
+import copy
 import hashlib
 import json
 import re
@@ -630,13 +631,15 @@ def test_the_page_holds_every_row_with_its_chain(report: Callable[..., tuple[Bui
     assert f"{len(found)} rows: every candidate" in page.text
 
 
-def test_texts_that_requests_have_in_common_are_held_once(report: Callable[..., tuple[Built, Page]]) -> None:
-    report()
-    data = packing.unpack(Path("report/index.html"))
-    assert SYSTEM in data["shared"]
-    asked = [row["asked"] for row in data["rows"] if "asked" in row]
-    assert all(data["shared"][one["messages"][0][1]] == SYSTEM for one in asked)
-    assert len({one["messages"][1][1] for one in asked}) == len(asked), "each its own question"
+def test_texts_that_requests_have_in_common_are_held_once() -> None:
+    asked = [{"messages": [["system", SYSTEM], ["user", f"question {n}"]], "settings": []} for n in range(3)]
+    rows: list[Row] = [{"asked": asked[0]}, {"judged": asked[1]}, {"panel": [{"asked": asked[2]}, {}]}]
+    before = copy.deepcopy(rows)
+    shared = exchanges.share_texts(rows)
+    assert shared == [SYSTEM]
+    assert [one["messages"] for one in asked] == [[["system", 0], ["user", f"question {n}"]] for n in range(3)]
+    exchanges.write_out_texts(rows, shared)
+    assert rows == before
 
 
 @pytest.mark.parametrize("most", [8, 0])

@@ -30,12 +30,23 @@ def shown(exchange: Row) -> Row:
 def share_texts(rows: list[Row]) -> list[str]:
     """Replace each text that several exchanges of `rows` have in common (a system message, an example) by its place in
     the returned list."""
-    parts = [part for row in rows for one in _exchanges(row) for part in (*one["messages"], *one["settings"])]
+    parts = _parts(rows)
     common = [text for text, times in Counter(text for _, text in parts).items() if times > 1 and len(text) > 8]
     place = {text: number for number, text in enumerate(common)}
     for part in parts:
         part[1] = place.get(part[1], part[1])
     return common
+
+
+def write_out_texts(rows: list[Row], shared: list[str]) -> None:
+    """Undo `share_texts`."""
+    for part in _parts(rows):
+        part[1] = shared[part[1]] if isinstance(part[1], int) else part[1]
+
+
+def _parts(rows: list[Row]) -> list[list[Any]]:
+    """Every [role or name, text] of the rows' messages and settings."""
+    return [part for row in rows for one in _exchanges(row) for part in (*one["messages"], *one["settings"])]
 
 
 def _exchanges(row: Row) -> Iterator[Row]:

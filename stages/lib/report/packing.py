@@ -29,7 +29,7 @@ def pack(facts: dict[str, Any], rows: list[Row], most_bytes: int = MOST_BYTES) -
 
 
 def unpack(page: Path) -> dict[str, Any]:
-    """The data of a report's page. Raises `BadInput` if it has none."""
+    """The data of a report's page, with every text in its place. Raises `BadInput` if it has none."""
     try:
         found = ELEMENT.search(page.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -39,6 +39,7 @@ def unpack(page: Path) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(found[1])))
     if data["format"] != FORMAT:
         raise BadInput(f"{page} has format {data['format']}, but this code reads {FORMAT}: run `make report` there")
+    exchanges.write_out_texts(data["rows"], data.pop("shared"))
     return data
 
 

@@ -30,7 +30,7 @@ function renderDiff(before, after) {
     const alone = lines[place + (sign === "-" ? -1 : 1)]?.[0] !== sign;
     const paired = alone && sign !== " " && other?.[0] === (sign === "-" ? "+" : "-");
     return h("span", { class: { "-": "gone", "+": "came", " ": "same" }[sign] },
-      `${sign} `, ...(paired ? emphasize(text, other[1]) : [text]), "\n");
+      `${sign} `, ...(paired ? emphasize(text, other[1]) : [text]));
   });
   return h("pre", { class: "diff", tabindex: 0, role: "group", "aria-label": "Changes" }, shown);
 }

@@ -79,7 +79,7 @@ async function main() {
     if (before !== item) toggle(before, false);
     toggle(item, true);
     item.querySelector(".line").focus({ preventScroll: true });
-    item.scrollIntoView({ behavior: "instant" });
+    item.scrollIntoView();
   }
 
   function step(by) {
@@ -110,7 +110,7 @@ async function main() {
     wanted = id ? {} : readAddress();
     apply();
     if (!id && !location.hash.startsWith("#rows?")) return;
-    section.scrollIntoView({ behavior: "instant" });
+    section.scrollIntoView();
     const place = found.findIndex((row) => id && row.id.startsWith(id));
     while (place >= byId("list").children.length) more();
     open(byId("list").children[place]);
