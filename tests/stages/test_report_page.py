@@ -15,7 +15,7 @@ from typing import Any
 import chromium
 import pytest
 from chromium import Browser
-from test_report import NASTY, Built
+from finished import NASTY, Built
 from workspace import Workspace
 
 from stages.lib.report import packing
@@ -46,7 +46,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(page: Path) -> list[Row]:
-    return packing.unpack(page)["rows"]
+    return packing.read(page)["rows"]
 
 
 @pytest.fixture(autouse=True)
@@ -175,7 +175,7 @@ def test_text_of_a_model_is_only_ever_text(browser: Browser, page: Path, rows: l
 def test_a_repair_is_a_diff(browser: Browser, page: Path) -> None:
     before = "def f(a):\n    total = a | 1\n    return total\n\n# end"
     after = "def f(a):\n    total = a & 1\n    return total\n\n# end"
-    data = packing.unpack(page)
+    data = packing.read(page)
     repair = {**data["rows"][0], "input": before, "output": after, "id": "ab" * 32}
     browser.open(with_rows(page, [repair]), "#row/abab")
     assert browser.texts(".diff .gone") == ["-     total = a | 1"]
@@ -199,7 +199,7 @@ def test_marks_are_kept_exported_and_loaded(browser: Browser, page: Path, rows: 
     browser.click("#export")
     exported = json.loads(browser.downloaded("marks.json").read_text())
     by_id = {row["id"]: row for row in rows}
-    assert exported["dataset"] == packing.unpack(page)["dataset"]
+    assert exported["dataset"] == packing.read(page)["dataset"]
     found = {mark["id"]: mark for mark in exported["marks"]}
     assert found.keys() == {first, second}
     assert found[first] == {
@@ -224,7 +224,7 @@ def test_marks_are_kept_exported_and_loaded(browser: Browser, page: Path, rows: 
 def test_marks_of_another_dataset_are_not_shown(browser: Browser, page: Path) -> None:
     browser.click(".line")
     browser.press("r")
-    data = packing.unpack(page)
+    data = packing.read(page)
     browser.open(with_rows(page, data["rows"], dataset="another"))
     assert browser.texts("#marked") == ["0 right, 0 wrong"]
 
@@ -350,7 +350,7 @@ def median_ms(browser: Browser, change: str) -> float:
 
 def with_rows(page: Path, rows: list[Row], **facts: Any) -> Path:
     """A copy of the page that holds `rows`."""
-    data = {name: value for name, value in packing.unpack(page).items() if name != "rows"}
+    data = {name: value for name, value in packing.read(page).items() if name != "rows"}
     packed, kept = packing.pack({**data, **facts}, rows)
     assert kept == len(rows)
     html = page.read_text()

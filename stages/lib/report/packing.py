@@ -28,17 +28,22 @@ def pack(facts: dict[str, Any], rows: list[Row], most_bytes: int = MOST_BYTES) -
         kept = min(kept - 1, int(0.97 * kept * most_bytes / len(packed)))
 
 
-def unpack(page: Path) -> dict[str, Any]:
+def read(page: Path) -> dict[str, Any]:
     """The data of a report's page, with every text in its place. Raises `BadInput` if it has none."""
     try:
-        found = ELEMENT.search(page.read_text(encoding="utf-8"))
+        return unpack(page.read_text(encoding="utf-8"), str(page))
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{page} cannot be read: {error}") from None
+
+
+def unpack(html: str, where: str) -> dict[str, Any]:
+    """`read` of the page's text; `where` is what errors call it."""
+    found = ELEMENT.search(html)
     if not found:
-        raise BadInput(f"{page} is no report, or one of an older Tidemill without rows in it: run `make report` there")
+        raise BadInput(f"{where} is no report, or one of an older Tidemill without rows in it: run `make report` there")
     data: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(found[1])))
     if data["format"] != FORMAT:
-        raise BadInput(f"{page} has format {data['format']}, but this code reads {FORMAT}: run `make report` there")
+        raise BadInput(f"{where} has format {data['format']}, but this code reads {FORMAT}: run `make report` there")
     exchanges.write_out_texts(data["rows"], data.pop("shared"))
     return data
 

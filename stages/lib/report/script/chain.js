@@ -15,12 +15,15 @@ function renderText(row) {
     edit && fold("Input and output whole", block(label("input", "Input"), row.input), block(label("output", "Output"), row.output)),
     !row.instruction && [h("h4", null, row.outcome), h("p", null, row.stopped.join("; "))],
     marks.takes(row) && renderMark(row),
-    h("p", { class: "meta verdict" }, fate(row), row.then && ` In the other run: ${row.then}.`),
+    h("p", { class: "meta verdict" }, fate(row)),
     h("p", { class: "meta" }, `Round ${row.round}`, row.style && `, style “${row.style}”`, ". The rest of the chain: ",
       h("code", null, `make trace ID=${row.id.slice(0, 16)}`)));
 }
 
-const fate = (row) => (row.split ? `In the dataset, split ${row.split}.` : `Not in the dataset: ${row.outcome}.`);
+function fate(row) {
+  const here = row.split ? `In the dataset, split ${row.split}.` : `Not in the dataset: ${row.outcome}.`;
+  return row.then ? `In A: ${row.outcome}. ${row.then}` : row.run ? `${row.run}: ${row.outcome}.` : here;
+}
 
 function renderMark(row) {
   const { mark, why } = marks.of(row);
