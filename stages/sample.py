@@ -7,9 +7,9 @@ Writes  data/completions/KEY/completions.parquet  a row per problem and sample: 
         metrics/sample-KEY.json                   which problems, completions, tokens, how many were truncated
         with `sample.engine: endpoint` also exchanges.parquet and dead_letters.jsonl, as generate does
 
-Both models get the same problems in the same form. transformers and vLLM run in this process, in batches of similar
-length, longest first; each batch is saved, and machines can split them (stages/lib/shards.py). An endpoint's answers
-are journaled. A killed run resumes from there.
+Both models get the same problems, in the same form unless `sample.tuned_prompt` names another. transformers and vLLM
+run in this process, in batches of similar length, longest first; each batch is saved, and machines can split them
+(stages/lib/shards.py). An endpoint's answers are journaled. A killed run resumes from there.
 """
 
 from collections.abc import Iterator
@@ -35,6 +35,7 @@ class Params(params.Section):
     benchmark: str
     problems: int = Field(ge=1)
     prompt: prompting.FormName
+    tuned_prompt: prompting.FormName | None = Field(exclude=True)  # the result records the form that was used
     samples: int = Field(ge=1)
     temperature: float = Field(ge=0)
     top_p: float = Field(gt=0, le=1)
@@ -48,9 +49,13 @@ class Params(params.Section):
     data: str = Field(default="shared/data", exclude=True)  # the files' hashes are in the result
     data_sha256: str = Field(default="", exclude=True)
 
+    def asking(self, key: str) -> "Params":
+        """These with the form in which the model of sample@`key` is asked."""
+        return self if key == "base" else self.model_copy(update={"prompt": self.tuned_prompt or self.prompt})
+
 
 def main(key: str = "") -> None:
-    knobs = read_params()
+    knobs = read_params().asking(key)
     place = paths.of(key)
     chosen = validation.read() if place.chooses else validation.first(knobs.benchmark, knobs.problems)
     pinned = knobs.data_sha256 if chosen.benchmark == knobs.benchmark else ""

@@ -2,24 +2,22 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from itertools import combinations
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from commands.ablate import driver, results
+from commands.ablate import driver, effects, results
+from commands.ablate.effects import UNTUNED
 from commands.ablate.matrix import Matrix
-from commands.ablate.results import Result, Score
+from commands.ablate.results import Result
 from executors.tracking.clone import Clone
-from stages.lib import artifacts, statistics
+from stages.lib import artifacts
 from stages.lib.errors import BadInput
 from stages.lib.report import figures as plots
 from stages.lib.report import rendering as report
 from stages.lib.statistics import Difference
 
 FOLDER = Path(__file__).parent
-ALL_PAIRS = 6  # up to this many runs, compare every pair; above, compare each with the reference
-UNTUNED = "untuned model"
 
 
 def write(matrix: Matrix, clone: Clone, folder: Path) -> str:
@@ -40,22 +38,28 @@ def write(matrix: Matrix, clone: Clone, folder: Path) -> str:
     )
 
 
-def gather(matrix: Matrix, found: list[Result], events: list[dict[str, str]]) -> dict[str, Any]:
+def gather(matrix: Matrix, finished: list[Result], events: list[dict[str, str]]) -> dict[str, Any]:
     """The templates' variables."""
+    found = results.average(matrix, finished)
     reference = next((one for one in found if one.name == matrix.reference), found[0])
-    differences = compare(found, reference)
+    differences, tuning = effects.compare(found, reference), effects.tuning(found)
     return {
         "matrix": matrix,
+        "finished": finished,
         "runs": found,
         "reference": reference,
-        "missing": [name for name in matrix.runs if name not in {one.name for one in found}],
+        "seeded": any(matrix.repeats[name] != name for name in matrix.runs),
+        "missing": [name for name in matrix.runs if name not in {one.name for one in finished}],
         "columns": results.figures(matrix.figures),
         "benchmarks": group(found, reference),
         "differences": differences,
-        "verdict": conclude(differences, reference.name),
-        "stages": count_stages(found, events),
+        "tuning": tuning,
+        "flipped": effects.flipped(found),
+        "verdict": effects.conclude_tuning(tuning) or effects.conclude(differences, reference.name),
+        "stages": count_stages(finished, events),
         "score_plot": draw_scores(found, reference),
         "difference_plot": draw_differences([one for one in differences if one.one == reference.name]),
+        "tuning_plot": draw_differences(tuning, "What tuning changed, in pass@1, with its paired 95% interval"),
         "curve": draw_curve(found),
         "changed": changed_params(found, reference),
         "shares": {
@@ -64,25 +68,8 @@ def gather(matrix: Matrix, found: list[Result], events: list[dict[str, str]]) ->
             "Pass rate by rule, of the candidates it was applied to": shares(found, "pass_rate", "by_rule"),
             "Contamination by benchmark": shares(found, "contamination", "by_benchmark"),
         },
-        "ways": list_ways(found, events),
+        "ways": list_ways(finished, events),
     }
-
-
-def compare(found: Sequence[Result], reference: Result) -> list[Difference]:
-    """Pairs of tuned models on equal problems, and the reference against its untuned model; p Holm-corrected."""
-    sides: list[tuple[str, Score]] = [(one.name, one.scores["tuned"]) for one in found if "tuned" in one.scores]
-    if "base" in reference.scores:
-        sides.insert(0, (UNTUNED, reference.scores["base"]))
-    pairs = [
-        (one, other)
-        for one, other in combinations(sides, 2)
-        if one[1].comparable == other[1].comparable
-        and (len(sides) <= ALL_PAIRS or reference.name in (one[0], other[0]))
-    ]
-    turned = [(b, a) if b[0] == reference.name else (a, b) for a, b in pairs]
-    made = [statistics.compare(a[0], b[0], a[1].shares, b[1].shares) for a, b in turned]
-    corrected = statistics.holm([one.p for one in made])
-    return [replace(one, p_holm=p) for one, p in zip(made, corrected, strict=True)]
 
 
 def group(found: Sequence[Result], reference: Result) -> list[dict[str, Any]]:
@@ -101,20 +88,6 @@ def group(found: Sequence[Result], reference: Result) -> list[dict[str, Any]]:
                     {"name": UNTUNED if model == "base" else one.name, "untuned": model == "base", "score": score}
                 )
     return [{"benchmark": name, "slice": slices[name], "rows": rows} for name, rows in groups.items()]
-
-
-def conclude(differences: Sequence[Difference], reference: str) -> str:
-    """In a sentence, what the tests of pass@1 show."""
-    if not differences:
-        return "No two runs were scored on the same problems, so their models cannot be compared."
-    shown = [one for one in differences if one.p_holm < 0.05]
-    if not shown:
-        return (
-            f"On {report.plural(differences[0].problems, 'problem')}, no difference in pass@1 between any two of them "
-            "is larger than chance explains."
-        )
-    named = "; ".join(f"{one.other} {'above' if one.mean > 0 else 'below'} {one.one}" for one in shown)
-    return f"Larger than chance explains (p below 5% after Holm's correction): {named}."
 
 
 def count_stages(found: Sequence[Result], events: Sequence[dict[str, str]]) -> dict[str, int]:
@@ -176,10 +149,12 @@ def draw_scores(found: Sequence[Result], reference: Result) -> str:
     return plots.interval_lines("pass@1 of each model with its 95% interval", lines, "pass@1") if lines else ""
 
 
-def draw_differences(differences: Sequence[Difference]) -> str:
-    """Each run minus the reference, with its paired interval; "" if nothing was compared."""
+def draw_differences(
+    differences: Sequence[Difference],
+    title: str = "Difference in pass@1 from the reference, with its paired 95% interval",
+) -> str:
+    """Each difference with its paired interval; "" if nothing was compared."""
     lines = [(one.other, one.mean, one.low, one.high) for one in differences]
-    title = "Difference in pass@1 from the reference, with its paired 95% interval"
     return plots.interval_lines(title, lines, "difference of pass@1", zero=True) if lines else ""
 
 
@@ -214,10 +189,12 @@ def to_json(facts: dict[str, Any]) -> dict[str, Any]:
                 "measure": one.metrics.get("measure", {}),
                 "scores": {model: asdict(score) for model, score in one.scores.items()},
             }
-            for one in facts["runs"]
+            for one in facts["finished"]
         },
         "missing": facts["missing"],
         "differences": [asdict(one) for one in facts["differences"]],
+        "tuning": [asdict(one) for one in facts["tuning"]],
+        "flipped": facts["flipped"],
         "stages": facts["stages"],
     }
 

@@ -35,11 +35,14 @@ class Section(params.Section):
     reference: str = ""  # the run the others are compared with; "": the first
     figures: Annotated[list[str], Field(min_length=1)]
     runs: Annotated[dict[str, Overrides], Field(min_length=2)]
+    seeds: list[int] = Field(default=[])  # make every run once with each; the page averages over them
+    seeded: list[str] = Field(default=["train.seed"])  # the keys that take the seed
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A checked matrix. `texts` holds each run's whole params.yaml."""
+    """A checked matrix. `texts` holds each run's whole params.yaml; `repeats` has the run that each repetition with
+    another seed belongs to."""
 
     name: str
     title: str
@@ -50,6 +53,7 @@ class Matrix:
     figures: list[str]
     runs: dict[str, Overrides]
     texts: dict[str, str]
+    repeats: dict[str, str]
 
     def experiment(self, run: str) -> str:
         """The name of `run`'s DVC experiment."""
@@ -71,10 +75,24 @@ def load(name: str) -> Matrix:
     for run in found.runs:
         if not NAME.fullmatch(run):
             raise BadInput(f"{file}: run {run!r}: use only lowercase letters, digits and hyphens")
-    texts = {run: _params_of(overrides, found.base, file, run) for run, overrides in found.runs.items()}
+    runs, repeats = repeat(found)
+    texts = {run: _params_of(overrides, found.base, file, run) for run, overrides in runs.items()}
     _refuse_equal(texts, file)
-    own = {key: getattr(found, key) for key in ("title", "question", "targets", "budget_usd", "figures", "runs")}
-    return Matrix(name=name, reference=reference, texts=texts, **own)
+    own = {key: getattr(found, key) for key in ("title", "question", "targets", "budget_usd", "figures")}
+    return Matrix(name=name, reference=reference, runs=runs, texts=texts, repeats=repeats, **own)
+
+
+def repeat(found: Section) -> tuple[dict[str, Overrides], dict[str, str]]:
+    """The runs, each once for every seed, and the run that each repetition belongs to; without seeds the runs alone."""
+    if not found.seeds:
+        return found.runs, {run: run for run in found.runs}
+    runs, repeats = {}, {}
+    for run, overrides in found.runs.items():
+        for seed in found.seeds:
+            name = f"{run}-seed{seed}"
+            runs[name] = {**overrides, **dict.fromkeys(found.seeded, seed)}
+            repeats[name] = run
+    return runs, repeats
 
 
 def check_values(matrix: Matrix) -> None:

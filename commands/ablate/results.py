@@ -2,8 +2,9 @@
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from commands.ablate.matrix import Matrix
@@ -27,6 +28,7 @@ class Score:
     pass_at_1: float
     low: float
     high: float
+    seeds: tuple[float, ...] = ()  # pass@1 with each seed, where the run was repeated
 
     @property
     def comparable(self) -> tuple[str, frozenset[str]]:
@@ -98,9 +100,40 @@ def score(rows: list[dict[str, Any]], benchmark: str, slice: str) -> Score:
     for row in rows:
         passed[row["task_id"]].append(row["verdict"] == "passed")
     shares = {task: sum(marks) / len(marks) for task, marks in sorted(passed.items())}
+    return _summed_up(benchmark, slice, shares, samples=max(len(marks) for marks in passed.values()))
+
+
+def average(matrix: Matrix, found: list[Result]) -> list[Result]:
+    """One result for each run: of its repetitions the first one's dataset, and every problem's mean over all."""
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for one in found:
+        groups[matrix.repeats.get(one.name, one.name)].append(one)
+    return [replace(of[0], name=name, scores=_mean_scores(of)) for name, of in groups.items()]
+
+
+def _mean_scores(repeated: list[Result]) -> dict[str, Score]:
+    return {
+        model: _mean([one.scores[model] for one in repeated])
+        for model in MODELS
+        if all(model in one.scores for one in repeated)
+    }
+
+
+def _mean(scores: list[Score]) -> Score:
+    """The mean of scores on the same problems, such as those of three seeds."""
+    first = scores[0]
+    if len(scores) == 1:
+        return first
+    shares = {task: mean([one.shares[task] for one in scores]) for task in first.shares}
+    seeds = tuple(one.pass_at_1 for one in scores)
+    return _summed_up(first.benchmark, first.slice, shares, sum(one.samples for one in scores), seeds)
+
+
+def _summed_up(
+    benchmark: str, slice: str, shares: dict[str, float], samples: int, seeds: tuple[float, ...] = ()
+) -> Score:
     low, high = statistics.bootstrap(list(shares.values()))
-    samples = max(len(marks) for marks in passed.values())
-    return Score(benchmark, slice, shares, samples, sum(shares.values()) / len(shares), low, high)
+    return Score(benchmark, slice, shares, samples, mean(list(shares.values())), low, high, seeds)
 
 
 def figures(names: list[str]) -> list[dict[str, Any]]:

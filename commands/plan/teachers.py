@@ -99,18 +99,21 @@ def sampling(values: dict[str, Any]) -> list[Line]:
     endpoint = engines.Endpoint.model_validate(sample["endpoint"])
     benchmark = suites.load(sample["benchmark"], Path(sample.get("data", suites.DATA)), sample["data_sha256"])
     problems = benchmark.first(sample["problems"])
-    prompts = [prompting.render(benchmark, one, sample["prompt"], None, "") for one in problems]
-    if benchmark.describes:
-        prompts += [prompting.render_description(benchmark, one, sample["prompt"], None) for one in problems]
+    forms = {"base": sample["prompt"], "tuned": sample["tuned_prompt"] or sample["prompt"]}
     drawn = decoding.Settings(
         max_new_tokens=sample["max_new_tokens"], temperature=sample["temperature"], top_p=sample["top_p"], seed=0
     )
     requests = sample["samples"] + benchmark.describes
-    load = _load([len(prompt.encode()) for prompt in prompts], requests, drawn.max_new_tokens)
-    models = {key: endpoint.settings(endpoint.model(key), drawn) for key in ("base", "tuned")}
+    loads = {}
+    for key, form in forms.items():
+        prompts = [prompting.render(benchmark, one, form, None, "") for one in problems]
+        if benchmark.describes:
+            prompts += [prompting.render_description(benchmark, one, form, None) for one in problems]
+        loads[key] = _load([len(prompt.encode()) for prompt in prompts], requests, drawn.max_new_tokens)
+    models = {key: endpoint.settings(endpoint.model(key), drawn) for key in forms}
     for settings in models.values():
         Prices(settings)
-    return [estimate(f"sample@{key}", len(problems), settings, load) for key, settings in models.items()]
+    return [estimate(f"sample@{key}", len(problems), settings, loads[key]) for key, settings in models.items()]
 
 
 def evolution(values: dict[str, Any]) -> list[Line]:

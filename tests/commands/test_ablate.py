@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from scipy.stats import bootstrap
 from workspace import REPOSITORY
 
-from commands.ablate import comparison, matrix, money, results
+from commands.ablate import comparison, effects, matrix, money, results
 from executors.tracking import clone
 from stages.lib import artifacts, params, statistics
 from stages.lib.errors import BadInput
@@ -51,7 +51,7 @@ def test_every_matrix_of_the_repository_is_sound(profiles: Path, name: str) -> N
         pytest.skip("params.yaml has no generate.method yet")
     found = matrix.load(name)
     matrix.check_values(found)
-    assert found.reference in found.runs and len(found.texts) == len(found.runs)
+    assert found.reference in found.repeats.values() and len(found.texts) == len(found.runs)
     for run, overrides in found.runs.items():
         values = matrix.values(found.texts[run])
         for path, value in overrides.items():
@@ -148,12 +148,22 @@ def test_the_budget_is_refused_before_it_can_be_overshot(tmp_path: Path, monkeyp
     assert money.most(values, money.spend_by_label()) == pytest.approx(3.5 + 2 * 0.3)
 
 
-def result(name: str, passed: set[int], rows: int, **overrides: Any) -> results.Result:
-    scored = [
-        {"task_id": f"HumanEval/{n}", "sample": 0, "verdict": "passed" if n in passed else "failed"} for n in range(30)
-    ]
-    score = results.score(scored, "humaneval", "the first 30 problems of HumanEval")
-    base = results.score([row | {"verdict": "failed"} for row in scored], "humaneval", score.slice)
+def result(
+    name: str,
+    passed: set[int],
+    rows: int,
+    benchmark: str = "humaneval",
+    before: set[int] = frozenset(),
+    **overrides: Any,
+) -> results.Result:
+    def scored(passed: set[int]) -> list[dict[str, Any]]:
+        return [
+            {"task_id": f"HumanEval/{n}", "sample": 0, "verdict": "passed" if n in passed else "failed"}
+            for n in range(30)
+        ]
+
+    where = f"the first 30 problems of {benchmark}"
+    score, base = (results.score(scored(which), benchmark, where) for which in (passed, before))
     measured = {
         "rows": {"kept": rows, "train": rows},
         "cost": {"usd": 0.25},
@@ -200,6 +210,62 @@ def test_a_mix_without_a_task_has_none_of_it(profiles: Path) -> None:
     assert found == {"code generation": {"one": 0.0, "two": 1.0}, "code repair": {"one": 1.0, "two": 0.0}}
     runs[1].metrics["measure"]["pass_rate"]["by_rule"] = {"judge: y": 1.0}
     assert comparison.shares(runs, "pass_rate", "by_rule")["judge: y"] == {"one": None, "two": 1.0}
+
+
+def test_seeds_repeat_every_run_and_the_page_averages_over_them(profiles: Path) -> None:
+    write_matrix(profiles, seeds=[0, 7], seeded=["train.seed", "assemble.seed"])
+    loaded = matrix.load("ours")
+    assert list(loaded.runs) == ["a-seed0", "a-seed7", "b-seed0", "b-seed7"] and loaded.reference == "a"
+    values = matrix.values(loaded.texts["b-seed7"])
+    assert (values["coreset"]["k"], values["train"]["seed"], values["assemble"]["seed"]) == (20, 7, 7)
+    found = [
+        result("a-seed0", {1}, 10),
+        result("a-seed7", {1, 2}, 10),
+        result("b-seed0", {1, 2, 3}, 10),
+        result("b-seed7", {3}, 10),
+    ]
+    facts = comparison.gather(loaded, found, EVENTS)
+    mean = {one.name: one.scores["tuned"] for one in facts["runs"]}
+    assert mean["a"].pass_at_1 == pytest.approx(1.5 / 30) and mean["a"].seeds == pytest.approx((1 / 30, 2 / 30))
+    assert mean["a"].shares["HumanEval/2"] == 0.5 and mean["b"].samples == 2
+    pair = next(one for one in facts["differences"] if (one.one, one.other) == ("a", "b"))
+    assert (pair.gained, pair.lost) == (1, 1) and pair.mean == pytest.approx(0.5 / 30)
+    html = comparison.report.render("index.html.j2", folder=comparison.FOLDER, **facts)
+    assert "3.3%, 6.7%" in html and "pass@1 by seed" in html
+    assert list(comparison.to_json(facts)["runs"]) == list(loaded.runs)
+
+
+def test_what_tuning_changed_is_tested_over_all_benchmarks(profiles: Path) -> None:
+    write_matrix(profiles)
+    found = [
+        result("a", set(range(12)), 10, "humaneval", before={0, 29}),
+        result("b", {1, 2}, 10, "mbpp", before={1, 3}),
+    ]
+    facts = comparison.gather(matrix.load("ours"), found, EVENTS)
+    humaneval, mbpp, both = facts["tuning"]
+    assert (humaneval.gained, humaneval.lost, mbpp.gained, mbpp.lost) == (11, 1, 1, 1)
+    assert (both.problems, both.gained, both.lost) == (60, 12, 2)
+    assert humaneval.p_holm == pytest.approx(2 * humaneval.p) and both.other == effects.TOGETHER
+    assert facts["flipped"]["the first 30 problems of mbpp"] == (["HumanEval/2"], ["HumanEval/3"])
+    assert "humaneval the tuned model solves 33.3 points more" in facts["verdict"]
+    assert "No difference is shown on the first 30 problems of mbpp" in facts["verdict"]
+    html = comparison.report.render("index.html.j2", folder=comparison.FOLDER, **facts)
+    assert "Problems that flipped" in html and "all of them together" in html
+    assert effects.tuning(found[:1]) == []
+
+
+def test_the_detectable_difference_is_found_four_times_in_five() -> None:
+    rng = np.random.default_rng(1)
+    found, sizes = 0, []
+    for _ in range(200):
+        moves = rng.choice([-1, 0, 1], size=400, p=[0.03, 0.87, 0.10])  # a true difference of 7 points
+        before = {str(n): float(move < 0) for n, move in enumerate(moves)}
+        after = {str(n): float(move > 0) for n, move in enumerate(moves)}
+        one = statistics.compare("a", "b", before, after)
+        sizes.append(one.detectable)
+        found += one.p < 0.05
+    assert float(np.mean(sizes)) == pytest.approx(0.05, abs=0.005)  # 2.8 standard errors of 0.0177
+    assert found / 200 > 0.9  # 7 points are more than the 5 that are found in 80%
 
 
 def test_scores_on_other_problems_are_never_compared(profiles: Path) -> None:

@@ -130,6 +130,10 @@ def test_the_tuned_model_is_asked_the_same(small: Workspace, tiny: Path, method:
     assert [row["prompt"] for row in base] == [row["prompt"] for row in tuned]
     assert [row["completion"] for row in base] != [row["completion"] for row in tuned]
     assert str(causal.load_tuned(Path("models/tuned"), "bfloat16")[0].dtype) == "torch.bfloat16"
+    if method == "lora":
+        small.set("sample.tuned_prompt", "alpaca")
+        assert all(row["prompt"].startswith("Below is an instruction") for row in run(small, "sample@tuned"))
+        assert run(small) == base
 
 
 @pytest.mark.torch

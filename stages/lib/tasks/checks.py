@@ -7,6 +7,7 @@ import ast
 import builtins
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ from stages.lib.corpus import functions, names
 _CODE_SIGNS = re.compile(r"[{}]|[=!]=|:=|->|=>|&&|\|\||;\s*$", re.M)
 # What a model that has lost its thread copies from a documentation comment, or falls into.
 _TAG = re.compile(r"@(?:param|returns?|throws|private|type)\b|[\u3000-\u303f\uff00-\uffef]")
+# What the reader of an instruction does not have: the teacher saw it.
+_ELSEWHERE = re.compile(
+    r"\b(?:documentation|docstring|(?:code|formula|function|example) (?:above|below)|above (?:code|formula|example))\b"
+    r"|\bas (?:specified|documented|described above|given above)\b|\bthis instruction\b",
+    re.IGNORECASE,
+)
 _FENCE = re.compile(r"```")
 _UNDONE = re.compile(
     r"\b(?:TODO|FIXME|XXX)\b|not[ _]?(?:yet )?implemented|NotImplemented|UnsupportedOperation|unimplemented!|todo!"
@@ -108,6 +115,16 @@ def not_an_example(row: Instance) -> str:
 def solution_not_an_example(row: Instance) -> str:
     """The solution repeats no example of the prompt. The instruction may where it only tells what to do."""
     return _repeated(row, "solution")
+
+
+def instruction_stands_alone(row: Instance) -> str:
+    """The instruction refers to nothing that only the teacher saw, such as the function's documentation, and has no
+    words in another script than the code's."""
+    if found := _ELSEWHERE.search(row.instruction):
+        return f"the instruction refers to {found[0]!r}, which its reader does not have"
+    if strange := sorted({letter for letter in row.instruction if _is_foreign(letter)} - set(row.solution)):
+        return f"the instruction has letters of another script: {''.join(strange)}"
+    return ""
 
 
 def no_code_in_instruction(row: Instance) -> str:
@@ -206,6 +223,7 @@ CHECKS: dict[str, Callable[[Instance], str]] = {
         no_repetition,
         not_an_example,
         solution_not_an_example,
+        instruction_stands_alone,
         no_code_in_instruction,
         solution_parses,
         code_only,
@@ -223,6 +241,10 @@ def _repeated(row: Instance, key: str) -> str:
         if len(_words(shown)) >= 8 and _overlap(_words(getattr(row, key)), _words(shown)) >= 0.8:
             return f"the {key} is that of an example in the prompt"
     return ""
+
+
+def _is_foreign(letter: str) -> bool:
+    return letter.isalpha() and not unicodedata.name(letter, "").startswith(("LATIN", "GREEK"))
 
 
 def _prose_fault(key: str, text: str, least_words: int) -> str:

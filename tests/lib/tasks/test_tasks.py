@@ -180,6 +180,9 @@ def test_the_summary_of_a_docstring(docstring: str, sentence: str) -> None:
         ("instruction_is_prose", {"instruction": "Do it now."}, "fewer than 5 words"),
         ("instruction_is_prose", {"instruction": "Write a Python function that can be"}, "breaks off"),
         ("instruction_is_prose", {"instruction": "Write a Python function that sorts @return array."}, "'@return'"),
+        ("instruction_stands_alone", {"instruction": "Write it as in its documentation."}, "'documentation'"),
+        ("instruction_stands_alone", {"instruction": "Write one with the types as specified."}, "'as specified'"),
+        ("instruction_stands_alone", {"instruction": "Write what returns the 后面 item."}, "another script"),
         (
             "solution_is_prose",
             {"solution": "It returns x == 1 for every x that one could ever wish for."},

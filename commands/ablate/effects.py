@@ -1,0 +1,103 @@
+"""What differs between models that answered the same problems, and whether that is more than chance."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+from commands.ablate.results import Result, Score
+from stages.lib import statistics
+from stages.lib.report import rendering as report
+from stages.lib.statistics import Difference
+
+ALL_PAIRS = 6  # up to this many runs, compare every pair; above, compare each with the reference
+UNTUNED = "untuned model"
+TOGETHER = "all of them together"
+
+
+def compare(found: Sequence[Result], reference: Result) -> list[Difference]:
+    """Pairs of tuned models on equal problems, and the reference against its untuned model; p Holm-corrected."""
+    sides: list[tuple[str, Score]] = [(one.name, one.scores["tuned"]) for one in found if "tuned" in one.scores]
+    if "base" in reference.scores:
+        sides.insert(0, (UNTUNED, reference.scores["base"]))
+    pairs = [
+        (one, other)
+        for one, other in combinations(sides, 2)
+        if one[1].comparable == other[1].comparable
+        and (len(sides) <= ALL_PAIRS or reference.name in (one[0], other[0]))
+    ]
+    turned = [(b, a) if b[0] == reference.name else (a, b) for a, b in pairs]
+    return _corrected([statistics.compare(a[0], b[0], a[1].shares, b[1].shares) for a, b in turned])
+
+
+def tuning(found: Sequence[Result]) -> list[Difference]:
+    """What tuning changed on each benchmark, where the runs are scored on several; [] for one. p is Holm-corrected.
+
+    The last one is of all benchmarks' problems together, where every problem counts the same.
+    """
+    scores = _before_and_after(found)
+    if len(scores) < 2:
+        return []
+    made = [statistics.compare(UNTUNED, name, base, tuned) for name, (base, tuned) in scores.items()]
+    before, after = (
+        {f"{name}: {task}": share for name, sides in scores.items() for task, share in sides[side].items()}
+        for side in (0, 1)
+    )
+    return [*_corrected(made), statistics.compare(UNTUNED, TOGETHER, before, after)]
+
+
+def flipped(found: Sequence[Result]) -> dict[str, tuple[list[str], list[str]]]:
+    """By benchmark, the problems that the tuned model passes more often than the untuned one, and less often."""
+    return {
+        name: (
+            [task for task in base if tuned[task] > base[task]],
+            [task for task in base if tuned[task] < base[task]],
+        )
+        for name, (base, tuned) in _before_and_after(found).items()
+    }
+
+
+def conclude(differences: Sequence[Difference], reference: str) -> str:
+    """In a sentence or two, what the tests of pass@1 show, and what they could have shown."""
+    if not differences:
+        return "No two runs were scored on the same problems, so their models cannot be compared."
+    could = max(one.detectable for one in differences)
+    power = f"A true difference of {100 * could:.1f} points would have been found four times in five."
+    shown = [one for one in differences if one.p_holm < 0.05]
+    if not shown:
+        return (
+            f"On {report.plural(differences[0].problems, 'problem')}, no difference in pass@1 between any two of them "
+            f"is larger than chance explains. {power}"
+        )
+    named = "; ".join(f"{one.other} {'above' if one.mean > 0 else 'below'} {one.one}" for one in shown)
+    return f"Larger than chance explains (p below 5% after Holm's correction): {named}. {power}"
+
+
+def conclude_tuning(made: Sequence[Difference]) -> str:
+    """In a sentence for each benchmark that moved and one for the others, what tuning changed."""
+    said = []
+    for one in made:
+        p = one.p if one.other == TOGETHER else one.p_holm
+        if p < 0.05:
+            better = "more" if one.mean > 0 else "fewer"
+            low, high = sorted((abs(one.low), abs(one.high)))
+            said.append(
+                f"On {one.other} the tuned model solves {100 * abs(one.mean):.1f} points {better} "
+                f"({100 * low:.1f} to {100 * high:.1f})."
+            )
+    if still := [one for one in made if (one.p if one.other == TOGETHER else one.p_holm) >= 0.05]:
+        parts = [f"{one.other} (where {100 * one.detectable:.1f} points would have been)" for one in still]
+        said.append(f"No difference is shown on {', '.join(parts)}.")
+    return " ".join(said)
+
+
+def _before_and_after(found: Sequence[Result]) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
+    """By benchmark, the problems' shares of the untuned model and of the tuned one."""
+    return {
+        one.scores["tuned"].slice: (one.scores["base"].shares, one.scores["tuned"].shares)
+        for one in found
+        if {"base", "tuned"} <= one.scores.keys() and one.scores["base"].comparable == one.scores["tuned"].comparable
+    }
+
+
+def _corrected(made: list[Difference]) -> list[Difference]:
+    return [replace(one, p_holm=p) for one, p in zip(made, statistics.holm([one.p for one in made]), strict=True)]
