@@ -329,6 +329,19 @@ def test_the_page_holds_every_row_with_its_chain(report: Callable[..., tuple[Bui
     assert f"{len(found)} rows: every candidate" in page.text
 
 
+def test_each_judge_of_a_panel_has_its_ballot(report: Callable[..., tuple[Built, Page]]) -> None:
+    built, _ = report(panel=True)
+    for row in packing.read(Path("report/index.html"))["rows"]:
+        if "judged" not in row:
+            assert "panel" not in row
+            continue
+        first, second = row["panel"]
+        assert (first["model"], second["model"]) == ("judge-1", "judge-2")
+        assert first["rulings"] == second["rulings"] == row["rulings"][-1:]
+        assert "asked" not in first, "it is the row's own"
+        assert second["asked"]["answer"] == f"answer to {sha('second', row['id'])}"
+
+
 def test_texts_that_requests_have_in_common_are_held_once() -> None:
     asked = [{"messages": [["system", SYSTEM], ["user", f"question {n}"]], "settings": []} for n in range(3)]
     rows: list[Row] = [{"asked": asked[0]}, {"judged": asked[1]}, {"panel": [{"asked": asked[2]}, {}]}]

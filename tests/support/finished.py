@@ -116,7 +116,9 @@ class Built:
         instructions: Row | None = INSTRUCTIONS,
         own: bool = False,
         lost: str = "",
+        panel: bool = False,
     ) -> None:
+        self.panel = panel
         self.planted = {key: planted for key in audited if planted}
         self.judge_rule = judge_rule
         self.functions = [function(number) for number in range(60)]
@@ -236,8 +238,27 @@ class Built:
                 (out / "audit").mkdir()
                 records.write(out / "audit" / "plants.parquet", self.planted[key], records.PLANT)
             write_exchanges(out, [row["judge_request"] for row in self.verdicts[key] if row["judge_request"]])
+            if self.panel:
+                self.write_ballots(out, key)
             dead = {"id": self.unjudged["id"], "reason": "the endpoint closed the connection", **ATTEMPTS}
             records.write_lines(out / "dead_letters.jsonl", [dead] if key == 2 else [])
+
+    def write_ballots(self, out: Path, key: int) -> None:
+        judged = [row for row in self.verdicts[key] if row["judge_request"]]
+        ballots = [
+            {
+                "id": row["id"],
+                "judge": judge,
+                "model": f"judge-{judge}",
+                "request": request,
+                "rulings": row["rulings"][-1:],
+            }
+            for row in judged
+            for judge, request in ((1, row["judge_request"]), (2, sha("second", row["id"])))
+        ]
+        records.write(out / "ballots.parquet", ballots, records.BALLOT)
+        (out / "judge-2").mkdir()
+        write_exchanges(out / "judge-2", [row["request"] for row in ballots if row["judge"] == 2])
 
     def write_dataset(self, drops: bool, validation: bool) -> None:
         functions = {row["id"]: row for row in self.functions}

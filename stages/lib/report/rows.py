@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice, zip_longest
 from typing import Any
 
-from stages.lib.artifacts import Artifact, digest
+from stages.lib.artifacts import digest
 from stages.lib.report import exchanges, judging, tables
 from stages.lib.report.inputs import CANDIDATES, VERDICTS, Run
+from stages.lib.report.rendering import clip
 from stages.lib.report.tables import Row
 
 IN_DATASET, DROPPED, DEAD, ASIDE = "in the dataset", "dropped by assemble", "dead letter", "set aside"
@@ -23,8 +24,9 @@ def entries(run: Run) -> list[Row]:
     found = [_judged(run, row) for row in run.verdicts]
     for key in run.rounds:
         candidates = run[CANDIDATES + key]
-        found += [_unanswered(entry, key) for entry in tables.lines(candidates, "dead_letters.jsonl")]
-        found += [_set_aside(entry, key) for entry in tables.lines(candidates, "set_aside.jsonl")]
+        for file, outcome in (("dead_letters.jsonl", DEAD), ("set_aside.jsonl", ASIDE)):
+            lines = tables.lines(candidates, file)
+            found += [_entry({**row, "round": int(key)}, row["id"], outcome, [row["reason"]]) for row in lines]
         found += _unjudged(run, key)
     return found
 
@@ -41,22 +43,19 @@ def choose(found: Iterable[Row], most: int) -> list[Row]:
 def whole(run: Run, chosen: list[Row]) -> list[Row]:
     """The chosen entries as rows of the page, without what is empty."""
     functions = made_from(run, {entry["function_id"] for entry in chosen})
-    asked = _exchanges(run, CANDIDATES, "exchanges.parquet", [entry["record"].get("request", "") for entry in chosen])
-    judged = _exchanges(
-        run, VERDICTS, "exchanges.parquet", [entry["record"].get("judge_request", "") for entry in chosen]
-    )
-    panel = _panel(run, {entry["record"]["id"] for entry in chosen})
-    return [
-        _slim(
-            {
-                **_text(entry, functions.get(entry["function_id"], {}), run.split_of),
-                "asked": asked.get(entry["record"].get("request", "")),
-                "judged": judged.get(entry["record"].get("judge_request", "")),
-                "panel": panel.get(entry["record"]["id"], []),
-            }
-        )
-        for entry in chosen
-    ]
+    records = [entry["record"] for entry in chosen]
+    asked = _exchanges(run, CANDIDATES, "exchanges.parquet", (one.get("request", "") for one in records))
+    judged = _exchanges(run, VERDICTS, "exchanges.parquet", (one.get("judge_request", "") for one in records))
+    panel = _panel(run, {one["id"] for one in records})
+    found = []
+    for entry, record in zip(chosen, records, strict=True):
+        said = {
+            "asked": asked.get(record.get("request", "")),
+            "judged": judged.get(record.get("judge_request", "")),
+            "panel": panel.get(record["id"]),
+        }
+        found.append(_slim(_text(entry, functions.get(entry["function_id"], {}), run.split_of) | said))
+    return found
 
 
 def fingerprint(record: Row) -> str:
@@ -75,21 +74,13 @@ def made_from(run: Run, ids: Iterable[str]) -> dict[str, Row]:
 
 
 def _judged(run: Run, row: Row) -> Row:
+    """A verdict. Where `assemble.judge` is false, rows that failed are in the dataset too."""
     stopped = [ruling["rule"] for ruling in row["rulings"] if not ruling["passed"]]
-    outcome = judging.outcome(row)
-    if outcome == judging.PASSED:
-        outcome = IN_DATASET if row["id"] in run.split_of else DROPPED
-        stopped = [run.dropped_by.get(row["id"], "no rule is recorded")] if outcome == DROPPED else []
-    return _entry(row, row["function_id"], outcome, stopped)
-
-
-def _unanswered(entry: Row, key: str) -> Row:
-    record = {**entry, "round": int(key)}
-    return _entry(record, entry["id"], DEAD, [entry["reason"]])
-
-
-def _set_aside(entry: Row, key: str) -> Row:
-    return _entry({**entry, "round": int(key)}, entry["id"], ASIDE, [entry["reason"]])
+    if row["id"] in run.split_of:
+        return _entry(row, row["function_id"], IN_DATASET, stopped)
+    if row["passed"] or row["id"] in run.dropped_by:
+        return _entry(row, row["function_id"], DROPPED, [run.dropped_by.get(row["id"], "no rule is recorded")])
+    return _entry(row, row["function_id"], judging.outcome(row), stopped)
 
 
 def _unjudged(run: Run, key: str) -> Iterator[Row]:
@@ -123,23 +114,20 @@ def _text(entry: Row, function: Row, splits: dict[str, str]) -> Row:
         **{name: record.get(field, "") for name, field in texts.items()},
         "taken": [name for name, field in texts.items() if record.get(field) and field not in written],
         "fingerprint": fingerprint(record) if "instruction" in record else "",
-        "rulings": [[one["rule"], one["kind"], one["passed"], one["reason"]] for one in record.get("rulings", [])],
+        "rulings": _rulings(record),
         "tests": list(record.get("tests", [])),
         "execution": record.get("execution", ""),
         "attempts": [[one["fault"], one.get("response", "")] for one in record.get("attempts", [])],
-        "function": {"id": entry["function_id"], **{name: function.get(name) for name in FUNCTION}},
+        "function": {"id": entry["function_id"], **{name: _cut(function.get(name)) for name in FUNCTION}},
     }
 
 
 def _exchanges(run: Run, folder: str, file: str, requests: Iterable[str]) -> dict[str, Row]:
     """The exchanges of these requests, by request, from every round that has `file`."""
     wanted = set(requests) - {""}
-    found = [run[folder + key] for key in run.rounds if run[folder + key].has(file)]
-    return {row["request"]: exchanges.shown(row) for one in found for row in _with_requests(one, file, wanted)}
-
-
-def _with_requests(artifact: Artifact, file: str, wanted: set[str]) -> list[Row]:
-    return list(tables.with_values(artifact, file, "request", wanted))
+    artifacts = [run[folder + key] for key in run.rounds if run[folder + key].has(file)]
+    found = (row for one in artifacts for row in tables.with_values(one, file, "request", wanted))
+    return {row["request"]: exchanges.shown(row) for row in found}
 
 
 def _panel(run: Run, ids: set[str]) -> dict[str, list[Row]]:
@@ -157,11 +145,17 @@ def _panel(run: Run, ids: set[str]) -> dict[str, list[Row]]:
         requests = (row["request"] for row in own if number > 1)
         asked = _exchanges(run, VERDICTS, f"judge-{number}/exchanges.parquet", requests)
         for row in own:
-            rulings = [[one["rule"], one["kind"], one["passed"], one["reason"]] for one in row["rulings"]]
-            said[row["id"]].append(
-                _slim({"model": row["model"], "rulings": rulings, "asked": asked.get(row["request"])})
-            )
+            ballot = {"model": row["model"], "rulings": _rulings(row), "asked": asked.get(row["request"])}
+            said[row["id"]].append(_slim(ballot))
     return said
+
+
+def _cut(value: Any) -> Any:
+    return clip(value) if isinstance(value, str) else value
+
+
+def _rulings(record: Row) -> list[list[Any]]:
+    return [[one["rule"], one["kind"], one["passed"], one["reason"]] for one in record.get("rulings", [])]
 
 
 def _slim(row: Row) -> dict[str, Any]:
