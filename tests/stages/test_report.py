@@ -330,7 +330,7 @@ def test_the_page_holds_every_row_with_its_chain(report: Callable[..., tuple[Bui
 
 
 def test_each_judge_of_a_panel_has_its_ballot(report: Callable[..., tuple[Built, Page]]) -> None:
-    built, _ = report(panel=True)
+    report(panel=True)
     for row in packing.read(Path("report/index.html"))["rows"]:
         if "judged" not in row:
             assert "panel" not in row
