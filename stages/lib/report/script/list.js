@@ -8,7 +8,7 @@ function renderItem(row, shared) {
     h("button", { type: "button", class: "line", "aria-expanded": "false" },
       h("span", { class: `verdict tag ${tone(row)}` }, row.outcome),
       h("span", { class: "title" }, row.title.slice(0, 200)),
-      h("span", { class: "what" }, [row.task, languages(row), row.run].filter(Boolean).join(" · ")),
+      h("span", { class: "what" }, [row.run, row.task, languages(row)].filter(Boolean).join(" · ")),
       h("span", { class: "stopped verdict" }, words(row.then ?? row.stopped.join(", "))),
       h("span", { class: `mine ${mark ?? ""}` }, mark ? (mark === "right" ? "✓ right" : "✗ wrong") : "")));
   item.row = row;
