@@ -1,7 +1,7 @@
 """Tests that a program cannot pass by deceit, where it shares a process with them: the control run.
 
 The tests are put into the program twice, and run one after the other. In each copy about half of the assertions are
-as they were, and the others say what is false of a right program (assertions.py); what is as it was in one copy is
+as they were, and the others say what is false of a right program (changes.py); what is as it was in one copy is
 false in the other. Which is which is drawn in secret and stays with the supervisor. Nothing in the process decides:
 each assertion reports whether it held, and goes on. So to forge a pass, it is not enough to own the process and to
 read its memory, its secret and its tests; a program has to know for each assertion which of two answers is right.
@@ -13,7 +13,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from stages.lib.sandbox import assertions
+from stages.lib.sandbox import assertions, changes
+from stages.lib.sandbox.conditions import negate
 
 NUMBERS = 1 << 16  # of assertions, as they are reported
 CONTRADICTION = "what contradicts it holds too"
@@ -51,12 +52,10 @@ def copies(tests: str, language: str, wrap: Wrap, control: bool, values: bool = 
     numbers = iter(draw.sample(range(NUMBERS), 4 * len(found) + 16))
     if not control:
         return [_copy(tests, found, [one.condition for one in found], [True] * len(found), numbers, wrap, None)]
-    texts = assertions.strings(tests)
-    known = [literal for one in found for literal in assertions.literals(one.condition, language)]
+    texts = changes.strings(tests)
+    known = [literal for one in found for literal in changes.expected(one.condition, language)]
     changed = [
-        assertions.change(one.condition, language, texts, known, draw)[0]
-        if values
-        else assertions.negate(one.condition, language)
+        changes.change(one.condition, language, texts, known, draw)[0] if values else negate(one.condition, language)
         for one in found
     ]
     first = [draw.random() < 0.5 for _ in found]

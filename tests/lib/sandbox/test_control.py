@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib.sandbox import assertions, control
+from stages.lib.sandbox import assertions, changes, control
 from stages.lib.sandbox.inside import control as python_control
 from stages.lib.sandbox.inside import filter as calls
 
@@ -103,8 +103,8 @@ def test_every_problem_has_assertions_and_most_have_values_to_change(
     for text in tests:
         found = assertions.find(text, language)
         assert found, text
-        strings = assertions.strings(text)
-        changed = [assertions.change(one.condition, language, strings, [], draw) for one in found]
+        strings = changes.strings(text)
+        changed = [changes.change(one.condition, language, strings, [], draw) for one in found]
         assert all(other != one.condition for one, (other, _) in zip(found, changed, strict=True))
         without += not any(value for _, value in changed)
     assert len(tests) == 164
@@ -126,7 +126,7 @@ def test_every_problem_has_assertions_and_most_have_values_to_change(
 def test_what_cannot_be_changed_is_negated(language: str, condition: str, negated: str | None) -> None:
     """Nothing is changed that might leave the assertion true."""
     for seed in range(20):
-        other, changed = assertions.change(condition, language, frozenset(), [], random.Random(seed))
+        other, changed = changes.change(condition, language, frozenset(), [], random.Random(seed))
         if negated is None:  # of a sequence only the last counts
             assert changed and other.partition("(8, ")[2] and other != condition
         else:
@@ -155,17 +155,17 @@ def test_another_value_is_another_and_fits_the_type() -> None:
             "3.25",
             "9usize",
         ):
-            other = assertions.change(f"f(1) == {literal}", "rust", frozenset(), [], draw)[0].removeprefix("f(1) == ")
+            other = changes.change(f"f(1) == {literal}", "rust", frozenset(), [], draw)[0].removeprefix("f(1) == ")
             number, before = float(other.removesuffix("usize")), float(literal.removesuffix("usize"))
             assert abs(number - before) >= 1 and other.endswith("usize") == literal.endswith("usize")
             assert number <= max(before, 99)  # no overflow where there was none
         for literal in ('""', '"Yes"', '"a\\n"', '"123"'):
-            assert assertions.change(f"f(1) == {literal}", "cpp", frozenset(), [], draw)[0] != f"f(1) == {literal}"
+            assert changes.change(f"f(1) == {literal}", "cpp", frozenset(), [], draw)[0] != f"f(1) == {literal}"
 
 
 def test_a_value_comes_from_the_other_assertions_if_one_fits() -> None:
     known = ['"No"', '"Yes"', "3"]
-    changed, _ = assertions.change('f(1) == "Yes"', "cpp", frozenset(), known, random.Random(0))
+    changed, _ = changes.change('f(1) == "Yes"', "cpp", frozenset(), known, random.Random(0))
     assert changed == 'f(1) == "No"'
 
 
