@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from stages.lib.sandbox import assertions, changes
 from stages.lib.sandbox.conditions import negate
+from stages.lib.sandbox.literals import differs
 
 NUMBERS = 1 << 16  # of assertions, as they are reported
 CONTRADICTION = "what contradicts it holds too"
@@ -53,10 +54,10 @@ def copies(tests: str, language: str, wrap: Wrap, control: bool, values: bool = 
     if not control:
         return [_copy(tests, found, [one.condition for one in found], [True] * len(found), numbers, wrap, None)]
     texts = changes.strings(tests)
-    known = [literal for one in found for literal in changes.expected(one.condition, language)]
+    known = _exchange([changes.expected(one.condition, language) for one in found], draw)
     changed = [
-        changes.change(one.condition, language, texts, known, draw)[0] if values else negate(one.condition, language)
-        for one in found
+        changes.change(one.condition, language, texts, other, draw)[0] if values else negate(one.condition, language)
+        for one, other in zip(found, known, strict=True)
     ]
     first = [draw.random() < 0.5 for _ in found]
     made = []
@@ -64,6 +65,26 @@ def copies(tests: str, language: str, wrap: Wrap, control: bool, values: bool = 
         conditions = [one.condition if keep else other for one, keep, other in zip(found, kept, changed, strict=True)]
         made.append(_copy(tests, found, conditions, kept, numbers, wrap, draw))
     return made
+
+
+def _exchange(expected: list[list[str]], draw: random.Random) -> list[list[str]]:
+    """For each assertion, of whose expected literals its other value is made: two assertions take each other's.
+
+    Were they drawn from all, a program that reads both copies could count: a value that stands in one assertion only
+    is the right one there, and most of the others follow.
+    """
+    everything = [literal for literals in expected for literal in literals]
+    known = [everything for _ in expected]
+    waiting: list[int] = []
+    for one in draw.sample(range(len(expected)), len(expected)):
+        fits = (index for index in waiting if all(any(differs(a, b) for b in expected[index]) for a in expected[one]))
+        partner = next(fits, None) if expected[one] else None
+        if partner is None:
+            waiting.append(one)
+        else:
+            waiting.remove(partner)
+            known[one], known[partner] = expected[partner], expected[one]
+    return known
 
 
 def _copy(

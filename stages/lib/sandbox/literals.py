@@ -66,7 +66,7 @@ def other_value(one: Token, known: list[str], draw: random.Random) -> str:
     """A literal of the same type that equals another value; one that the tests expect elsewhere, if there is one."""
     if one.kind == "word":
         return "false" if one.text == "true" else "true"
-    likely = [other for other in known if _differs(one.text, other)]
+    likely = [other for other in known if differs(one.text, other)]
     if likely:
         return draw.choice(likely)
     if one.kind == "text":
@@ -75,7 +75,7 @@ def other_value(one: Token, known: list[str], draw: random.Random) -> str:
     return _other_digits(whole, draw) + fraction + suffix
 
 
-def _differs(one: str, other: str) -> bool:
+def differs(one: str, other: str) -> bool:
     """Whether two literals are of one type and, whatever the tolerance, different."""
     numbers = NUMBER.fullmatch(one), NUMBER.fullmatch(other)
     if not (numbers[0] and numbers[1]):

@@ -5,6 +5,7 @@ import gzip
 import json
 import platform
 import random
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,30 @@ def test_who_guesses_passes_as_a_coin_falls() -> None:
     draw = random.Random(0)
     verdicts = [play(two_copies(), lambda _, site: draw.random() < 0.5) for _ in range(2000)]
     assert sum(verdict == ("passed", "") for verdict in verdicts) <= 2  # of 2,000; twelve coins and more
+
+
+def test_counting_the_values_of_both_copies_tells_little() -> None:
+    """Who reads both copies and knows how they are made still has to toss a coin for each two assertions."""
+    right = [2, 6, 7, 1, 8, 9]
+    tests = "int main() {\n" + "".join(f"assert(f({x}) == {y});\n" for x, y in enumerate(right)) + "}\n"
+    passed, draw = 0, random.Random(0)
+    for _ in range(300):
+        texts = [copy.text for copy in control.copies(tests, "cpp", lambda number, condition: condition, True)]
+        pairs = [{int(re.search(rf"f\({x}\) == (\d+)", text)[1]) for text in texts} for x in range(6)]  # type: ignore[index]
+        passed += count_out(pairs, draw) == right
+    assert passed < 300 / 2**3 + 30
+
+
+def count_out(pairs: list[set[int]], draw: random.Random) -> list[int]:
+    """Each assertion's value, each value once: what is in one pair only is right there; then a guess."""
+    found: dict[int, int] = {}
+    while open_ := {index: pair - set(found.values()) for index, pair in enumerate(pairs) if index not in found}:
+        seen = [value for pair in open_.values() for value in pair]
+        sure = [(index, value) for index, pair in open_.items() for value in pair if seen.count(value) == 1]
+        sure += [(index, max(pair)) for index, pair in open_.items() if len(pair) == 1]
+        index, value = sure[0] if sure else next((index, draw.choice(sorted(pair))) for index, pair in open_.items())
+        found[index] = value
+    return [found[index] for index in range(len(pairs))]
 
 
 def test_reports_of_nothing_and_a_copy_that_ended_early() -> None:
