@@ -95,6 +95,9 @@ plan: $(READY) ## estimate the next run: teacher requests, tokens and US dollars
 journal: $(READY) ## show the teachers' journal: size, spend, models; COMPACT=1 drops useless records, FORGET=MODEL its answers
 	$(COMMAND) journal $(if $(COMPACT),--compact) $(if $(FORGET),--forget "$(FORGET)")
 
+replay: $(READY) ## make a published dataset again without asking a model: make replay NAME=evening [RECORD=1 publishes this run]
+	$(COMMAND) replay $(NAME) $(if $(RECORD),--record)
+
 journal-share: $(READY) ## seal and push the teachers' journal, so that others replay the run without paying
 	$(COMMAND) journal-share
 

@@ -83,6 +83,33 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     shutil.rmtree(clone.path)
 
 
+def test_a_published_run_is_made_again_elsewhere_from_its_journal_alone(undisturbed: Clone, tmp_path: Path) -> None:
+    recorded = undisturbed.make("replay", "ours", "--record")
+    assert recorded.returncode == 0, recorded.stderr
+    undisturbed.commit()
+    elsewhere = object.__new__(Clone)
+    elsewhere.path = tmp_path / "elsewhere"
+    subprocess.run(["git", "clone", "--quiet", str(undisturbed.path), str(elsewhere.path)], check=True)
+    (elsewhere.path / ".venv").symlink_to(Path(sys.prefix))
+    shutil.copytree(undisturbed.path / ".tidemill/downloads", elsewhere.path / ".tidemill/downloads")
+    (elsewhere.path / ".tidemill/models").symlink_to(UNPACKED)
+    (segment,) = (elsewhere.path / "examples/ours/journal").iterdir()
+    aside = segment.rename(tmp_path / segment.name)
+
+    without = elsewhere.make("replay", "ours")
+    assert without.returncode == 3, without.stdout
+    assert "generate@1 has a request that the journal does not answer" in without.stdout + without.stderr
+
+    aside.rename(segment)
+    again = elsewhere.make("replay", "ours")
+    assert again.returncode == 0, again.stdout[-4000:] + again.stderr[-4000:]
+    assert undisturbed.roots()["data/dataset"] in again.stdout and "without asking a model" in again.stdout
+    assert not list((elsewhere.path / "journal").iterdir())
+
+    unknown = elsewhere.make("replay", "evenin")
+    assert unknown.returncode == 3 and "choose one of ours" in unknown.stderr
+
+
 def ran_by_repro(clone: Clone) -> set[str]:
     ran = clone.dvc("repro")
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]

@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,9 +21,10 @@ from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 
 from executors.kubernetes.kustomize import Manifest
-from stages.lib.errors import BadInput
+from stages.lib.errors import BAD_INPUT, PREEMPTED, BadInput
 
 PATIENCE = 300.0  # seconds without an answer from the API server before we give up; the Job continues without us
+LATE_LOGS = 60.0  # seconds that all logs together get to arrive after their Job's end
 SILENCE = 30.0  # seconds without a pod or an event before we report a Job
 BUSY = {429, 500, 502, 503, 504}
 NO_IMAGE = {"ErrImageNeverPull", "InvalidImageName", "ErrImagePull", "ImagePullBackOff"}
@@ -56,6 +58,23 @@ class Followed:
     readers: dict[str, threading.Thread] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     over: bool = False
+    _speaking: threading.Lock = field(default_factory=threading.Lock)
+    _closed: bool = False
+
+    def speak(self, say: Callable[[str], None], words: str) -> None:
+        """`say` the words of a reader, unless `close` was called."""
+        with self._speaking:
+            if not self._closed:
+                say(words)
+
+    def close(self, wait: float) -> None:
+        """Give the readers `wait` seconds, all together, then silence them: a thread that prints while the interpreter
+        ends aborts the process."""
+        deadline = time.monotonic() + wait
+        for reader in self.readers.values():
+            reader.join(timeout=max(0.0, deadline - time.monotonic()))
+        with self._speaking:
+            self._closed = True
 
 
 @dataclass
@@ -249,6 +268,14 @@ class Cluster:
     def follow(self, name: str, say: Callable[[str], None]) -> Outcome:
         """Watch the Job to its end and print each pod's log lines and state changes."""
         followed = Followed()
+        try:
+            outcome = self._follow(name, followed, say)
+            followed.close(wait=LATE_LOGS)
+            return outcome
+        finally:
+            followed.close(wait=0)
+
+    def _follow(self, name: str, followed: Followed, say: Callable[[str], None]) -> Outcome:
         for _ in self._changes(name, followed):
             job = self.job(name)
             if job is None:
@@ -264,13 +291,11 @@ class Cluster:
             followed.ended |= {pod.metadata.name for pod in pods if pod.status.phase in ("Succeeded", "Failed")}
             followed.over = bool(pods) and all(pod.metadata.name in followed.ended for pod in pods)
             for pod in pods:
-                self._look_at(pod, followed, say)
+                self._look_at(pod, followed, say, what_follows(job, pods, pod))
                 if stuck := self._stuck(pod):
                     self.delete_job(name)
                     return Outcome(3, stuck)
             if finished(job):
-                for reader in followed.readers.values():
-                    reader.join(timeout=30)
                 return _outcome(job, pods)
         raise AssertionError
 
@@ -327,25 +352,25 @@ class Cluster:
                 version = None
                 time.sleep(0.5)
 
-    def _look_at(self, pod: Any, followed: Followed, say: Callable[[str], None]) -> None:
+    def _look_at(self, pod: Any, followed: Followed, say: Callable[[str], None], next_step: str) -> None:
         name = pod.metadata.name
         words = describe(pod)
         if self._said.get(name) != words:
             self._said[name] = words
-            say(f"{name}: {words}")
+            say(f"{name}: {words}{next_step}")
         states = [status.state for status in pod.status.container_statuses or []]
         if name not in followed.readers and any(state.running or state.terminated for state in states):
-            reader = threading.Thread(target=self._read_log, args=(name, followed.ended, say), daemon=True)
+            reader = threading.Thread(target=self._read_log, args=(name, followed, say), daemon=True)
             followed.readers[name] = reader
             reader.start()
 
-    def _read_log(self, pod: str, ended: set[str], say: Callable[[str], None]) -> None:
+    def _read_log(self, pod: str, followed: Followed, say: Callable[[str], None]) -> None:
         """Print a pod's log to its end. A stream may be cut by the node or the API server; only one begun after the
         pod's end is sure to be whole. Lines are matched by timestamp: counts break when the kubelet rotates the
         file."""
         last, untimed, attempt, left = (0.0, ""), set[str](), 0, 20
         while left:
-            over = pod in ended
+            over = pod in followed.ended
             try:
                 response = self.core.read_namespaced_pod_log(
                     pod,
@@ -362,7 +387,7 @@ class Cluster:
                         continue
                     if (whole or over) and (when > last if when else text not in untimed):
                         last, attempt = when or last, 0
-                        say(f"{pod} | {text}")
+                        followed.speak(say, f"{pod} | {text}")
                         untimed |= set() if when else {text}
                 if over:
                     return
@@ -370,7 +395,7 @@ class Cluster:
                 status = error.status if isinstance(error, ApiException) else 0
                 if status == 403 or attempt == 5:
                     why = _message(error) if isinstance(error, ApiException) else type(error).__name__
-                    say(f"{pod}: cannot read its log ({why})")
+                    followed.speak(say, f"{pod}: cannot read its log ({why}); {_log_advice(status)}")
                 if status in (403, 404):
                     return
                 left -= over
@@ -397,8 +422,7 @@ def describe(pod: Any) -> str:
     told = " ".join(filter(None, [pod.status.reason, pod.status.message and f"({pod.status.message.strip()})"]))
     for status in pod.status.container_statuses or []:
         if ended := status.state.terminated:
-            why = ": out of memory (resources in k8s/params.yaml)" if ended.reason == "OOMKilled" else ""
-            return f"ended with status {ended.exit_code}{why or (told and f': {told}')}{again}"
+            return f"ended with status {ended.exit_code}{_why_ended(ended, told)}{again}"
         if status.state.waiting and pod.status.phase == "Pending" and status.state.waiting.reason:
             return f"pending: {_waiting(status.state.waiting, status.image)}{again}"
     for condition in pod.status.conditions or []:
@@ -410,6 +434,48 @@ def describe(pod: Any) -> str:
                 return f"its node is lost ({why}): another pod takes over when the node is back or removed"
             return f"evicted ({why}): another pod takes over, at no cost"
     return f"{str(pod.status.phase).lower()}{told and f': {told}'}{again}"
+
+
+def what_follows(job: Any, pods: list[Any], pod: Any) -> str:
+    """Whether another pod takes a failed one's place, and how many retries the Job then has left; "" for a pod that has
+    not failed, and for one whose failure is told with its state."""
+    if finished(job) or not _counts(pod):
+        return ""
+    of_its_shard = [one for one in pods if _counts(one) and _shard(one) == _shard(pod)]
+    limit = job.spec.backoff_limit_per_index if job.spec.backoff_limit_per_index is not None else job.spec.backoff_limit
+    left = limit - len(of_its_shard)
+    return "; no retry is left" if left < 0 else f"; another pod follows, and {left} of {limit} retries are left then"
+
+
+def _counts(pod: Any) -> bool:
+    """Whether a pod's end is a failure that costs a retry (k8s/base/job.yaml says which don't)."""
+    codes = {
+        status.state.terminated.exit_code for status in pod.status.container_statuses or [] if status.state.terminated
+    }
+    spared = any(one.type == "DisruptionTarget" and one.status == "True" for one in pod.status.conditions or [])
+    return pod.status.phase == "Failed" and not spared and not codes & {BAD_INPUT, PREEMPTED}
+
+
+def _shard(pod: Any) -> str:
+    return str((pod.metadata.annotations or {}).get("batch.kubernetes.io/job-completion-index", ""))
+
+
+def _why_ended(ended: Any, told: str) -> str:
+    if ended.reason == "OOMKilled":
+        return ": out of memory (resources in k8s/params.yaml)"
+    if ended.exit_code == PREEMPTED:
+        return ": stopped by SIGTERM, its progress saved; another pod goes on from there, at no cost"
+    if ended.exit_code == 128 + signal.SIGKILL and not told:
+        return ": killed by SIGKILL, as the kubelet does after the grace period and the kernel when memory runs out"
+    return f": {told}" if told else ""
+
+
+def _log_advice(status: int) -> str:
+    if status == 403:
+        return "the Role of `make k8s-setup` allows it"
+    return (
+        "the node may be out of reach; `kubectl logs` shows it once the node is back, and the stage goes on meanwhile"
+    )
 
 
 def unschedulable(message: str) -> str:
@@ -430,6 +496,12 @@ def _lacking(reason: str, of: str) -> str:
     """One of the scheduler's reasons (texts from pkg/scheduler/framework/plugins) in plain words."""
     if lacking := re.fullmatch(r"\d+ Insufficient (\S+)", reason):
         return f"0 of {of} nodes have a free {lacking[1]}" if "/" in lacking[1] else f"too little free {lacking[1]}"
+    if cordoned := re.fullmatch(
+        r"(\d+) node\(s\) (?:were unschedulable|had untolerated taint \{node\.kubernetes\.io/unschedulable.*)", reason
+    ):
+        return f"{cordoned[1]} of {of} nodes are cordoned (`kubectl uncordon NODE` when they may be used again)"
+    if unfit := re.fullmatch(r"(\d+) node\(s\) had untolerated taint \{node\.kubernetes\.io/([^}:]+).*", reason):
+        return f"{unfit[1]} of {of} nodes are {unfit[2].replace('-', ' ').strip()} (`kubectl describe node` says why)"
     if tainted := re.fullmatch(r"(\d+) node\(s\) had untolerated taint(?:\(s\)| \{([^}:]+).*)", reason):
         for_whom = f" for {tainted[2].strip()}" if tainted[2] else " by taints"
         return f"{tainted[1]} of {of} nodes are reserved{for_whom} (cluster.tolerations in k8s/params.yaml)"

@@ -18,7 +18,7 @@ from executors.tracking import git
 from stages.lib.errors import BadInput
 
 # A run's products, never shared between workspaces.
-OWN = {"data", "models", "report", "metrics", "plots", ".tidemill", ".dvc", ".git", "dvc.lock"}
+OWN = frozenset({"data", "models", "report", "metrics", "plots", ".tidemill", ".dvc", ".git", "dvc.lock"})
 STATE, JOURNAL = Path(".tidemill"), Path("journal")
 OWN_STATE = {"run", "checkpoints", "ablate", "bytecode", "plots", "serve", "tensorboard"}
 LOCK_FILE = git.LOCK_FILE
@@ -86,12 +86,16 @@ def check_committed() -> str:
     return git.committed("experiments would run without these changes", _is_shared)
 
 
-def prepare(folder: Path) -> Clone:
-    """The clone in `folder`, created or moved to the workspace's commit; what a killed run left stays.
+def prepare(folder: Path, commit: str = "", own: frozenset[str] = OWN) -> Clone:
+    """The clone in `folder`, created or moved to `commit`, or to the workspace's; what a killed run left stays. What is
+    named in `own` it does not share.
 
-    Raises `BadInput` for uncommitted changes, or a folder that is no DVC workspace.
+    Raises `BadInput` for uncommitted changes if no commit is named, a commit that git does not have, or a folder that
+    is no DVC workspace.
     """
-    base = check_committed()
+    if commit and git.run("cat-file", "-e", f"{commit}^{{commit}}").returncode:
+        raise BadInput(f"git has no commit {commit} here; fetch the whole history: git fetch --unshallow --tags")
+    base = commit or check_committed()
     path = folder.resolve()
     if not (path / ".git").is_dir():
         shutil.rmtree(path, ignore_errors=True)
@@ -111,7 +115,7 @@ def prepare(folder: Path) -> Clone:
     for key, otherwise in (("user.name", "Tidemill"), ("user.email", "tidemill@localhost")):
         known = git.run("config", key).stdout.strip()
         git.call("config", key, known or otherwise, where=path)
-    _share(path)
+    _share(path, own)
     return clone
 
 
@@ -123,14 +127,14 @@ def _drop_unfinished(path: Path) -> None:
     (path / ".git/index.lock").unlink(missing_ok=True)
 
 
-def _share(path: Path) -> None:
+def _share(path: Path, own: frozenset[str]) -> None:
     """Link the workspace's untracked entries and DVC's cache."""
     JOURNAL.mkdir(exist_ok=True)
     (STATE / "downloads").mkdir(parents=True, exist_ok=True)
     tracked = {name.split("/")[0] for name in git.call("ls-files").splitlines()}
-    outside = [found for found in Path().iterdir() if found.name not in tracked | OWN]
+    outside = [found for found in Path().iterdir() if found.name not in tracked | own]
     linked = [*outside, *(found for found in STATE.iterdir() if found.name not in OWN_STATE)]
-    if JOURNAL.name in tracked:  # its shared.dvc is committed, so the other entries are linked one by one
+    if JOURNAL.name in tracked - own:  # its shared.dvc is committed, so the other entries are linked one by one
         linked += [JOURNAL / "exchanges.log", JOURNAL / "claims"]
     (path / STATE).mkdir(exist_ok=True)
     for found in linked:

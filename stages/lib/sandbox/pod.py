@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import struct
+import time
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ SAYS_SO = "TIDEMILL_POD_IS_WALL"  # set by k8s/overlays/isolated
 NAME = "the pod (no network, no credentials, no privileges), limits inside"
 TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 CREDENTIAL = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|API_KEY|ACCESS_KEY", re.IGNORECASE)
+SETTLE_S = 15.0  # for a NetworkPolicy to come into force; kube-router took 0.25 s after the pod's start
 PATIENCE_S = 3.0  # for an answer that must not come
 QUERY = struct.pack(">6H", 0x7157, 0x0100, 1, 0, 0, 0) + b"\x0akubernetes\0" + struct.pack(">2H", 1, 1)  # RFC 1035, 4.1
 
@@ -41,7 +43,18 @@ def problems() -> list[str]:
 
 @cache
 def reachable() -> str:
-    """What answers of that which answers every pod, the API server and the name servers; "" where nothing does."""
+    """What answers of that which answers every pod, the API server and the name servers; "" where nothing does.
+
+    A policy may come into force only after the pod has started, so an open network is looked at again for `SETTLE_S`
+    seconds.
+    """
+    deadline = time.monotonic() + SETTLE_S
+    while (found := _answering()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
+
+
+def _answering() -> str:
     if [name for _, name in socket.if_nameindex()] == ["lo"]:
         return ""
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")

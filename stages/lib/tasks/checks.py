@@ -17,7 +17,7 @@ from stages.lib.corpus import functions, names
 
 _CODE_SIGNS = re.compile(r"[{}]|[=!]=|:=|->|=>|&&|\|\||;\s*$", re.M)
 # What a model that has lost its thread copies from a documentation comment, or falls into.
-_TAG = re.compile(r"@(?:param|returns?|throws|private|type)\b|[\u3000-\u303f\uff00-\uffef]")
+_TAG = re.compile(r"@(?:param|returns?|throws|private|type)\b|\*\*[A-Z]\w*:|[\u3000-\u303f\uff00-\uffef]")
 # What the reader of an instruction does not have: the teacher saw it.
 _ELSEWHERE = re.compile(
     r"\b(?:documentation|docstring|(?:code|formula|function|example) (?:above|below)|above (?:code|formula|example))\b"
@@ -85,7 +85,8 @@ def named_language(text: str) -> str:
 
 
 def instruction_is_prose(row: Instance) -> str:
-    """The instruction is complete sentences with at least five words, without the tags of a documentation comment."""
+    """The instruction is complete sentences with at least five words, without the tags of a documentation comment
+    or Markdown's bold headings."""
     if found := _TAG.search(row.instruction):
         return f"the instruction has {found[0]!r} in it"
     return _prose_fault("instruction", row.instruction, least_words=5)
@@ -99,8 +100,9 @@ def solution_is_prose(row: Instance) -> str:
 
 
 def no_repetition(row: Instance) -> str:
-    """No four words occur more than twice in the teacher's text, as they do when a model is stuck in a loop."""
-    words = _words(row.instruction)
+    """No four words occur more than twice in the instruction, as they do when a model is stuck in a loop. A number is
+    no word: the call that shows a bug may hold many alike."""
+    words = [word for word in _words(row.instruction) if not word.isdigit()]
     grams = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
     if grams and (worst := max(grams.items(), key=lambda item: item[1]))[1] > 2:
         return f"the instruction repeats {' '.join(worst[0])!r}"

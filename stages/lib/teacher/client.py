@@ -4,6 +4,7 @@ import asyncio
 import gc
 import hashlib
 import logging
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -85,6 +86,9 @@ class Choice:
     id: str
     messages: list[dict[str, str]]
     among: tuple[str, ...]
+
+
+ANSWERS = "TIDEMILL_ANSWERS"  # journal: take every answer from there
 
 
 @contextmanager
@@ -404,7 +408,12 @@ class Teacher:
     @cached_property
     def _turns(self) -> Turns[Endpoint | Batches]:
         """Open the connections on the first request that the journal cannot answer, so that a replay needs no
-        endpoint."""
+        endpoint. Raises `BadInput` where TIDEMILL_ANSWERS=journal forbids to ask."""
+        if os.environ.get(ANSWERS) == "journal":
+            raise BadInput(
+                f"{self._label} has a request that the journal does not answer, and {ANSWERS}=journal forbids to ask "
+                "a model: this code or these params are not those that the journal was made with"
+            )
         knobs = self._settings
         if knobs.base_url != EMBEDDED:
             first = More(**{name: getattr(knobs, name) for name in More.model_fields})

@@ -70,7 +70,7 @@ def seal(book: Journal) -> int:
     if not places:
         return 0
     (folder / SHARED).mkdir(exist_ok=True)
-    _write(folder / SHARED, (journal.to_line(book.at(places[key])) for key in sorted(places)))
+    write(folder / SHARED, (journal.to_line(book.at(places[key])) for key in sorted(places)))
     return len(places)
 
 
@@ -104,7 +104,7 @@ def _take_in_one(book: Journal, path: Path) -> int:
     return count
 
 
-def _write(folder: Path, lines: Iterable[bytes]) -> None:
+def write(folder: Path, lines: Iterable[bytes]) -> None:
     """Write a segment of `lines` atomically."""
     import pyarrow as pa
 

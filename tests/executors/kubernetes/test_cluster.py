@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +14,9 @@ from typing import Any
 import pytest
 from apiserver import ApiServer, Fault
 from kubernetes import client
+from workspace import REPOSITORY
 
-from executors.kubernetes.cluster import Cluster, describe, unschedulable
+from executors.kubernetes.cluster import Cluster, describe, unschedulable, what_follows
 from stages.lib.errors import BadInput
 
 
@@ -520,6 +523,67 @@ def test_what_the_kubelet_says_of_a_pod(reason: str, message: str, ended: dict |
     assert describe(client.ApiClient().deserialize(json.dumps(pod), "V1Pod", "application/json")) == words
 
 
+def failed_pod(code: int, shard: int = 0, disrupted: bool = False) -> Any:
+    state = {"name": "stage", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
+    values = {
+        "metadata": {"annotations": {"batch.kubernetes.io/job-completion-index": str(shard)}},
+        "status": {
+            "phase": "Failed",
+            "containerStatuses": [{**state, "state": {"terminated": {"exitCode": code}}}],
+            "conditions": [{"type": "DisruptionTarget", "status": "True"}] if disrupted else [],
+        },
+    }
+    return client.ApiClient().deserialize(json.dumps(values), "V1Pod", "application/json")
+
+
+def test_after_a_failed_pod_it_is_said_what_follows() -> None:
+    def job(**spec: int) -> Any:
+        values = {"spec": {"template": {"spec": {"containers": []}}, **spec}, "status": {}}
+        return client.ApiClient().deserialize(json.dumps(values), "V1Job", "application/json")
+
+    killed, again, other = failed_pod(137), failed_pod(1), failed_pod(137, shard=1)
+    assert "killed by SIGKILL" in describe(killed)
+    assert (
+        what_follows(job(backoffLimit=3), [killed], killed) == "; another pod follows, and 2 of 3 retries are left then"
+    )
+    assert what_follows(job(backoffLimit=1), [killed, again], again) == "; no retry is left"
+    shards = job(backoffLimit=6, backoffLimitPerIndex=2)
+    assert what_follows(shards, [killed, again, other], other).endswith("1 of 2 retries are left then")
+    for spared in (failed_pod(3), failed_pod(75), failed_pod(143, disrupted=True)):
+        assert what_follows(job(backoffLimit=3), [spared], spared) == ""
+    assert "at no cost" in describe(failed_pod(75))
+
+
+ENDS_WHILE_READERS_SPEAK = """
+import sys, threading, time
+from executors.kubernetes.cluster import Followed
+
+followed = Followed()
+
+def read():
+    while True:
+        followed.speak(lambda words: print(words, flush=True), "a line of a log " * 20)
+
+for number in range(20):
+    followed.readers[str(number)] = threading.Thread(target=read, daemon=True)
+    followed.readers[str(number)].start()
+time.sleep(0.05)
+followed.close(wait=0.05)
+sys.exit(3)
+"""
+
+
+def test_a_reader_that_outlives_its_job_does_not_abort_the_process() -> None:
+    for _ in range(10):
+        ended = subprocess.run(
+            [sys.executable, "-X", "faulthandler", "-c", ENDS_WHILE_READERS_SPEAK],
+            cwd=REPOSITORY,
+            capture_output=True,
+            timeout=60,
+        )
+        assert ended.returncode == 3, ended.stderr.decode()
+
+
 @pytest.mark.parametrize(
     ("message", "words"),
     [
@@ -537,7 +601,7 @@ def test_what_the_kubelet_says_of_a_pod(reason: str, message: str, ended: dict |
         (
             "0/3 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }, 2 node(s) "
             "didn't match Pod's node affinity/selector. preemption: 0/3 nodes are available: 3 No victims.",
-            "1 of 3 nodes are reserved for node.kubernetes.io/not-ready (cluster.tolerations in k8s/params.yaml); "
+            "1 of 3 nodes are not ready (`kubectl describe node` says why); "
             "2 of 3 nodes lack the labels in cluster.node_selector",
         ),
         ("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", "0 of 3 nodes have a free nvidia.com/gpu"),
@@ -552,6 +616,14 @@ def test_what_the_kubelet_says_of_a_pod(reason: str, message: str, ended: dict |
         (
             "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
             "no volume for its workspace (check storage_class or shared_storage_class in k8s/params.yaml)",
+        ),
+        (
+            "0/2 nodes are available: 1 node(s) were unschedulable, 1 Insufficient cpu.",
+            "too little free cpu; 1 of 2 nodes are cordoned (`kubectl uncordon NODE` when they may be used again)",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unschedulable: }.",
+            "1 of 1 nodes are cordoned (`kubectl uncordon NODE` when they may be used again)",
         ),
         ("something that nobody foresaw", "something that nobody foresaw"),
     ],

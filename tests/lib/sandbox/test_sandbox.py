@@ -523,7 +523,16 @@ def test_without_cgroups_the_sum_of_memory_is_watched(monkeypatch: pytest.Monkey
 # Where there is no wall
 
 
+def test_a_policy_may_come_into_force_after_the_pod_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter(["the API server at 10.0.0.1:443", "the name server 10.0.0.2", ""])
+    monkeypatch.setattr(pod, "_answering", lambda: next(looks))
+    pod.reachable.cache_clear()
+    assert pod.reachable() == "" == pod.reachable()
+    pod.reachable.cache_clear()
+
+
 def test_a_pod_is_no_wall_because_somebody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pod, "SETTLE_S", 0.6)
     assert pod.problems() == [f"nothing says that this is an isolated pod ({pod.SAYS_SO})"]
     with socket.create_server(("127.0.0.1", 0)) as api:
         port = str(api.getsockname()[1])

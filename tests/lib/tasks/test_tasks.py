@@ -161,6 +161,11 @@ def test_the_summary_of_a_docstring(docstring: str, sentence: str) -> None:
     assert summary(docstring) == sentence
 
 
+def test_numbers_of_a_call_are_no_repetition() -> None:
+    said = "This Python function should sort a list. f([1, 1, 2, 2, 3]) returns [3, 1, 1, 2, 2, 1, 1, 2, 2, 3]. Fix it."
+    assert not faults(Instance(said, "", "", "Python", "Python", True, ()), "no_repetition")
+
+
 @pytest.mark.parametrize(
     ("check", "changes", "fault"),
     [
@@ -180,6 +185,7 @@ def test_the_summary_of_a_docstring(docstring: str, sentence: str) -> None:
         ("instruction_is_prose", {"instruction": "Do it now."}, "fewer than 5 words"),
         ("instruction_is_prose", {"instruction": "Write a Python function that can be"}, "breaks off"),
         ("instruction_is_prose", {"instruction": "Write a Python function that sorts @return array."}, "'@return'"),
+        ("instruction_is_prose", {"instruction": "Write what shortens a path}**Note:** it may not."}, "'**Note:'"),
         ("instruction_stands_alone", {"instruction": "Write it as in its documentation."}, "'documentation'"),
         ("instruction_stands_alone", {"instruction": "Write one with the types as specified."}, "'as specified'"),
         ("instruction_stands_alone", {"instruction": "Write what returns the 后面 item."}, "another script"),
