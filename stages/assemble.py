@@ -7,8 +7,8 @@ Writes  data/dataset/{train,validation}.{jsonl,parquet}  instruction, input, out
         metrics/assemble.json                            rows in, dropped by rule, rows by split, task, language
 
 A file without rows is left out, because `datasets.load_dataset` cannot read one.
-A row's split depends only on its id, so it stays the same when other rows come or go. judge: false, tasks, rows and
-money are for comparisons (docs/ablations.md).
+A row's split depends only on its id, so it stays the same when other rows come or go. judge: false, tasks, rows, draw
+and money are for comparisons (docs/ablations.md); draw reads data/embeddings too, unless it is random.
 """
 
 from collections import Counter
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
@@ -36,6 +37,7 @@ class Params(params.Section):
     judge: bool
     tasks: Literal["all"] | Annotated[list[str], Field(min_length=1)]
     rows: Positive | None
+    draw: Literal["random", "k-center", "clusters"]
     money: selection.Money | None
     seed: Annotated[int, Field(ge=0)]
     validation_share: Annotated[float, Field(ge=0, lt=1)]
@@ -55,13 +57,15 @@ def main() -> None:
     sources = dataset.read_sources(corpus, candidates)
     chosen = choose(knobs, candidates, verdicts, judged)
     passed = [dataset.instance(row, sources[row["function_id"]]) for row in chosen]
-    kept, dropped = rules.apply(plan(knobs, benchmarks), passed)
+    embeddings = [] if knobs.draw == "random" else [artifacts.open("data/embeddings")]
+    steps = plan(knobs, benchmarks, make_drawer(knobs, corpus, embeddings))
+    kept, dropped = rules.apply(steps, passed)
     check(kept, judged, passed)
     parts = dataset.splits(kept, knobs.validation_share)
 
-    facts = count(parts, passed, dropped, benchmarks, unchecked, list(plan(knobs, [])))
+    facts = count(parts, passed, dropped, benchmarks, unchecked, list(steps))
     recorded = knobs.result | {"benchmarks": {one.name: artifacts.digest(one.texts) for one in benchmarks}}
-    inputs = [corpus, *candidates, *verdicts]
+    inputs = [corpus, *embeddings, *candidates, *verdicts]
     with artifacts.create("data/dataset", stage="assemble", inputs=inputs, params=recorded) as out:
         dataset.write_splits(out, parts, records.INSTANCE)
         if dropped:
@@ -91,19 +95,28 @@ def choose(
     return [row for row in rows if row["task"] in wanted and (row["passed"] or not knobs.judge)]
 
 
-def plan(knobs: Params, benchmarks: list[Benchmark]) -> dict[str, rules.Rule]:
+def make_drawer(knobs: Params, corpus: artifacts.Artifact, embeddings: list[artifacts.Artifact]) -> selection.Drawer:
+    """How `assemble.rows` training rows are drawn."""
+    if knobs.draw == "random":
+        return selection.at_random(knobs.seed)
+    ids = records.read(corpus.file("corpus.parquet"), records.FUNCTION)["id"].to_pylist()
+    vectors = np.load(embeddings[0].file("embeddings.npy"), mmap_mode="r")
+    return selection.spread(knobs.draw, {id: place for place, id in enumerate(ids)}, vectors, knobs.seed)
+
+
+def plan(knobs: Params, benchmarks: list[Benchmark], drawn: selection.Drawer) -> dict[str, rules.Rule]:
     """The rules by name, in the order they apply."""
     steps = {
         "near_duplicate": rules.near_duplicates_of(dataset.text, knobs.near_duplicates),
         "contamination": rules.contamination(dataset.text, Decontaminator(benchmarks, knobs.contamination.ngram)),
     }
-    return steps if knobs.rows is None else {**steps, "rows": lambda rows: cap_training(rows, knobs)}
+    return steps if knobs.rows is None else {**steps, "rows": lambda rows: cap_training(rows, knobs, drawn)}
 
 
-def cap_training(rows: Sequence[rules.Row], knobs: Params) -> list[str | None]:
+def cap_training(rows: Sequence[rules.Row], knobs: Params, drawn: selection.Drawer) -> list[str | None]:
     """Drops training rows beyond `assemble.rows`."""
     train = [row for row in rows if dataset.split(row["id"], knobs.validation_share) == "train"]
-    capped = dict(zip((row["id"] for row in train), selection.cap(train, knobs.rows, knobs.seed), strict=True))
+    capped = dict(zip((row["id"] for row in train), selection.cap(train, knobs.rows, drawn), strict=True))
     return [capped.get(row["id"]) for row in rows]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import corpora
+import numpy as np
 import pytest
 from workspace import Workspace
 
@@ -222,6 +223,23 @@ def test_a_cap_takes_training_rows_by_their_ids_alone(workspace: Workspace) -> N
     assert {row["id"] for row in lines("train")} < twenty
     assembled(workspace, rows=7, seed=2)
     assert not {row["id"] for row in lines("train")} < twenty
+
+
+@pytest.mark.parametrize("method", ["k-center", "clusters"])
+def test_a_cap_may_spread_over_the_embeddings(workspace: Workspace, method: str) -> None:
+    functions = corpora.functions(40)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    write(verdicts, functions)
+    groups = np.repeat(np.eye(4, dtype=np.float32), 10, axis=0)  # four places, ten functions in each
+    with artifacts.create("data/embeddings", stage="embed", inputs=[artifacts.open("data/corpus")]) as out:
+        np.save(out / "embeddings.npy", groups + np.random.default_rng(0).normal(0, 0.01, groups.shape).astype("f4"))
+    assembled(workspace, rows=4, draw=method)
+    places = {function["id"]: number // 10 for number, function in enumerate(functions)}
+    assert sorted(places[row["function_id"]] for row in lines("train")) == [0, 1, 2, 3]
+    inputs = [one["name"] for one in artifacts.open("data/dataset").inputs]
+    assert "data/embeddings" in inputs
+    assembled(workspace, draw="random")
+    assert "data/embeddings" not in [one["name"] for one in artifacts.open("data/dataset").inputs]
 
 
 def test_money_buys_candidates_in_the_order_of_their_ids(workspace: Workspace) -> None:

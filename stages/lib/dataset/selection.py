@@ -1,12 +1,14 @@
 """Which candidates may become rows of the dataset: the switches for the comparisons in docs/ablations.md."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from stages.lib.artifacts import Artifact, digest
 from stages.lib.errors import BadInput
+from stages.lib.kcenter import alternatives, k_center_greedy
 from stages.lib.params import Section
 from stages.lib.records import Row
 
@@ -61,9 +63,37 @@ def count_tokens(artifact: Artifact) -> tuple[int, int]:
     return prompt, completion
 
 
-def cap(rows: Sequence[Row], most: int | None, seed: int) -> list[str | None]:
-    """Why each row is left out; None for the `most` rows kept, drawn by `seed` and row id."""
+def cap(rows: Sequence[Row], most: int | None, drawn: "Drawer") -> list[str | None]:
+    """Why each row is left out; None for the `most` rows kept, those that `drawn` puts first."""
     if most is None or len(rows) <= most:
         return [None] * len(rows)
-    drawn = set(sorted((row["id"] for row in rows), key=lambda id: digest([seed, id]))[:most])
-    return [None if row["id"] in drawn else f"beyond {most} training rows" for row in rows]
+    kept = drawn(rows, most)
+    return [None if row["id"] in kept else f"beyond {most} training rows" for row in rows]
+
+
+Drawer = Callable[[Sequence[Row], int], set[str]]
+
+
+def at_random(seed: int) -> Drawer:
+    """Rows by `seed` and row id: a smaller draw is part of a larger one."""
+    return lambda rows, most: set(sorted((row["id"] for row in rows), key=lambda id: digest([seed, id]))[:most])
+
+
+def spread(
+    method: Literal["k-center", "clusters"], places: dict[str, int], embeddings: np.ndarray, seed: int
+) -> Drawer:
+    """Rows whose functions spread over the `embeddings`, in which `places` says where each function is: the coreset's
+    methods, on the rows that are left. Rows of one function lie in one place; the k-center order takes them last."""
+
+    def draw(rows: Sequence[Row], most: int) -> set[str]:
+        if other := [row["id"] for row in rows if row["function_id"] not in places]:
+            raise BadInput(f"assemble.draw: {method}: row {other[0]} is from no function of the corpus; set random")
+        ordered = sorted(rows, key=lambda row: digest([seed, row["id"]]))
+        vectors = np.asarray(embeddings[[places[row["function_id"]] for row in ordered]])
+        if method == "clusters":
+            chosen = alternatives.choose_clusters(vectors, most, seed)
+        else:
+            chosen = k_center_greedy(vectors, most, first="mean", seed=seed).indices
+        return {ordered[place]["id"] for place in chosen}
+
+    return draw
