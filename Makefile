@@ -80,12 +80,21 @@ evolve: $(READY) ## evolve the dataset in rounds (Code Evol-Instruct) until pass
 	$(COMMAND) evolve
 
 report: $(READY) ## rebuild only the report, from the current artifacts
-	@$(LAYER) $(BIN)/dvc repro --single-item report
+	@$(LAYER) $(BIN)/python -m executors.tracking.repro --single-item report
 	@cat report/summary.txt
+
+audit: $(READY) ## compare your marks, exported from the report, with the verdicts: make audit MARKS=marks.json
+	$(COMMAND) audit $(if $(MARKS),"$(MARKS)")
+
+compare-runs: $(READY) ## two runs on one page: make compare-runs A=folder B=HEAD~1 [OUT=comparison.html]
+	$(COMMAND) compare-runs "$(A)" "$(B)" $(if $(OUT),--out "$(OUT)")
 
 score: $(READY) ## score a file of completions: make score FILE=completions.jsonl BENCHMARK=humaneval OUT=folder
 	$(COMMAND) score "$(FILE)" --benchmark $(or $(BENCHMARK),humaneval) --out "$(OUT)" \
 		$(if $(MODE),--mode $(MODE)) $(if $(DATA),--data "$(DATA)") $(if $(SHA256),--sha256 $(SHA256))
+
+export: $(READY) ## write the dataset for other tools: make export FORMAT=messages OUT=rows.jsonl (or sharegpt, prompt-completion)
+	$(COMMAND) export "$(OUT)" $(if $(FORMAT),--format $(FORMAT)) $(if $(DATA),--data "$(DATA)")
 
 show-example: $(READY) ## print a dataset row as training sees it, token by token: make show-example [ROW=3]
 	$(COMMAND) show-example $(ROW)
@@ -170,5 +179,6 @@ lock: ## resolve locks/*.in again
 clean: ## delete the pipeline's outputs here; keep the journal, downloads and DVC's cache
 	rm -rf data models report metrics plots .tidemill/checkpoints .tidemill/run
 
-.PHONY: dataset tune check doctor help run setup test test-all lint verify forget remote push pull trace evolve report score show-example ablate plan journal journal-share serve gguf weights profile soak
+.PHONY: dataset tune check doctor help run setup test test-all lint verify forget remote push pull trace evolve report audit compare-runs score show-example ablate plan journal journal-share serve gguf weights profile soak
+.PHONY: export
 .PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop lock clean

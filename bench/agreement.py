@@ -51,12 +51,13 @@ def mutants(count: int, seed: int = SEED) -> dict[str, str]:
         name, problem = chance.choice(problems)
         tree = ast.parse("def f():\n" + problem["canonical_solution"])
         spots = [node for node in ast.walk(tree) if isinstance(node, (ast.Compare, ast.BinOp, ast.Constant))]
-        if spots and _mutate(chance.choice(spots)):
+        if spots and mutate(chance.choice(spots)):
             bodies[f"{name}#{len(bodies)}"] = "\n".join(ast.unparse(tree).splitlines()[1:]) + "\n"
     return bodies
 
 
-def _mutate(spot: ast.AST) -> bool:
+def mutate(spot: ast.AST) -> bool:
+    """Change the spot, if it is one that can be; whether it was."""
     if isinstance(spot, ast.BinOp) and type(spot.op) in _SWAPS:
         spot.op = _SWAPS[type(spot.op)]()
     elif isinstance(spot, ast.Compare) and type(spot.ops[0]) in _SWAPS:

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from executors import local
+from executors.progress import report
 from stages.lib import params
 from stages.lib.errors import BadInput
 from stages.lib.models import weights
@@ -73,6 +74,7 @@ def command(engine: str, stage: str, kind: str, image: str) -> list[str]:
         *(_mount_weights() if named_weights(stage) else ()),
         *(word for key, value in environment.items() for word in ("--env", f"{key}={value}")),
         *(word for variable in _key_variables(stage) for word in ("--env", variable)),
+        *(word for variable in (report.FOLDER, report.LEVEL) if variable in os.environ for word in ("--env", variable)),
         *(("--device", "nvidia.com/gpu=all") if kind == "gpu" else ()),
         *os.environ.get("TIDEMILL_CONTAINER_OPTIONS", "").split(),
         *(image, stage),

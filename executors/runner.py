@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -27,11 +28,13 @@ from typing import IO
 
 import executors
 from executors import container, parameters
+from executors.progress import report
 from stages.lib import shards
 from stages.lib.checkpoint import Preempted, stop_on_sigterm
 from stages.lib.errors import BAD_INPUT, CRASHED, DONE, INTERRUPTED, PREEMPTED, BadInput
 
 STATE = Path(".tidemill/run")
+BEGAN = time.monotonic()
 # Library settings, read when the libraries are imported, long after this module.
 LIBRARIES = {
     "TQDM_DISABLE": "1",  # stages log their own progress
@@ -46,6 +49,7 @@ def main(arguments: list[str]) -> int:
     """Run the stage that `arguments` names and return its exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("tidemill").setLevel(os.environ.get(report.LEVEL, "info").upper())
     # peft calls something that transformers will rename; users cannot act on that.
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
     for name, value in LIBRARIES.items():
@@ -96,7 +100,8 @@ def _run(arguments: list[str]) -> int:
     with _lock(arguments[0], fcntl.LOCK_SH) if shards.is_one() else nullcontext(), _lock(_process(arguments[0])):
         (STATE / f"{_process(arguments[0])}.json").unlink(missing_ok=True)
         stop_on_sigterm()
-        stage(key) if key else stage()
+        with report.reporting(arguments[0]):
+            stage(key) if key else stage()
         _record(_process(arguments[0]), DONE)
     return DONE
 
@@ -148,8 +153,9 @@ def _lock(stage: str, how: int = fcntl.LOCK_EX) -> IO[str]:
 
 
 def _record(stage: str, status: int) -> None:
-    """Record the exit status in a file, because `dvc` turns every failure into 255."""
-    (STATE / f"{stage}.json").write_text(json.dumps({"pid": os.getpid(), "status": status}) + "\n")
+    """Record the exit status in a file, because `dvc` turns every failure into 255; and the seconds."""
+    record = {"pid": os.getpid(), "seconds": round(time.monotonic() - BEGAN, 1), "status": status}
+    (STATE / f"{stage}.json").write_text(json.dumps(record) + "\n")
 
 
 def _fail(stage: str, status: int, message: str) -> int:

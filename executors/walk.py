@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,7 @@ class Walk:
         self.scheduler, self.courier = scheduler, courier
         self.commit, self.remote, self.lost = commit, remote, lost
         self.running: dict[str, Plan] = {}
+        self.took: dict[str, float] = {}  # seconds of each delivered stage, its waiting included
 
     def through(self, names: list[str]) -> int:
         """Submit `names` (upstream first) as they become ready; returns 0 or the status of the first failure."""
@@ -143,6 +145,13 @@ class Walk:
 
     def one(self, stage: graph.Stage) -> int:
         """One stage: from the run cache if a pod delivered it, otherwise by its Jobs; then fetched and verified."""
+        began = time.monotonic()
+        if status := self._one(stage):
+            return status
+        self.took[stage.name] = time.monotonic() - began
+        return 0
+
+    def _one(self, stage: graph.Stage) -> int:
         with _dvc_turn:
             if stage.reads and transfer.main(["push", "--quiet", *stage.reads]):
                 raise BadInput(f"{stage.name}: cannot push its inputs; `make verify REMOTE=1` shows what is wrong")

@@ -18,12 +18,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stages.lib import artifacts, params, records
+from stages.lib import artifacts, params, progress, records
 from stages.lib.corpus.reader import Reader, prefetch
 from stages.lib.corpus.sources import Shape, Source
 from stages.lib.errors import BadInput
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("tidemill.collect")
 
 
 class Params(params.Section):
@@ -36,12 +36,16 @@ class Params(params.Section):
 
 def main() -> None:
     knobs = params.load("collect", Params)
-    prefetch(knobs.sources)
+    with progress.work("downloading what is not here"):
+        prefetch(knobs.sources)
     reader = Reader(knobs.shape)
-    for source in knobs.sources:
-        before = len(reader.rows)
-        reader.read(source)
-        log.info("%s: %d functions", source.name, len(reader.rows) - before)
+    with progress.work("reading", len(knobs.sources), "sources", even=False) as work:
+        for source in knobs.sources:
+            before = len(reader.rows)
+            reader.read(source)
+            work.add()
+            work.note(functions=f"{len(reader.rows):,}", last=source.name)
+            log.debug("%s: %d functions", source.name, len(reader.rows) - before)
     check(reader, knobs.max_bad_share)
     with artifacts.create("data/functions", stage="collect", params=knobs.result) as out:
         records.write(out / "functions.parquet", reader.rows, records.FUNCTION)

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, params, records
+from stages.lib import artifacts, checkpoint, params, progress, records
 from stages.lib.errors import BadInput
 from stages.lib.kcenter import Selection, alternatives, covering_radii, k_center_greedy
 
@@ -75,10 +75,12 @@ def main() -> None:
         )
     saves = checkpoint.folder("coreset", inputs, knobs.result)
     how: dict[str, Any] = {"normalize": knobs.normalize, "device": knobs.device, "threads": knobs.threads}
-    chosen = choose(embeddings, knobs, saves, how)
+    with progress.work("picking", min(knobs.k, len(embeddings)), "functions"):
+        chosen = choose(embeddings, knobs, saves, how)
     sizes = spread_sizes(len(chosen.indices))
     random_order = np.random.default_rng(knobs.seed).permutation(len(embeddings))[: sizes[-1]]
-    random_radii = covering_radii(embeddings, random_order, sizes, **how)
+    with progress.work("measuring a random selection"):
+        random_radii = covering_radii(embeddings, random_order, sizes, **how)
     languages = corpus["language"].to_pylist()
     with artifacts.create("data/coreset", stage="coreset", inputs=inputs, params=knobs.result, seed=knobs.seed) as out:
         distances = measure_distances(embeddings, chosen, knobs)

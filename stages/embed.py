@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, params, records, shards
+from stages.lib import artifacts, checkpoint, params, progress, records, shards
 from stages.lib.models import encoder
 from stages.lib.models.encoder import Pooling
 
@@ -42,19 +42,21 @@ def main() -> None:
     knobs = params.load("embed", Params)
     corpus = artifacts.open("data/corpus")
     texts = read_texts(corpus, knobs)
-    model = encoder.load(
-        knobs.encoder,
-        pooling=knobs.pooling,
-        normalize=knobs.normalize,
-        max_tokens=knobs.max_tokens,
-        device=knobs.device,
-        threads=knobs.threads,
-    )
+    with progress.work("loading the encoder"):
+        model = encoder.load(
+            knobs.encoder,
+            pooling=knobs.pooling,
+            normalize=knobs.normalize,
+            max_tokens=knobs.max_tokens,
+            device=knobs.device,
+            threads=knobs.threads,
+        )
     made_with = {**knobs.result, "encoder_sha256": model.fingerprint}
-    lengths = model.lengths(texts)
+    with progress.work("counting tokens"):
+        lengths = model.lengths(texts)
     order = np.argsort(-lengths, kind="stable")
     saves = checkpoint.folder("embed", [corpus], {**made_with, "shard_batches": knobs.shard_batches})
-    encoded = list(encode_shards(model, texts, order, saves, knobs))
+    encoded = list(encode_shards(model, texts, order, np.minimum(lengths, knobs.max_tokens), saves, knobs))
     if shards.is_one():
         return
     with artifacts.create("data/embeddings", stage="embed", inputs=[corpus], params=made_with) as out:
@@ -89,20 +91,27 @@ def read_texts(corpus: artifacts.Artifact, knobs: Params) -> list[str]:
 
 
 def encode_shards(
-    model: encoder.Encoder, texts: list[str], order: np.ndarray, saves: Path, knobs: Params
+    model: encoder.Encoder, texts: list[str], order: np.ndarray, tokens: np.ndarray, saves: Path, knobs: Params
 ) -> Iterator[tuple[np.ndarray, Path]]:
     """Rows and sealed save of each of our shards of `order`; shards already saved are not encoded again."""
     size = knobs.batch_rows * knobs.shard_batches
     count = -(-len(order) // size)
-    for number in shards.mine(count):
-        rows = order[number * size : (number + 1) * size]
-        save = saves / f"shard-{number:06d}"
-        if not checkpoint.is_valid(save):
-            save.mkdir(exist_ok=True)
-            batches = (rows[start : start + knobs.batch_rows] for start in range(0, len(rows), knobs.batch_rows))
-            vectors = np.concatenate([model.encode([texts[row] for row in batch]) for batch in batches])
-            np.save(save / "vectors.npy", vectors)
-            checkpoint.seal(save)
-            log.info("encoded shard %d of %d", number + 1, count)
-        yield rows, save
-        checkpoint.raise_if_stop_requested()
+    mine = {number: order[number * size : (number + 1) * size] for number in shards.mine(count)}
+    total, weight = sum(map(len, mine.values())), float(sum(tokens[rows].sum() for rows in mine.values()))
+    with progress.work("encoding", total, "functions", weight) as work:
+        for number, rows in mine.items():
+            save = saves / f"shard-{number:06d}"
+            if checkpoint.is_valid(save):
+                work.skip(len(rows), tokens[rows].sum())
+            else:
+                save.mkdir(exist_ok=True)
+                vectors = []
+                for start in range(0, len(rows), knobs.batch_rows):
+                    batch = rows[start : start + knobs.batch_rows]
+                    vectors.append(model.encode([texts[row] for row in batch]))
+                    work.add(len(batch), tokens[batch].sum())
+                np.save(save / "vectors.npy", np.concatenate(vectors))
+                checkpoint.seal(save)
+                log.debug("encoded shard %d of %d", number + 1, count)
+            yield rows, save
+            checkpoint.raise_if_stop_requested()

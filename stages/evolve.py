@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from stages.lib import artifacts, dataset, params, records, teacher, templates
+from stages.lib import artifacts, dataset, params, progress, records, teacher, templates
 from stages.lib.benchmarks import validation
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Decontaminator, load_benchmarks
@@ -146,8 +146,10 @@ def ask(
     folder.mkdir(exist_ok=True)
     found: list[Any] = []
     with teacher.connect(settings, label=label, seed=knobs.seed) as model, model.ledger(folder) as ledger:
+        usable = progress.Share()
         for answer in model.answers(asks, total=len(asks)):
             ledger.add(answer)
+            progress.note(usable=usable.add(answer.value is not None))
             found.append(answer if answer.value is not None else None)
     ledger.check(knobs.max_dead_share)
     return found, ledger.metrics()

@@ -28,7 +28,7 @@ from typing import Any
 
 from pydantic import Field
 
-from stages.lib import artifacts, params, records, teacher
+from stages.lib import artifacts, params, progress, records, teacher
 from stages.lib.corpus.functions import with_imports
 from stages.lib.errors import BadInput
 from stages.lib.methods import material, planting, test_writing
@@ -157,9 +157,12 @@ def write_candidates(
         yield from (row.candidate({}, "", "", number) for row in rows)
         return
     answers = model.answers(list_asks(rows, documentation), total=len(rows))
+    usable = progress.Share()
     for row, answer in zip(rows, answers, strict=True):
         ledger.add(answer)
+        progress.note(usable=usable.add(answer.value is not None))
         if answer.value is not None:
+            progress.note(last=answer.value.get("instruction", ""))
             yield row.candidate(answer.value, answer.request, answer.asked, number)
 
 

@@ -30,7 +30,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from stages.lib import artifacts, params, records, sandbox, teacher
+from stages.lib import artifacts, params, progress, records, sandbox, teacher
 from stages.lib.judging import asking, audit, execution, panel, rates
 from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
 from stages.lib.judging.rules import load_rules
@@ -133,6 +133,7 @@ def ask(
     """A judge's ballots by id, for every row and plant except dead letters; and the cost."""
     (folder / "audit" if tried else folder).mkdir(parents=True, exist_ok=True)
     rows, plants, ballots = [*sent, *tried], {row["id"] for row in tried}, {}
+    rate = progress.Share()
     with ExitStack() as stack:
         ledger = stack.enter_context(model.ledger(folder))
         aside = stack.enter_context(model.ledger(folder / "audit")) if tried else None
@@ -140,6 +141,10 @@ def ask(
             (aside if aside and row["id"] in plants else ledger).add(answer)
             if answer.value is not None:
                 ballots[row["id"]] = Ballot(answer.request, knobs.read(answer.value, row["task"]))
+                if row["id"] not in plants:
+                    passed = stands(ballots[row["id"]].rulings)
+                    word = "passed" if passed else "failed"
+                    progress.note(passed=rate.add(passed), last=f"{word}: {row['instruction']}")
     ledger.check(knobs.max_dead_share)
     return ballots, {**ledger.metrics(), **({"audit": aside.metrics()} if aside else {})}
 

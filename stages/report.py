@@ -13,7 +13,21 @@ from typing import Any
 from pydantic import Field
 
 from stages.lib import artifacts, params
-from stages.lib.report import coverage, evaluation, funnel, headline, inputs, judging, mix, rendering, training
+from stages.lib.report import (
+    comparable,
+    coverage,
+    evaluation,
+    funnel,
+    headline,
+    inputs,
+    judging,
+    losses,
+    mix,
+    packing,
+    rendering,
+    rows,
+    training,
+)
 
 SECTIONS = [
     ("run", "This run"),
@@ -21,7 +35,7 @@ SECTIONS = [
     ("mix", "Languages and tasks"),
     ("coverage", "Coverage"),
     ("judge", "The judge"),
-    ("rows", "Rows to read"),
+    ("rows", "The rows"),
     ("training", "Training"),
     ("evaluation", "Before and after"),
     ("unchecked", "What was not checked"),
@@ -32,7 +46,7 @@ SECTIONS = [
 class Params(params.Section):
     """The `report` section of params.yaml."""
 
-    rows_to_read: int = Field(ge=0)
+    rows: int = Field(ge=0)
     examples_per_drop: int = Field(ge=0)
 
 
@@ -40,8 +54,9 @@ def main() -> None:
     knobs = params.load("report", Params)
     found = inputs.load()
     facts = gather(found, knobs)
+    facts |= pack(found, knobs, facts)
     with artifacts.create("report", stage="report", inputs=list(found.artifacts.values()), params=knobs.result) as out:
-        html = rendering.render("page.html.j2", sections=SECTIONS, **facts)
+        html = rendering.render("page.html.j2", sections=SECTIONS, script=rendering.script(), **facts)
         (out / "index.html").write_text(html, encoding="utf-8")
         summary = rendering.render("summary.txt.j2", lines=headline.summary(facts))
         (out / "summary.txt").write_text(summary, encoding="utf-8")
@@ -59,7 +74,6 @@ def gather(found: inputs.Run, knobs: Params) -> dict[str, Any]:
         "coverage": coverage.read(found),
         "judging": judging.summarize(found.verdicts),
         "trial": judging.trial(found),
-        "reading": judging.to_read(found, knobs.rows_to_read),
         "training": training.read(found["models/tuned"]),
         "evaluation": evaluation.read(found),
         "unchecked": headline.unchecked(found),
@@ -67,3 +81,16 @@ def gather(found: inputs.Run, knobs: Params) -> dict[str, Any]:
         "paper": rendering.paper(),
     }
     return facts | {"headline": headline.numbers(facts), "on_trial": headline.on_trial(facts["trial"])}
+
+
+def pack(found: inputs.Run, knobs: Params, facts: dict[str, Any]) -> dict[str, Any]:
+    """The rows and the figures as the page's data element, and what was lost on the way."""
+    entries = rows.entries(found)
+    whole = rows.whole(found, rows.choose(entries, knobs.rows))
+    about = {"dataset": found["data/dataset"].root, "outcomes": rows.OUTCOMES}
+    packed, shown = packing.pack(about | comparable.figures(found, facts), whole)
+    return {
+        "packed": packed,
+        "rows": {"shown": shown, "total": len(entries)},
+        "losses": losses.read(found, entries),
+    }

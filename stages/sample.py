@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, engines, params, records, shards
+from stages.lib import artifacts, checkpoint, engines, params, progress, records, shards
 from stages.lib.benchmarks import exam, paths, prompting, suites, validation
 from stages.lib.engines import offline, served
 from stages.lib.errors import BadInput
@@ -134,7 +134,8 @@ def start(knobs: Params, key: str, tuned: list[artifacts.Artifact], saves: Path,
         tokenizer = causal.load_tokenizer(name)
         batch = offline.load(name, tokenizer, knobs.precision)
     else:
-        model, tokenizer = load(knobs, tuned)
+        with progress.work("loading the model"):
+            model, tokenizer = load(knobs, tuned)
         batch = partial(decoding.answer, model, tokenizer)
     yield engines.Batched(tokenizer, batch, drawn, knobs.batch_rows, saves)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, params, records, sandbox, shards
+from stages.lib import artifacts, checkpoint, params, progress, records, sandbox, shards
 from stages.lib.benchmarks import extraction, scoring, suites
 from stages.lib.benchmarks import paths as places
 from stages.lib.errors import BadInput
@@ -84,9 +84,17 @@ def run(benchmark: suites.Benchmark, samples: list[scoring.Sample], settings: sc
         return
     programs = [sample for number in missing for sample in parts[number]]
     log.info("%d programs, isolation: %s", len(programs), sandbox.isolation(settings.allow_weak))
-    with closing(scoring.run(benchmark, programs, settings)) as outcomes:
+    with (
+        progress.work("running", len(programs), "programs") as work,
+        closing(scoring.run(benchmark, programs, settings)) as outcomes,
+    ):
+        passed = progress.Share()
         for number in missing:
-            verdicts = [[one.verdict, one.detail] for one in islice(outcomes, len(parts[number]))]
+            verdicts = []
+            for one in islice(outcomes, len(parts[number])):
+                verdicts.append([one.verdict, one.detail])
+                work.add()
+                work.note(passed=passed.add(one.verdict == "passed"))
             artifacts.write_json(save_of(saves, number) / "verdicts.json", verdicts)
             checkpoint.seal(save_of(saves, number))
             checkpoint.raise_if_stop_requested()

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, params, records
+from stages.lib import artifacts, checkpoint, params, progress, records
 from stages.lib.dataset.rows import origin
 from stages.lib.dataset.rows import read as read_rows
 from stages.lib.errors import BadInput
@@ -89,7 +89,8 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     if not world.leads:
         logging.getLogger("tidemill").setLevel(logging.WARNING)
     parts = read_rows(knobs.file, knobs.validation_share)
-    needed, tokenizer = fit_into_memory(knobs, world), causal.load_tokenizer(knobs.model)
+    with progress.work("reading the base model's settings"):
+        needed, tokenizer = fit_into_memory(knobs, world), causal.load_tokenizer(knobs.model)
     rows, too_long = encode(examples.drawn(parts["train"], knobs.rows, knobs.seed), tokenizer, knobs)
     held_out, _ = encode(parts.get("validation", []), tokenizer, knobs)
     if not rows:
@@ -151,7 +152,8 @@ def tune(
 
     torch.set_num_threads(knobs.threads)
     device, world = location.device(knobs.device), devices.here()
-    model = trainer.load(knobs.model, knobs.method, knobs.precision)
+    with progress.work("loading the base model"):
+        model = trainer.load(knobs.model, knobs.method, knobs.precision)
     if knobs.packing != "none":
         packing.keep_apart(model, [row for sequence in order for row in sequence])
     settings = trainer.Settings(
@@ -162,7 +164,8 @@ def tune(
         device=device,
         board=Path(".tidemill/tensorboard/train") / saves.name if knobs.tensorboard else None,
     )
-    rate = flops.matrix_rate(device, knobs.precision) * (world.size if device == "cuda" else 1)
+    with progress.work("measuring this machine's speed"):
+        rate = flops.matrix_rate(device, knobs.precision) * (world.size if device == "cuda" else 1)
     return trainer.fit(model, tokenizer, order, held_out, settings, saves, Speed(needed.flops_per_token, rate))
 
 

@@ -36,6 +36,7 @@ LONGEST = (
     "test_kills.py",
     "test_evolve.py",
     "test_report.py",
+    "test_report_page.py",
     "test_score.py",
     "test_judge.py",
 )

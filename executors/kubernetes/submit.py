@@ -1,6 +1,7 @@
 """Submits a stage's Jobs, attaches to existing ones, and follows them to their end."""
 
 import os
+import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from executors.kubernetes import jobs
 from executors.kubernetes.cluster import Cluster, finished
 from executors.kubernetes.jobs import KEY_LABEL, STAGE_LABEL, Settings
 from executors.kubernetes.kustomize import Manifest
+from executors.progress import display
 from executors.tracking import git, graph
 from executors.tracking.courier import Courier
 from executors.walk import Plan, Walk, say, stale, word
@@ -34,9 +36,12 @@ def run(names: Sequence[str], settings: Settings) -> int:
     if not settings.repository:
         courier.send_bundle(commit)
     scheduler = Submitter(Cluster(settings.namespace), settings, courier)
-    walk = Walk(scheduler, courier, commit, remote, lost)
+    walk, began = Walk(scheduler, courier, commit, remote, lost), time.monotonic()
     try:
-        return walk.through(chosen)
+        status = walk.through(chosen)
+        if not status:
+            display.tell_times(walk.took, time.monotonic() - began)
+        return status
     except KeyboardInterrupt:
         return walk.interrupted()
 

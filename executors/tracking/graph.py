@@ -3,6 +3,7 @@
 Inputs are identified by hash: upstream outputs by dvc.lock, whether or not they are in this workspace.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,36 @@ def load() -> dict[str, Stage]:
                 stale = any(not ordered[maker].fresh for maker in stage.upstream)
                 ordered[name] = Stage(**{**stage.__dict__, "fresh": stage.fresh and not stale})
     return ordered
+
+
+def names(targets: Sequence[str] = ()) -> list[str]:
+    """The stages of dvc.yaml in the order of the file, or only `targets` with what is upstream of them.
+
+    None where DVC cannot read the file; `dvc repro` will say why.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            entries = {stage.name: stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"}
+            wanted = {stage for name, stage in entries.items() if not targets or name in targets}
+            for stage in tuple(wanted) if targets else ():
+                wanted |= _upstream(repo.index.graph, stage)
+            return [name for name, stage in entries.items() if stage in wanted]
+    except DvcException:
+        return []
+
+
+def _upstream(graph: Any, stage: Any) -> set[Any]:
+    """What `stage` depends on; the graph's edges lead there."""
+    found: set[Any] = set()
+    rest = [stage]
+    while rest:
+        new = set(graph.successors(rest.pop())) - found
+        found |= new
+        rest += new
+    return found
 
 
 def _stage(repo: Any, stage: Any, makers: dict[str, tuple[str, Any]]) -> Stage:

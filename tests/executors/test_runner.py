@@ -149,4 +149,4 @@ def test_make_leaves_out_what_dvc_says_after_every_stage(tmp_path: Path) -> None
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
     )
     assert ran.returncode == 0 and "Running stage 'one'" in ran.stdout
-    assert "To track the changes" not in ran.stdout + ran.stderr
+    assert "To track the changes" not in ran.stdout + ran.stderr and "dvc push" not in ran.stdout

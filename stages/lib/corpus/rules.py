@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.lib import params
+from stages.lib import params, progress
 from stages.lib.corpus import licenses
 from stages.lib.corpus.decontamination import Decontaminator
 from stages.lib.corpus.duplicates import near_duplicates
@@ -22,7 +22,7 @@ Rule = Callable[[Sequence[Row]], list[str | None]]
 Text = Callable[[Row], str]
 Unit = Literal["characters", "tokens", "lines"]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("tidemill.rules")
 
 BLACKLIST = Path(__file__).with_name("blacklist.txt")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -143,11 +143,14 @@ def contamination(text: Text, benchmarks: Decontaminator) -> Rule:
 def apply(steps: dict[str, Rule], rows: list[Row]) -> tuple[list[Row], list[Row]]:
     """The rows that every rule keeps, and the others with `rule` and `reason`; each rule sees what is left."""
     dropped: list[Row] = []
-    for name, rule in steps.items():
-        pairs = list(zip(rows, rule(rows), strict=True))
-        dropped += [row | {"rule": name, "reason": reason} for row, reason in pairs if reason is not None]
-        rows = [row for row, reason in pairs if reason is None]
-        log.info("%s: %d rows left", name, len(rows))
+    with progress.work("applying rules", len(steps), "rules", even=False) as work:
+        for name, rule in steps.items():
+            pairs = list(zip(rows, rule(rows), strict=True))
+            dropped += [row | {"rule": name, "reason": reason} for row, reason in pairs if reason is not None]
+            rows = [row for row, reason in pairs if reason is None]
+            work.add()
+            work.note(kept=f"{len(rows):,} rows after {name}")
+            log.debug("%s: %d rows left", name, len(rows))
     return rows, dropped
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stages.lib import artifacts, checkpoint
+from stages.lib import artifacts, checkpoint, progress
 from stages.lib.models import decoding
 
 log = logging.getLogger("tidemill.sample")
@@ -44,14 +44,19 @@ class Batched:
         """The batches, as row numbers of `requests`; answers those that are `mine` and not saved yet."""
         settings = replace(self.settings, stop=stop)
         batches = self.group([request.prompt for request in requests])
-        for number in mine(len(batches)):
-            save = self._place(number, step)
-            if not checkpoint.is_valid(save):
-                found = self.answer([requests[row] for row in batches[number]], settings)
-                artifacts.write_json(save / "answers.json", [vars(one) for one in found])
-                checkpoint.seal(save)
-                log.info("answered batch %d of %d", number + 1, len(batches))
-            checkpoint.raise_if_stop_requested()
+        ours = mine(len(batches))
+        with progress.work("answering", sum(len(batches[number]) for number in ours), "prompts") as work:
+            for number in ours:
+                save = self._place(number, step)
+                if checkpoint.is_valid(save):
+                    work.skip(len(batches[number]))
+                else:
+                    found = self.answer([requests[row] for row in batches[number]], settings)
+                    artifacts.write_json(save / "answers.json", [vars(one) for one in found])
+                    checkpoint.seal(save)
+                    work.add(len(found))
+                    log.debug("answered batch %d of %d", number + 1, len(batches))
+                checkpoint.raise_if_stop_requested()
         return batches
 
     def group(self, prompts: Sequence[str]) -> list[list[int]]:

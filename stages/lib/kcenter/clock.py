@@ -1,23 +1,20 @@
 """When the selection saves its progress, and its estimate of the time left."""
 
-import logging
 import math
 import time
 
 import numpy as np
 
-from stages.lib import checkpoint
+from stages.lib import checkpoint, progress
 
 SAVE_SECONDS = 5.0
-REPORT_SECONDS = 10.0
+REPORT_SECONDS = 1.0
 BATCHES = 10  # of one scale of the data, before their cost is meaningful
 USUAL = 0.6  # the n-th pick of a scale costs about n to this power, between the data sets of docs/coreset.md
 
-log = logging.getLogger(__name__)
-
 
 class Clock:
-    """Decides when to save, and logs progress with the time left."""
+    """Decides when to save, and tells of progress with the time left."""
 
     def __init__(self, wanted: int) -> None:
         """`wanted`: how many picks there will be."""
@@ -36,7 +33,7 @@ class Clock:
         return False
 
     def report(self, count: int, radii: list[float]) -> None:
-        """Note that `count` rows are picked, and log it now and then."""
+        """Note that `count` rows are picked, and tell of it now and then."""
         if not radii or (self.marks and count == self.marks[-1][0]):
             return
         now = time.monotonic()
@@ -44,8 +41,7 @@ class Clock:
         if now - self.reported >= REPORT_SECONDS:
             self.reported = now
             left = self.remaining()
-            told = "time left not known yet" if left == math.inf else f"{left:.0f} s left"
-            log.info("%d of %d rows, covering radius %.4f, %s", count, self.wanted, radii[-1], told)
+            progress.tell(count, None if left == math.inf else left, covering_radius=f"{radii[-1]:.4f}")
 
     def remaining(self) -> float:
         """Seconds to the end; infinite at the start of a scale of the data, when there is nothing to go by.

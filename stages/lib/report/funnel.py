@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 from stages.lib.artifacts import Artifact
 from stages.lib.report import judging, tables
 from stages.lib.report.inputs import CANDIDATES, VERDICTS, Run
+from stages.lib.report.rows import DEAD, OUTCOMES, made_from
 from stages.lib.report.tables import Row
+
+NO_ANSWER = "no usable answer"
 
 
 @dataclass
@@ -17,6 +21,7 @@ class Drop:
     rows: int
     share: float  # of the rows that came into the stage
     examples: list["Example"] = field(default_factory=list)
+    link: str = ""  # to these rows, if the page has them
 
 
 @dataclass
@@ -76,16 +81,20 @@ def _generate(run: Run, key: str, examples: int) -> Step:
     candidates = run[CANDIDATES + key]
     aside, dead = (tables.lines(candidates, file) for file in ("set_aside.jsonl", "dead_letters.jsonl"))
     groups = {reason: [e for e in aside if e["reason"] == reason] for reason in sorted({e["reason"] for e in aside})}
-    groups["no usable answer"] = dead
+    groups[NO_ANSWER] = dead
     chosen = {name: sorted(rows, key=_id)[:examples] for name, rows in groups.items()}
     ids = [_id(entry) for entries in chosen.values() for entry in entries]
-    functions = tables.with_ids(run["data/corpus"], "corpus.parquet", ids)
+    functions = made_from(run, ids)
     drops = {
-        name: (len(groups[name]), [_function(functions[e["id"]], _why(e)) for e in entries])
+        name: (len(groups[name]), [_read(e, functions.get(e["id"])) for e in entries])
         for name, entries in chosen.items()
     }
     made = tables.rows_in(candidates, "candidates.parquet")
     return _step(f"generate@{key}", "functions read", made + len(aside) + len(dead), made, drops)
+
+
+def _read(entry: Row, function: Row | None) -> Example:
+    return _function(function, _why(entry)) if function else Example(entry["id"], _why(entry), "")
 
 
 def _why(entry: Row) -> str:
@@ -99,7 +108,7 @@ def _judge(run: Run, key: str, examples: int) -> Step:
     for name in (judging.BY_CHECKS, judging.BY_JUDGE):
         rows = [row for row in verdicts if judging.outcome(row) == name]
         drops[name] = len(rows), [_candidate(row) for row in sorted(rows, key=_id)[:examples]]
-    drops["no usable answer"] = len(dead), [Example(e["id"], e["reason"], "") for e in sorted(dead, key=_id)[:examples]]
+    drops[NO_ANSWER] = len(dead), [Example(e["id"], e["reason"], "") for e in sorted(dead, key=_id)[:examples]]
     passed = sum(row["passed"] for row in verdicts)
     return _step(f"judge@{key}", "candidates", len(verdicts) + len(dead), passed, drops)
 
@@ -127,8 +136,19 @@ def _by_rule(
 
 
 def _step(stage: str, unit: str, rows_in: int, rows_out: int, drops: dict[str, tuple[int, list[Example]]]) -> Step:
-    listed = [Drop(rule, rows, rows / rows_in if rows_in else 0.0, shown) for rule, (rows, shown) in drops.items()]
+    listed = [
+        Drop(rule, rows, rows / rows_in if rows_in else 0.0, shown, _link(stage, rule) if rows else "")
+        for rule, (rows, shown) in drops.items()
+    ]
     return Step(stage, unit, rows_in, rows_out, listed)
+
+
+def _link(stage: str, rule: str) -> str:
+    if stage in ("collect", "filter"):
+        return ""
+    if rule == NO_ANSWER:
+        return f"#rows?{urlencode({'outcome': DEAD})}"
+    return f"#rows?{urlencode({'outcome' if rule in OUTCOMES else 'rule': rule})}"
 
 
 def _function(row: Row, reason: str) -> Example:

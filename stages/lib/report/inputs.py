@@ -37,6 +37,14 @@ class Run:
         """The split of each dataset row, by id."""
         return {id: split for split in SPLITS for id in self.dataset_column(split, "id")}
 
+    @cached_property
+    def dropped_by(self) -> dict[str, str]:
+        """The rule by which assemble dropped a row, by id."""
+        dataset, file = self["data/dataset"], "dropped.parquet"
+        if not dataset.has(file):
+            return {}
+        return dict(zip(tables.column(dataset, file, "id"), tables.column(dataset, file, "rule"), strict=True))
+
     def dataset_column(self, split: str, name: str) -> list[Any]:
         """One column of a split of the dataset; a split without rows has no file."""
         dataset, file = self["data/dataset"], f"{split}.parquet"

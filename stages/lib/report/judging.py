@@ -1,18 +1,15 @@
-"""Verdicts: pass rates by task and round, rules by failure rate, rows to read."""
+"""Verdicts: pass rates by task and round, rules by failure rate, and the judge on trial."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice, zip_longest
 from typing import Any
 
 from stages.lib.judging import rates
 from stages.lib.report import tables
-from stages.lib.report.inputs import CANDIDATES, VERDICTS, Run
+from stages.lib.report.inputs import VERDICTS, Run
 from stages.lib.report.tables import Row
 
-SOURCES = "sources.parquet"
 PLANTS = "audit/plants.parquet"
 PASSED, BY_CHECKS, BY_JUDGE = "passed", "failed the checks", "failed the judge"
 
@@ -166,43 +163,3 @@ def shows(row: Row) -> str:
 def executions(verdicts: Sequence[Row]) -> Counter[str]:
     """Outcomes of the tests that were run."""
     return Counter(row["execution"] for row in verdicts if row["execution"])
-
-
-def choose(verdicts: Sequence[Row], most: int) -> list[Row]:
-    """`most` rows to read: the next id, which is a hash, of every task and outcome in turn, so that nobody picks.
-    Grouped by task, passed rows first."""
-    order = (PASSED, BY_JUDGE, BY_CHECKS)
-    groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
-    for row in sorted(verdicts, key=lambda row: row["id"]):
-        groups[row["task"], order.index(outcome(row))].append(row)
-    by_outcome = sorted(groups, key=lambda key: (key[1], key[0]))
-    turns = chain.from_iterable(zip_longest(*(groups[key] for key in by_outcome)))
-    chosen = {row["id"] for row in islice((row for row in turns if row), most)}
-    return [row for key in sorted(groups) for row in groups[key] if row["id"] in chosen]
-
-
-def made_from(run: Run, ids: list[str]) -> dict[str, Row]:
-    """The functions with these ids, by id, or what the generation method used instead."""
-    found = tables.with_ids(run["data/corpus"], "corpus.parquet", ids)
-    for key in run.rounds:
-        artifact = run[CANDIDATES + key]
-        if (artifact.path / SOURCES).is_file():
-            found |= tables.with_ids(artifact, SOURCES, ids)
-    return found
-
-
-def to_read(run: Run, most: int) -> list[Row]:
-    """The chosen rows, each with its function and its split of the dataset."""
-    chosen = choose(run.verdicts, most)
-    functions = made_from(run, [row["function_id"] for row in chosen])
-    return [
-        {
-            "verdict": row,
-            "outcome": outcome(row),
-            "function": functions[row["function_id"]],
-            "checks_passed": [r["rule"] for r in row["rulings"] if r["kind"] == "check" and r["passed"]],
-            "written": set(json.loads(row["answer"])),
-            "split": run.split_of.get(row["id"]),
-        }
-        for row in chosen
-    ]

@@ -25,6 +25,13 @@ def render(template: str, folder: Path = FOLDER, **values: Any) -> str:
     return environment.get_template(template).render(style=style, **values)
 
 
+def script() -> str:
+    """The page's JavaScript: the files of script/ in the order in which they build on each other."""
+    names = ("data", "marks", "filters", "diff", "chain", "list", "exports", "main")
+    parts = [(FOLDER / "script" / f"{name}.js").read_text(encoding="utf-8") for name in names]
+    return '(() => {\n"use strict";\n' + "\n".join(parts) + "})();"
+
+
 def paper() -> dict[str, Any]:
     """The paper's figures, paper.yaml."""
     return params.read(FOLDER / "paper.yaml")

@@ -40,8 +40,13 @@ def count(artifact: Artifact, file: str, name: str) -> Counter[str]:
 
 def with_ids(artifact: Artifact, file: str, ids: Iterable[str]) -> dict[str, Row]:
     """The rows with these ids, by id."""
-    table = pq.read_table(artifact.file(file), filters=pc.field("id").isin(pa.array(set(ids), pa.string())))
-    return {row["id"]: row for row in table.to_pylist()}
+    return {row["id"]: row for row in with_values(artifact, file, "id", ids)}
+
+
+def with_values(artifact: Artifact, file: str, column: str, values: Iterable[str]) -> list[Row]:
+    """The rows whose `column` has one of these values."""
+    wanted = pa.array(sorted(set(values)), pa.string())
+    return list(pq.read_table(artifact.file(file), filters=pc.field(column).isin(wanted)).to_pylist())
 
 
 def lowest(ids: Iterable[str], most: int) -> list[str]:

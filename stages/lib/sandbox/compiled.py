@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.lib.sandbox import control, harness, processes
+from stages.lib.sandbox.clock import Clock
 from stages.lib.sandbox.forkserver import Cell, Ended, ForkServer, Lost
 from stages.lib.sandbox.javac import COMPILE_S
 from stages.lib.sandbox.program import Outcome, Program
@@ -61,11 +62,12 @@ def _execute(slot: Slot, language: str, job: harness.Job, files: dict[str, bytes
     server = slot.job_server(language)
     with TemporaryDirectory(prefix="tidemill-") as folder, _input(header, files, secret * len(job.copies)) as source:
         cell, output = _begin(slot, server, source.fileno(), folder)
-        running = _Job(slot, cell, output, built.encode(), secret.encode(), control.Sheet(job.copies))
+        clock = Clock(server.pids)
+        running = _Job(slot, cell, output, built.encode(), secret.encode(), control.Sheet(job.copies), clock)
         try:
             verdict, detail = running.watch()
             if verdict == "gone":
-                server.wait(GRACE_S * 10)
+                clock.wait(server.fileno(), 10 * GRACE_S)
         finally:
             ended = server.end(cell)
             os.close(output)
@@ -106,16 +108,16 @@ def _input(header: str, files: dict[str, bytes], secret: str) -> Any:
 class _Job:
     """One job as it goes: built or not, what it has said, what its tests have reported."""
 
-    def __init__(self, slot: Slot, cell: Cell, output: int, built: bytes, secret: bytes, sheet: control.Sheet) -> None:
-        self.slot, self.cell, self.output, self.sheet = slot, cell, output, sheet
+    def __init__(
+        self, slot: Slot, cell: Cell, output: int, built: bytes, secret: bytes, sheet: control.Sheet, clock: Clock
+    ) -> None:
+        self.slot, self.cell, self.output, self.sheet, self.clock = slot, cell, output, sheet, clock
         self.word, self.report = built, re.compile(secret + rb"(?:done(\d)|([0-9a-f]{4})([01]))")
         self.longest = len(secret) + 4  # bytes of a report that is not whole yet
         self.built = False
         self.heard = b""  # not yet searched for reports
         self.tail = b""
         self.said = 0
-        self.begun = time.monotonic()
-        self.deadline = self.begun + COMPILE_S
         self.stopped: tuple[str, str] | None = None
 
     def watch(self) -> tuple[str, str]:
@@ -123,8 +125,8 @@ class _Job:
         with selectors.DefaultSelector() as selector:
             selector.register(self.output, selectors.EVENT_READ)
             while self.stopped is None:
-                left = max(0.0, self.deadline - time.monotonic())
-                if selector.select(left if self.slot.group else min(left, TICK_S)):
+                patience = self.clock.until_look(self.clock.left(self._most_s()))
+                if selector.select(patience if self.slot.group else min(patience, TICK_S)):
                     part = os.read(self.output, 1 << 16)
                     if not part:
                         return "gone", ""
@@ -141,7 +143,7 @@ class _Job:
                 self._keep(max(0, len(self.heard) - len(self.word)))
                 return None
             self.heard, self.tail, self.said, self.built = self.heard.partition(self.word)[2], b"", 0, True
-            self._begin()
+            self.clock.begin()
         while found := self.report.search(self.heard):
             self._keep(found.start())
             self.heard = self.heard[found.end() - found.start() :]
@@ -158,12 +160,11 @@ class _Job:
         verdict = self.sheet.finish()
         if verdict is None:
             processes.allow_cpu(self.cell.pid, ceil(self.slot.limits.cpu_s) * (self.sheet.current + 1))
-            self._begin()
+            self.clock.begin()
         return verdict
 
-    def _begin(self) -> None:
-        self.begun = time.monotonic()
-        self.deadline = self.begun + self.slot.limits.wall_s
+    def _most_s(self) -> float:
+        return self.slot.limits.wall_s if self.built else COMPILE_S
 
     def _keep(self, count: int) -> None:
         """Move so many bytes to what the program has said: the start of a compiler's words, the end of a program's."""
@@ -173,7 +174,7 @@ class _Job:
 
     def _limit(self) -> None:
         limits = self.slot.limits
-        if time.monotonic() > self.deadline:
+        if self.clock.left(self._most_s()) <= 0:
             what = f"{limits.wall_s:g} s on the clock" if self.built else f"{COMPILE_S:g} s of compiling"
             self.stopped = "timed out", f"after {what}"
         elif self.said > limits.output_kb << 10:
@@ -193,8 +194,7 @@ class _Job:
             return "compile error", _first(text)
         if not self.built:
             return "compile error", f"exit status {status}: {_last(text)}"
-        spent = time.monotonic() - self.begun
-        if number in (signal.SIGKILL, signal.SIGXCPU) and spent > OUT_OF_CPU * self.slot.limits.cpu_s:
+        if number in (signal.SIGKILL, signal.SIGXCPU) and ended.cpu_s > OUT_OF_CPU * self.slot.limits.cpu_s:
             return "timed out", f"after {self.slot.limits.cpu_s:g} s of CPU time"
         if WRONG.search(text):
             return "wrong answer", _line(WRONG, text)

@@ -1,7 +1,7 @@
 """Tests that a program cannot pass by deceit, where it shares a process with them: the control run.
 
 The tests are put into the program twice, and run one after the other. In each copy about half of the assertions are
-as they were, and the others say what is false of a right program (assertions.py); what is as it was in one copy is
+as they were, and the others say what is false of a right program (changes.py); what is as it was in one copy is
 false in the other. Which is which is drawn in secret and stays with the supervisor. Nothing in the process decides:
 each assertion reports whether it held, and goes on. So to forge a pass, it is not enough to own the process and to
 read its memory, its secret and its tests; a program has to know for each assertion which of two answers is right.
@@ -13,7 +13,9 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from stages.lib.sandbox import assertions
+from stages.lib.sandbox import assertions, changes
+from stages.lib.sandbox.conditions import negate
+from stages.lib.sandbox.literals import differs
 
 NUMBERS = 1 << 16  # of assertions, as they are reported
 CONTRADICTION = "what contradicts it holds too"
@@ -51,13 +53,11 @@ def copies(tests: str, language: str, wrap: Wrap, control: bool, values: bool = 
     numbers = iter(draw.sample(range(NUMBERS), 4 * len(found) + 16))
     if not control:
         return [_copy(tests, found, [one.condition for one in found], [True] * len(found), numbers, wrap, None)]
-    texts = assertions.strings(tests)
-    known = [literal for one in found for literal in assertions.literals(one.condition, language)]
+    texts = changes.strings(tests)
+    known = _exchange([changes.expected(one.condition, language) for one in found], draw)
     changed = [
-        assertions.change(one.condition, language, texts, known, draw)[0]
-        if values
-        else assertions.negate(one.condition, language)
-        for one in found
+        changes.change(one.condition, language, texts, other, draw)[0] if values else negate(one.condition, language)
+        for one, other in zip(found, known, strict=True)
     ]
     first = [draw.random() < 0.5 for _ in found]
     made = []
@@ -65,6 +65,26 @@ def copies(tests: str, language: str, wrap: Wrap, control: bool, values: bool = 
         conditions = [one.condition if keep else other for one, keep, other in zip(found, kept, changed, strict=True)]
         made.append(_copy(tests, found, conditions, kept, numbers, wrap, draw))
     return made
+
+
+def _exchange(expected: list[list[str]], draw: random.Random) -> list[list[str]]:
+    """For each assertion, of whose expected literals its other value is made: two assertions take each other's.
+
+    Were they drawn from all, a program that reads both copies could count: a value that stands in one assertion only
+    is the right one there, and most of the others follow.
+    """
+    everything = [literal for literals in expected for literal in literals]
+    known = [everything for _ in expected]
+    waiting: list[int] = []
+    for one in draw.sample(range(len(expected)), len(expected)):
+        fits = (index for index in waiting if all(any(differs(a, b) for b in expected[index]) for a in expected[one]))
+        partner = next(fits, None) if expected[one] else None
+        if partner is None:
+            waiting.append(one)
+        else:
+            waiting.remove(partner)
+            known[one], known[partner] = expected[partner], expected[one]
+    return known
 
 
 def _copy(

@@ -13,10 +13,9 @@ from stages.lib.sandbox import cgroup, processes
 from stages.lib.sandbox.inside import wire
 from stages.lib.sandbox.languages import Toolchain
 from stages.lib.sandbox.program import Limits
-from stages.lib.sandbox.walls import Isolation
+from stages.lib.sandbox.walls import START_S, Isolation
 
-START_S = 60.0  # the most that a wall and a Python may take to start on a busy machine
-GRACE_S = 5.0  # the most that a killed cell may take to be gone before the whole server is killed
+GRACE_S = 30.0  # the most that a killed cell may take to be gone before the whole server is killed
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
@@ -75,16 +74,20 @@ class ForkServer:
         """Kill what is left in the cell; return when nothing is. A server that does not answer is killed."""
         self.kill(cell)
         os.close(cell.fd)
-        if self.wait(GRACE_S):
+        if select.select([self.fileno()], [], [], GRACE_S)[0]:
             with suppress(wire.Closed, wire.Malformed, wire.TooLong, ValueError, TypeError):
                 return Ended(*wire.receive(self.control.fileno()))  # type: ignore[union-attr]
         self.stop()
         return Ended(None, 0.0)
 
-    def wait(self, seconds: float) -> bool:
-        """True as soon as the candidate has ended by itself, False after so many seconds."""
+    def fileno(self) -> int:
+        """Can be read as soon as the candidate has ended."""
         assert self.control is not None
-        return bool(select.select([self.control], [], [], seconds)[0])
+        return self.control.fileno()
+
+    def pids(self) -> list[int]:
+        """The process below which all cells are, if there is one."""
+        return [self.process.pid] if self.process else []
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()

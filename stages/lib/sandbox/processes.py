@@ -8,13 +8,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+TICKS = os.sysconf("SC_CLK_TCK")
 GRACE_S = 1.0  # for a wall to reap what was behind it
 
 
 def children(pid: int) -> list[int]:
-    """The pids that `pid`'s first thread has started and not yet reaped."""
+    """The pids that `pid` has started and not yet reaped."""
+    found: list[int] = []
+    for thread in _threads(pid):
+        with suppress(OSError):
+            found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+    return found
+
+
+def _threads(pid: int) -> list[int]:
     with suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [int(folder.name) for folder in Path(f"/proc/{pid}/task").iterdir()]
     return []
 
 
@@ -38,28 +47,17 @@ def resident(pid: int) -> int:
     return total
 
 
-def waited_s(pid: int) -> float:
-    """Seconds that the one process below `pid` was ready to run and had no CPU; 0 where there are several.
-
-    Several processes or threads of one program wait for one another, which is no one else's fault.
-    Source: Documentation/scheduler/sched-stats.rst of Linux, /proc/PID/schedstat.
-    """
-    found = below(pid)
-    if len(found) != 1:
-        return 0.0
-    with suppress(OSError, ValueError, IndexError):
-        if len(list(Path(f"/proc/{found[0]}/task").iterdir())) == 1:
-            return int(Path(f"/proc/{found[0]}/schedstat").read_text().split()[1]) / 1e9
-    return 0.0
-
-
-def all_waited_s(pid: int) -> float:
-    """Seconds that the processes now below `pid`, each of one thread, were ready to run and had no CPU."""
-    total = 0.0
-    for each in below(pid):
-        with suppress(OSError, ValueError, IndexError):
-            total += int(Path(f"/proc/{each}/schedstat").read_text().split()[1]) / 1e9
-    return total
+def activity(roots: list[int]) -> tuple[bool, dict[int, float]]:
+    """Of these processes and all below them: whether a thread runs, or would if it had a CPU; and the CPU
+    seconds of each thread. Source: proc_pid_stat(5)."""
+    ready, used = False, {}
+    for pid in {each for root in roots for each in (root, *below(root))}:
+        for thread in _threads(pid):
+            with suppress(OSError, ValueError, IndexError):
+                words = Path(f"/proc/{pid}/task/{thread}/stat").read_text().rpartition(")")[2].split()
+                ready = ready or words[0] == "R"
+                used[thread] = (int(words[11]) + int(words[12])) / TICKS
+    return ready, used
 
 
 def allow_cpu(pid: int, seconds: int) -> None:

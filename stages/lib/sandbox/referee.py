@@ -1,13 +1,15 @@
 """The supervisor's hold on a referee: the process that runs the trusted tests (inside/referee.py)."""
 
 import secrets
+import select
 import socket
 import subprocess
 
-from stages.lib.sandbox import languages, processes
+from stages.lib.sandbox import languages
+from stages.lib.sandbox.forkserver import Lost
 from stages.lib.sandbox.inside import wire
 from stages.lib.sandbox.program import Limits, Program
-from stages.lib.sandbox.walls import Isolation
+from stages.lib.sandbox.walls import START_S, Isolation
 
 
 class Referee:
@@ -18,37 +20,33 @@ class Referee:
         self.process: subprocess.Popen[bytes] | None = None
         self.control: socket.socket | None = None
         self.token = ""
-        self._waited_before = 0.0
 
     def judge(self, program: Program, channel: socket.socket, controlled: bool) -> socket.socket:
         """Begin a program whose candidate is at the other end of `channel`; the verdict comes on the result.
         `controlled`: with the control run."""
         control = self.control or self._start()
         self.token = secrets.token_hex(16)
-        self._waited_before = self._waited_s()
         job = (self.token, program.candidate, program.helpers, program.tests, program.entry_point, controlled)
         socket.send_fds(control, [b"."], [channel.fileno()])
         wire.send(control.fileno(), job)
         return control
 
     def verdict(self) -> tuple[str, str]:
-        """Read the verdict and its detail; `passed` counts only with the run's token."""
+        """Read the verdict and its detail, or first `control`: the tests have passed, and the control run begins.
+        Both count only with the run's token."""
         assert self.control is not None
         try:
             verdict, detail, token = wire.receive(self.control.fileno())
         except (wire.Closed, wire.Malformed, wire.TooLong, ValueError):
             self.stop()
             return "violation", "the process that runs the tests was lost"
-        if verdict == "passed" and token != self.token:
+        if verdict in ("passed", "control") and token != self.token:
             return "violation", "passed without the run's token"
         return verdict, detail
 
-    def waited_s(self) -> float:
-        """Seconds that this program's tests were ready to run and had no CPU."""
-        return max(0.0, self._waited_s() - self._waited_before)
-
-    def _waited_s(self) -> float:
-        return processes.all_waited_s(self.process.pid) if self.process else 0.0
+    def pids(self) -> list[int]:
+        """The process below which the tests run, if there is one."""
+        return [self.process.pid] if self.process else []
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -63,6 +61,10 @@ class Referee:
                 start_new_session=True,
             )
         self.control = ours
+        ready, _, _ = select.select([ours], [], [], START_S)  # no program's time is spent on starting a Python
+        if not ready or ours.recv(1) != b"r":
+            self.stop()
+            raise Lost("the process that runs the tests did not start")
         return ours
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from stages.lib.sandbox import languages, pod
 from stages.lib.sandbox.languages import SYSTEM, Toolchain
 
 NOBODY = 65534  # the uid and gid of a run where we are root
+START_S = 60.0  # the most that a wall and what it holds may take to start on a busy machine
 NAMESPACES = Path(__file__).parent / "namespaces.sh"
 STAGE = Path(__file__).parent / "stage.sh"
 CELL_CAPABILITIES = ("sys_admin", "setpcap")
@@ -130,7 +131,7 @@ def works(isolation: Isolation) -> bool:
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=20,
+            timeout=START_S,
             env=isolation.environment(languages.REFEREE),
         )
     except (OSError, subprocess.TimeoutExpired):

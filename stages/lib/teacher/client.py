@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from stages.lib import artifacts
+from stages.lib import artifacts, progress
 from stages.lib.errors import BadInput
 from stages.lib.models import location
 from stages.lib.teacher import embedded, parsing, preflight, sharing
@@ -27,7 +28,6 @@ from stages.lib.teacher.faults import Failed, Refused
 from stages.lib.teacher.journal import FOLDER, Claimed, Journal
 from stages.lib.teacher.ledger import Answer, Ledger
 from stages.lib.teacher.pacing import Pace, Turns
-from stages.lib.teacher.progress import Progress
 from stages.lib.teacher.settings import EMBEDDED, More, Settings
 from stages.lib.teacher.window import Window
 
@@ -134,7 +134,9 @@ class Teacher:
         self._fatal: BadInput | None = None  # what stops the run; raised for everything not sent yet
         self._last_sign = 0.0  # the endpoint's last sign of life, monotonic time
         self._silent_since: float | None = None
-        self._progress = Progress(label)
+        self._work = progress.Work("")
+        self._counts: Counter[str] = Counter()  # requests that were replayed from the journal, and sent
+        self._faults: Counter[str] = Counter()
         self.budget = Budget(settings, journal, label)
 
     def ledger(self, folder: Path) -> Ledger:
@@ -145,18 +147,18 @@ class Teacher:
         """An answer for each ask, in order; one call at a time. Raises `BadInput` if the endpoint is unreachable or
         refuses the key, or the budget is reached, and `Preempted` on SIGTERM, after journaling what was in flight."""
         asks, window = iter(asks), Window(self._most_begun, self._answer)
-        self._progress, self._silent_since, self._stopping = Progress(self._label), None, False
-        reporter = self.runner.get_loop().create_task(self._progress.report(total, self._concurrency, self.budget))
-        try:
-            with _rare_collections():
-                while ready := self.runner.run(window.advance(asks)):
-                    self._progress.done += len(ready)
-                    yield from ready
-        finally:
-            reporter.cancel()
-            self._stopping = True  # start nothing new, but wait for what is in flight and paid
-            self.runner.run(window.drain(self._sending, DRAIN_S))
-            self._progress.conclude(self._settings.model)
+        self._counts, self._faults = Counter(), Counter()
+        self._silent_since, self._stopping = None, False
+        with progress.work(f"asking {self._settings.model}", total, "rows") as self._work:
+            self._work.at_once, self._work.freely = self._concurrency, "replayed"
+            try:
+                with _rare_collections():
+                    while ready := self.runner.run(window.advance(asks)):
+                        yield from ready
+            finally:
+                self._stopping = True  # start nothing new, but wait for what is in flight and paid
+                self.runner.run(window.drain(self._sending, DRAIN_S))
+                self._say_replays()
 
     async def close(self) -> None:
         """Close the connections, if any were opened, and give up what is reserved."""
@@ -165,7 +167,20 @@ class Teacher:
             for endpoint in self._turns.endpoints:
                 await endpoint.close()
 
+    def _say_replays(self) -> None:
+        """Say how many answers came from the journal, so that nobody takes old ones for new ones."""
+        if self._counts["replayed"]:
+            log.info(
+                "%s: %d answers replayed from the journal, %d new (make journal FORGET=%s has them asked again)",
+                *(self._label, self._counts["replayed"], self._counts["sent"], self._settings.model),
+            )
+
     async def _answer(self, ask: Ask | Text | Choice) -> Answer:
+        answer = await self._found(ask)
+        self._work.end(asyncio.current_task())
+        return answer
+
+    async def _found(self, ask: Ask | Text | Choice) -> Answer:
         if isinstance(ask, Ask):
             return await self._converse(ask)
         if isinstance(ask, Choice):
@@ -287,7 +302,7 @@ class Teacher:
             number = 0
             while number < self._settings.max_attempts:
                 if (reply := self._journal.get(request)) is not None:
-                    self._progress.replayed += 1
+                    self._counts["replayed"] += 1
                     return Exchange.of(request, reply)
                 try:
                     return await self._take_turn(request, again=number > 0)
@@ -299,7 +314,8 @@ class Teacher:
                     raise
                 except Failed as failure:
                     fault, wait = str(failure), max(failure.retry_after, _backoff(number))
-                    self._progress.errors[fault[:40]] += 1
+                    self._faults[fault[:40]] += 1
+                    self._work.note(errors=", ".join(f"{n} × {kind}" for kind, n in self._faults.most_common(3)))
                     attempts.append({"request": request.key, "fault": fault})
                     self._give_up_on_silence(failure)
                 await asyncio.sleep(wait)
@@ -352,16 +368,18 @@ class Teacher:
         reserved, lost = await self.budget.reserve(request), True
         task = asyncio.current_task()
         self._sending.add(task)
-        self._progress.in_flight += 1
+        self._work.begin(task)
         began = time.monotonic()
         try:
             reply = await endpoint.send(request)
             self._last_sign, self._silent_since = time.monotonic(), None
-            self._progress.sent += 1
+            self._counts["sent"] += 1
             endpoint.pace.answered()
             cost = self.budget.cost(reply.prompt_tokens, reply.completion_tokens)
             await self._journal.put(request, reply, self._label, cost)
             lost = False
+            if cost:
+                self._work.note(spent=f"{self.budget.spent:.4f} US dollars")
         except Failed as failure:
             lost = failure.sent
             self._note(failure, endpoint, began)
@@ -372,7 +390,6 @@ class Teacher:
         finally:
             self.budget.settle(reserved, lost)
             self._sending.discard(task)
-            self._progress.in_flight -= 1
         return reply
 
     def _note(self, failure: Failed, endpoint: Endpoint | Batches, began: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from transformers import PrinterCallback, TrainerCallback
 
-from stages.lib import checkpoint
+from stages.lib import checkpoint, progress
 from stages.lib.errors import BadInput
 from stages.lib.models import causal
 from stages.lib.training import devices, packing
@@ -67,6 +67,13 @@ class Guard(TrainerCallback):
         self.settings = settings
         self.watch = watch
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.watch.work.restart()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not state.global_step:
+            self.watch.work.restart()
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if anyone(checkpoint.stop_requested()):
             control.should_save = control.should_training_stop = True
@@ -89,7 +96,7 @@ class Guard(TrainerCallback):
                 "train.learning_rate; the last save before this step stands"
             )
         if devices.here().leads:
-            self.watch.tell(state.global_step, state.max_steps, logs, sum(len(row.input_ids) for row in rows))
+            self.watch.tell(state.global_step, state.max_steps, logs, tokens_of(rows))
 
 
 @dataclass(frozen=True)
@@ -124,17 +131,21 @@ def fit(
     newest = checkpoint.newest(saves, "checkpoint-*")
     if devices.here().leads:
         remove_refused(saves, newest)
-    guard = Guard(order, settings, Watch(speed, settings.board if devices.here().leads else None))
-    trainer = make(model, tokenizer, order, validation, settings, saves, guard)
-    if newest:
-        trainer.args.eval_on_start = False
-        log.info("resuming from %s", newest)
-    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    steps = count_steps(order, settings)
+    with progress.work("training", steps, "steps", sum(tokens_of(sequence) for sequence in order)) as work:
+        guard = Guard(order, settings, Watch(speed, settings.board if devices.here().leads else None, work))
+        trainer = make(model, tokenizer, order, validation, settings, saves, guard)
+        if newest:
+            trainer.args.eval_on_start = False
+            done = int(newest.name.rpartition("-")[2])
+            work.skip(done, sum(tokens_of(sequence) for sequence in order[: done * settings.batch_rows]))
+            log.info("resuming from %s", newest)
+        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     if anyone(checkpoint.stop_requested()):
         raise checkpoint.Preempted("stopped by SIGTERM; run it again to resume from the last save")
     state = trainer.state
-    if state.global_step != count_steps(order, settings):
-        raise RuntimeError(f"the trainer returned at step {state.global_step} of {count_steps(order, settings)}")
+    if state.global_step != steps:
+        raise RuntimeError(f"the trainer returned at step {state.global_step} of {steps}")
     entries = [
         {"step": entry["step"]} | {name: entry[name] for name in LOGGED if name in entry}
         for entry in state.log_history
@@ -238,6 +249,11 @@ def accumulation(settings: Settings) -> int:
 def count_steps(order: list[Sequence], settings: Settings) -> int:
     """Optimizer steps; the last one may hold fewer rows."""
     return math.ceil(len(order) / settings.batch_rows)
+
+
+def tokens_of(rows: Sequence) -> int:
+    """Tokens of a sequence, or of a step's rows."""
+    return sum(len(row.input_ids) for row in rows)
 
 
 def rows_of_step(order: list[Sequence], step: int, batch_rows: int) -> list[Example]:

@@ -1,6 +1,6 @@
-"""Progress of a training run: a log line per step, and TensorBoard if train.tensorboard is set.
+"""Progress of a training run: counts and speeds for who watches, and TensorBoard if train.tensorboard is set.
 
-Speeds and times go only to the log and to TensorBoard: an artifact contains none.
+Speeds and times reach no artifact.
 """
 
 import logging
@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from stages.lib.progress import Work
 
 log = logging.getLogger("tidemill.train")
 
@@ -23,18 +25,18 @@ class Speed:
 
 
 class Watch:
-    """Reports loss, gradient norm, tokens per second, model FLOP utilisation, memory and time left."""
+    """Tells of loss, gradient norm, tokens per second, model FLOP utilisation and memory."""
 
-    def __init__(self, speed: Speed, board: Path | None) -> None:
-        self.speed = speed
+    def __init__(self, speed: Speed, board: Path | None, work: Work | None = None) -> None:
+        self.speed, self.work = speed, work or Work("training")
         self.started = time.monotonic()
         self.first_step: int | None = None
         self.tokens = 0
         self.writer = _writer(board) if board else None
 
     def tell(self, step: int, steps: int, logs: dict[str, float], tokens: int) -> None:
-        """Log step `step` of `steps`, which had `tokens` tokens. A run's first step only starts the clock, because it
-        also warms caches."""
+        """Tell of step `step` of `steps`, which had `tokens` tokens. A run's first step only starts the clock, because
+        it also warms caches."""
         if self.first_step is None:
             self.first_step, self.started = step, time.monotonic()
         else:
@@ -42,11 +44,12 @@ class Watch:
         seconds, done = time.monotonic() - self.started, step - self.first_step
         rate = self.tokens / seconds if done else math.nan
         used = rate * self.speed.flops_per_token / self.speed.matrix_rate
-        words = [f"loss {logs['loss']:.4f}", f"gradient norm {logs['grad_norm']:.3f}"]
+        facts = {"loss": f"{logs['loss']:.4f}", "gradient norm": f"{logs['grad_norm']:.3f}"}
         if done:
-            words += [f"{rate:.0f} tokens/s", f"MFU {used:.0%}", f"{memory_bytes() / 2**30:.1f} GiB"]
-            words += [f"about {seconds / done * (steps - step):.0f} s left"]
-        log.info("step %d of %d: %s", step, steps, ", ".join(words))
+            facts |= {"tokens/s": f"{rate:.0f}", "MFU": f"{used:.0%}", "memory": f"{memory_bytes() / 2**30:.1f} GiB"}
+        self.work.add(1, tokens)
+        self.work.note(**facts)
+        log.debug("step %d of %d: %s", step, steps, ", ".join(f"{name} {value}" for name, value in facts.items()))
         if self.writer:
             shown = {name: logs[name] for name in ("loss", "learning_rate", "grad_norm")}
             speeds = {"tokens_per_second": rate, "model_flop_utilisation": used} if done else {}

@@ -77,6 +77,7 @@ def test_the_cluster_makes_what_this_machine_makes_and_a_finished_run_costs_noth
     assert not volumes(server), "no volume is left"
 
     pods = len(server.started)
+    assert "where the time went\n  collect " in ran.stdout
     again = street.run("executors.kubernetes", "run")
     assert again.returncode == 0 and "nothing is stale" in again.stdout
     other = street.clone(tmp_path / "other")  # a colleague at the same commit, who has nothing yet

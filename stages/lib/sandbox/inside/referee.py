@@ -14,7 +14,8 @@ import random  # noqa: F401
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from . import cell, control, wire
@@ -101,46 +102,51 @@ class Wire:
 def main(cpu_s: int, memory_mb: int, processes: int, file_mb: int, *packages: str) -> None:
     """Serve programs until the supervisor closes standard input, a socket that passes each run's wire."""
     sys.path.extend(packages)
-    control = socket.socket(fileno=os.dup(0))
+    supervisor = socket.socket(fileno=os.dup(0))
     gc.collect()
     gc.freeze()  # as the candidates' server does
+    supervisor.send(b"r")
     while True:
-        _, fds, _, _ = socket.recv_fds(control, 1, 1)
+        _, fds, _, _ = socket.recv_fds(supervisor, 1, 1)
         if not fds:
             return
-        job = wire.receive(control.fileno())
+        job = wire.receive(supervisor.fileno())
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(reader)
-            control.close()
+            supervisor.close()
             cell.limit(cpu_s, memory_mb, processes, file_mb)
             _report(writer, fds[0], *job)
         os.close(writer)
         os.close(fds[0])
-        try:
+        verdict = ("timed out", "the tests did not end within the CPU limit", "")
+        with suppress(wire.Closed, wire.Malformed, wire.TooLong):
             verdict = wire.receive(reader)
-        except (wire.Closed, wire.Malformed, wire.TooLong):
-            verdict = ("timed out", "the tests did not end within the CPU limit", "")
+            if verdict[0] == "control":
+                wire.send(supervisor.fileno(), verdict)
+                verdict = ("passed", *verdict[1:])  # unless the control run says otherwise
+                verdict = wire.receive(reader)
         os.close(reader)
         os.kill(pid, 9)
         os.waitpid(pid, 0)
-        wire.send(control.fileno(), verdict)
+        wire.send(supervisor.fileno(), verdict)
 
 
 def _report(writer: int, channel: int, *job: Any) -> None:
-    """Write (verdict, detail, token) and end this fork, whatever the tests did."""
+    """Write what there is to say and end this fork, whatever the tests did."""
     try:
-        wire.send(writer, judge(channel, *job))
+        for said in judge(channel, *job):
+            wire.send(writer, said)
     finally:
         os._exit(0)
 
 
 def judge(
     channel: int, token: str, program: str, helpers: str, tests: str, entry_point: str, controlled: bool
-) -> tuple[str, str, str]:
+) -> Iterator[tuple[str, str, str]]:
     """Run the tests, and if they pass one that must fail: (verdict, detail, token), the token empty unless the tests
-    all passed. A `check` that returns a text reports it as the detail."""
+    all passed; `control` for a verdict when that one begins. A `check` that returns a text reports it as the detail."""
     calls = Wire(channel)
     try:
         calls.ask("load", program, entry_point)
@@ -155,12 +161,18 @@ def judge(
     except BaseException as error:
         verdict, detail = _verdict(calls, error, tests)
         parsed = not (calls.number == 1 and detail.startswith(UNPARSED) and error in calls.raised)
-        return (verdict if parsed else "compile error"), detail, ""
+        yield (verdict if parsed else "compile error"), detail, ""
+        return
     if calls.gone is not None:
-        return calls.gone.verdict, calls.gone.detail, ""
-    if controlled and (forged := _forged(tests, space, candidate)):
-        return "forged", f"what contradicts it holds too: {forged}", ""
-    return "passed", said if isinstance(said, str) else "", token
+        yield calls.gone.verdict, calls.gone.detail, ""
+        return
+    detail = said if isinstance(said, str) else ""
+    if controlled:
+        yield "control", detail, token
+        if forged := _forged(tests, space, candidate):
+            yield "forged", f"what contradicts it holds too: {forged}", ""
+            return
+    yield "passed", detail, token
 
 
 def _forged(tests: str, space: dict[str, Any], candidate: Any) -> str:
