@@ -7,7 +7,7 @@ row, and the last run's share of re-asks.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,8 @@ def generation(values: dict[str, Any]) -> list[Line]:
         settings = read_settings(f"{stage}.teacher", params.completed(values, stage)["teacher"])
         for number in range(1, generate["rounds"] + 1):
             load = last_run(f"{stage}@{number}", settings) or rendered(settings, generate)
+            if stage == "judge" and values["judge"]["answers"] == "probability":
+                load = replace(load, answer=1.0)  # a yes or a no
             rows = generate["rows_per_round"] * generate["tasks_per_function"]
             rows += _planted(values["judge"], number) if stage == "judge" else 0
             lines.append(estimate(f"{stage}@{number}", rows, settings, load))
