@@ -75,7 +75,8 @@ class Scratch(Workspace):
             source = REPOSITORY / name
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, self.path / name)
-        shutil.copytree(REPOSITORY / "commands", self.path / "commands")
+        for package in ("commands", "tidemill"):
+            shutil.copytree(REPOSITORY / package, self.path / package)
 
     def pytest(self, *words: str) -> str:
         return self.python("-m", "pytest", "-q", "-p", "no:cacheprovider", *words)

@@ -200,7 +200,7 @@ def test_a_plan_costs_nothing_and_names_the_price(workspace: Any) -> None:
     workspace.set("generate.teacher.free", False)
     refused = plan()
     assert refused.returncode == 3 and "has no price for weights:qwen2.5" in refused.stderr
-    prices = {"weights:qwen2.5-coder-0.5b-instruct": {"prompt": 1.0, "completion": 10.0}}
+    prices = {"weights:qwen2.5-coder-1.5b-instruct": {"prompt": 1.0, "completion": 10.0}}
     workspace.set("generate.teacher.prices", prices)
     said = plan()
     assert said.returncode == 0 and "generate@2" in said.stdout and "judge@1" in said.stdout
