@@ -220,7 +220,7 @@ def test_a_plan_costs_nothing_and_names_the_price(workspace: Any) -> None:
     lines = {line.split("  ")[0]: line for line in plan().stdout.splitlines()}
     assert re.match(r"evolve@2 +10 ", lines["evolve@2"]), "two requests a seed"
     assert re.match(r"evolve@2 judge +5 ", lines["evolve@2 judge"]) and "evolve@2 judge: may cost up to" in str(lines)
-    assert re.match(r"sample@tuned +32 ", lines["sample@tuned"])
+    assert re.match(r"sample@tuned +24 ", lines["sample@tuned"])
     assert not Path("journal").exists()
 
 
