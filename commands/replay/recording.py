@@ -7,7 +7,7 @@ from typing import Any
 
 from commands.replay import example
 from commands.replay.example import FOLDER, Run
-from executors.tracking import git
+from executors.tracking import clone, git
 from stages.lib import artifacts, params
 from stages.lib.errors import BadInput
 from stages.lib.teacher import journal, sharing
@@ -25,7 +25,7 @@ def record(name: str) -> str:
     """Write examples/`name` and return what it holds. Raises `BadInput` for uncommitted changes to what runs, and where
     the dataset is not finished."""
     folder = FOLDER / name
-    commit = git.committed("a replay would go without them", _is_own_layer)
+    commit = git.committed("a replay would go without them", travels)
     roots = dict(_roots())
     if DATASET.as_posix() not in roots:
         raise BadInput(f"{DATASET} is not finished; run `dvc repro {TARGET}` first")
@@ -38,9 +38,11 @@ def record(name: str) -> str:
     return f"{folder}: {count} answers, {size / 1e6:.1f} MB; commit it"
 
 
-def _is_own_layer(line: str) -> bool:
-    """Whether a line of `git status` names the params, which travel with the example, or the example itself."""
-    return line[3:] in ("params.yaml", "profile.yaml") or line.startswith("??")
+def travels(line: str) -> bool:
+    """Whether a line of `git status` names the params, which the example holds, an example, or what clones share. A new
+    file among the code is none of these."""
+    name = line[3:]
+    return name in ("params.yaml", "profile.yaml") or name.startswith(f"{FOLDER}/") or clone.is_shared(line)
 
 
 def _roots() -> Iterator[tuple[str, str]]:

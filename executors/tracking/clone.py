@@ -83,7 +83,7 @@ def check_committed() -> str:
     dvc.lock may differ: experiments write their own. Untracked entries at the top (a data folder, the environment) are
     shared with the clone; a new file among the tracked ones is not, so it counts as a difference.
     """
-    return git.committed("experiments would run without these changes", _is_shared)
+    return git.committed("experiments would run without these changes", is_shared)
 
 
 def prepare(folder: Path, commit: str = "", own: frozenset[str] = OWN) -> Clone:
@@ -163,7 +163,8 @@ def _cache_folder() -> str:
         raise BadInput("this is not a DVC workspace; run this at the top of Tidemill's repository") from None
 
 
-def _is_shared(line: str) -> bool:
+def is_shared(line: str) -> bool:
+    """Whether a line of `git status` names an untracked entry at the top, which clones share."""
     return line.startswith("??") and "/" not in line[3:].rstrip("/")
 
 
