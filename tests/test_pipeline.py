@@ -71,7 +71,7 @@ class Clone:
     def roots(self) -> dict[str, str]:
         seals = sorted(self.path.rglob("artifact.json"))
         found = {str(seal.parent.relative_to(self.path)): json.loads(seal.read_text())["root"] for seal in seals}
-        return {name: root for name, root in found.items() if not name.startswith(".")}
+        return {name: root for name, root in found.items() if not name.startswith((".", "examples/"))}
 
 
 @pytest.fixture(scope="module")

@@ -30,11 +30,11 @@ def main(arguments: list[str]) -> int:
     source, an endpoint or a parameter that does not serve, and where nobody says yes."""
     wish, yes = _parse(arguments)
     parameters.refuse_mistakes()
+    found = source.read(wish.source)
+    name = _profile_name(wish, found)
     asked = endpoints.ask_all(endpoints.models(sizing.preview(wish, params.merged())), patient=True)
     for model in asked:
         print(model, flush=True)
-    found = source.read(wish.source)
-    name = _profile_name(wish, found)
     below = [one for one in profiles.in_force() if one != name and not _is_ours(profiles.FOLDER / f"{one}.yaml")]
     _put(below, name, wish, found, functions=None)
     if status := chosen().run(["filter"]):

@@ -583,6 +583,7 @@ class ApiServer:
 
     def start(self, job: Object, container: Object, pod: str, index: int | None) -> "subprocess.Popen[bytes]":
         environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self.folder)}
+        environment["TIDEMILL_LOG"] = "debug"  # a line for every save, for the tests
         for source in container.get("envFrom", []):
             if reference := source.get("configMapRef"):
                 environment |= self.wait_for("configmaps", reference["name"])["data"]

@@ -1,4 +1,4 @@
-// expect: forged
+// expect: forged|early exit
 package main
 
 import (
