@@ -8,24 +8,24 @@ Writes  data/coreset/coreset.parquet     order, row, id, distance (to the neares
         metrics/coreset.json             k, N, d, distinct rows, radii, lower bound on the optimum, languages covered
         plots/coreset.csv                covering radius after each pick, and of a random subset of that size
 
-The greedy order is nested: the first 1,000 rows of a coreset of 20,000 are the coreset of 1,000. The other two methods
-are for comparison; they give no bound, so their "optimum_at_least" is null.
+The greedy order is nested: the first 1,000 rows of a coreset of 20,000 are the coreset of 1,000. With coreset.parts or
+coreset.quotas the choice is made piece by piece, and `--shard I/N` makes its share of the pieces. The other two methods
+are for comparison; like quotas they give no bound, and "optimum_at_least" is null.
 """
 
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from stages.lib import artifacts, checkpoint, params, progress, records
+from stages.lib import artifacts, checkpoint, params, progress, records, shards
 from stages.lib.errors import BadInput
-from stages.lib.kcenter import Selection, alternatives, covering_radii, k_center_greedy
-
-PROJECTED_ROWS = 20_000  # at most this many unchosen rows are drawn
+from stages.lib.kcenter import Selection, alternatives, covering_radii, k_center_greedy, pieces, projection
+from stages.lib.kcenter.pieces import Piece
 
 CORESET = pa.schema(
     [
@@ -34,15 +34,6 @@ CORESET = pa.schema(
         ("id", pa.string()),
         ("distance", pa.float64()),  # null for the first
         ("radius", pa.float64()),
-        ("language", pa.string()),
-    ]
-)
-PROJECTION = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("x", pa.float32()),
-        ("y", pa.float32()),
-        ("order", pa.int32()),
         ("language", pa.string()),
     ]
 )
@@ -56,12 +47,22 @@ class Params(params.Section):
 
     method: Literal["k-center", "random", "clusters"]
     k: int = Field(ge=1)
+    parts: int = Field(ge=1)
+    quotas: dict[str, Annotated[float, Field(gt=0)]]
     radius: float = Field(ge=0)
     first: Literal["mean", "random"]
     normalize: bool
     seed: int = Field(ge=0)
     device: Literal["auto", "cpu", "gpu"] = Field(exclude=True)
     threads: int = Field(ge=1, exclude=True)
+
+    @model_validator(mode="after")
+    def _pieces(self) -> Self:
+        if self.quotas and self.parts > 1:
+            raise ValueError("quotas and parts do not go together, since a language is a part already; set parts: 1")
+        if self.method != "k-center" and (self.quotas or self.parts > 1):
+            raise ValueError(f"quotas and parts are for method k-center; found {self.method}")
+        return self
 
 
 def main() -> None:
@@ -73,34 +74,60 @@ def main() -> None:
         raise BadInput(
             f"data/embeddings has {len(embeddings)} rows but data/corpus has {len(corpus)}; run `dvc repro embed`"
         )
+    languages = corpus["language"].to_pylist()
     saves = checkpoint.folder("coreset", inputs, knobs.result)
     how: dict[str, Any] = {"normalize": knobs.normalize, "device": knobs.device, "threads": knobs.threads}
+    divided = divide(languages, knobs)
     with progress.work("picking", min(knobs.k, len(embeddings)), "functions"):
-        chosen = choose(embeddings, knobs, saves, how)
+        started = {"first": knobs.first, "seed": knobs.seed, **how}
+        pieces.pick(embeddings, divided, shards.mine(len(divided)), saves, **started)
+        if shards.is_one():
+            return
+        chosen = choose(embeddings, divided, knobs, saves, how)
     sizes = spread_sizes(len(chosen.indices))
     random_order = np.random.default_rng(knobs.seed).permutation(len(embeddings))[: sizes[-1]]
     with progress.work("measuring a random selection"):
         random_radii = covering_radii(embeddings, random_order, sizes, **how)
-    languages = corpus["language"].to_pylist()
     with artifacts.create("data/coreset", stage="coreset", inputs=inputs, params=knobs.result, seed=knobs.seed) as out:
         distances = measure_distances(embeddings, chosen, knobs)
         records.write(out / "coreset.parquet", list_centres(chosen, distances, corpus), CORESET)
-        records.write(out / "projection.parquet", project(embeddings, chosen, languages, knobs.seed), PROJECTION)
+        records.write(
+            out / "projection.parquet",
+            projection.project(embeddings, chosen.indices, languages, knobs.seed),
+            projection.SCHEMA,
+        )
         coverage = count_languages(chosen, languages)
         records.write(out / "coverage.parquet", coverage, COVERAGE)
-        artifacts.write_metrics("coreset", describe(chosen, embeddings, coverage, knobs.method))
-        artifacts.write_series("coreset", draw_curve(chosen, sizes, random_radii, knobs.method))
+        own = {"radius_within": pieces.distance_within(divided, saves)} if knobs.quotas else {}
+        artifacts.write_metrics("coreset", describe(chosen, embeddings, coverage) | own)
+        artifacts.write_series("coreset", draw_curve(chosen, sizes, random_radii))
     checkpoint.discard(saves)
 
 
-def choose(embeddings: np.ndarray, knobs: Params, saves: Path, how: dict[str, Any]) -> Selection:
+def divide(languages: list[str], knobs: Params) -> list[Piece]:
+    """What is chosen piece by piece: the languages of coreset.quotas, or coreset.parts; [] for one exact choice."""
+    k = min(knobs.k, len(languages))
+    if knobs.quotas:
+        return pieces.by_language(languages, k, knobs.quotas)
+    if knobs.parts > 1:
+        return pieces.cut(len(languages), k, knobs.parts)
+    if shards.is_one():
+        raise BadInput("coreset --shard: one exact choice cannot be shared out; set coreset.parts or coreset.quotas")
+    return []
+
+
+def choose(embeddings: np.ndarray, divided: list[Piece], knobs: Params, saves: Path, how: dict[str, Any]) -> Selection:
     """The chosen rows, in order, with the covering radius after each; all of them if there are fewer than k."""
     k = min(knobs.k, len(embeddings))
     if k < knobs.k:
         log.warning("coreset.k is %d, but the corpus has only %d functions; taking them all", knobs.k, k)
+    start: dict[str, Any] = {"first": knobs.first, "seed": knobs.seed, **how}
+    if knobs.quotas:
+        return pieces.interleave(embeddings, divided, saves, knobs.radius, **how)
+    if divided:
+        return pieces.compose(embeddings, divided, saves, k, knobs.radius, **start)
     if knobs.method == "k-center":
-        greedy = {"first": knobs.first, "radius": knobs.radius, "seed": knobs.seed, "saves": saves}
-        return k_center_greedy(embeddings, k, **greedy, **how)
+        return k_center_greedy(embeddings, k, radius=knobs.radius, saves=saves, **start)
     if knobs.method == "random":
         order = alternatives.choose_random(embeddings, k, knobs.seed)
     else:
@@ -110,7 +137,7 @@ def choose(embeddings: np.ndarray, knobs: Params, saves: Path, how: dict[str, An
 
 def measure_distances(embeddings: np.ndarray, chosen: Selection, knobs: Params) -> list[float | None]:
     """Each chosen row's distance to the nearest earlier pick; for greedy, that is the radius before it was picked."""
-    if knobs.method == "k-center":
+    if knobs.method == "k-center" and knobs.parts == 1 and not knobs.quotas:
         return [None, *chosen.radii[:-1].tolist()]
     return alternatives.distances_to_earlier(embeddings, chosen.indices, knobs.normalize)
 
@@ -123,54 +150,25 @@ def list_centres(chosen: Selection, distances: list[float | None], corpus: pa.Ta
     ]
 
 
-def project(embeddings: np.ndarray, chosen: Selection, languages: list[str], seed: int) -> list[dict[str, Any]]:
-    """The centres and a random part of the rest on the first two principal components.
-
-    Signs are fixed (the largest weight is positive) and values rounded, so that every machine writes the same bytes.
-    """
-    order = np.full(len(embeddings), -1)
-    order[chosen.indices] = np.arange(len(chosen.indices))
-    rest = np.flatnonzero(order < 0)
-    drawn = np.random.default_rng(seed).permutation(rest)[:PROJECTED_ROWS]
-    rows = np.sort(np.concatenate([chosen.indices, drawn]))
-    vectors = embeddings[rows].astype(np.float64)
-    vectors -= vectors.mean(axis=0)
-    _, axes = np.linalg.eigh(vectors.T @ vectors)
-    axes = axes[:, :-3:-1]
-    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
-    points = np.round(vectors @ axes, 4) + 0.0
-    return [
-        {"row": int(row), "x": x, "y": y, "order": int(order[row]), "language": languages[row]}
-        for row, (x, y) in zip(rows, points.tolist(), strict=True)
-    ]
-
-
 def count_languages(chosen: Selection, languages: list[str]) -> list[dict[str, Any]]:
     """Rows of each language in the corpus and among the centres."""
     all_rows, centres = Counter(languages), Counter(languages[row] for row in chosen.indices)
     return [{"language": name, "corpus": all_rows[name], "coreset": centres[name]} for name in sorted(all_rows)]
 
 
-def describe(chosen: Selection, embeddings: np.ndarray, coverage: list[dict[str, Any]], method: str) -> dict[str, Any]:
-    last = float(chosen.radii[-1])
+def describe(chosen: Selection, embeddings: np.ndarray, coverage: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "k": len(chosen.indices),
         "rows": embeddings.shape[0],
         "dimension": embeddings.shape[1],
         "distinct_rows": chosen.distinct_rows,  # null unless selection ran out of distinct rows
         "radius_first": float(chosen.radii[0]),
-        "radius_last": last,
-        "optimum_at_least": _bound(last, method),
+        "radius_last": float(chosen.radii[-1]),
+        "optimum_at_least": chosen.bound(len(chosen.indices)),
         "languages": len(coverage),
         "languages_covered": sum(1 for entry in coverage if entry["coreset"]),
         "centres_by_language": {entry["language"]: entry["coreset"] for entry in coverage},
     }
-
-
-def _bound(radius: float, method: str) -> float | None:
-    """A lower bound on the radius of any selection of this size: greedy is a 2-approximation (Gonzalez 1985). None for
-    the other methods."""
-    return radius / 2 if method == "k-center" else None
 
 
 def spread_sizes(k: int) -> list[int]:
@@ -178,14 +176,14 @@ def spread_sizes(k: int) -> list[int]:
     return sorted({round(size) for size in np.geomspace(1, k, 2 + int(24 * np.log10(k)))})
 
 
-def draw_curve(chosen: Selection, sizes: list[int], random_radii: np.ndarray, method: str) -> list[dict[str, Any]]:
+def draw_curve(chosen: Selection, sizes: list[int], random_radii: np.ndarray) -> list[dict[str, Any]]:
     """Covering radius after each size, of a random subset of that size, and the bound for any selection."""
     return [
         {
             "centres": size,
             "radius": float(chosen.radii[size - 1]),
             "random_radius": float(random_radius),
-            "optimum_at_least": _bound(float(chosen.radii[size - 1]), method),
+            "optimum_at_least": chosen.bound(size),
         }
         for size, random_radius in zip(sizes, random_radii, strict=True)
     ]

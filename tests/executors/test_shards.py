@@ -10,6 +10,7 @@ from typing import Any
 import completions
 import corpora
 import grimp
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 from workspace import REPOSITORY, Workspace
@@ -40,6 +41,14 @@ def score(_workspace: Workspace, _tiny: Path) -> tuple[str, str]:
     return "score@base", "data/scores/base"
 
 
+def coreset(workspace: Workspace, _tiny: Path) -> tuple[str, str]:
+    corpora.write_corpus(corpora.functions(700))
+    with artifacts.create("data/embeddings", stage="embed", inputs=[artifacts.open("data/corpus")]) as out:
+        np.save(out / "embeddings.npy", np.random.default_rng(1).standard_normal((700, 16)).astype(np.float16))
+    workspace.set("coreset.parts", 3)
+    return "coreset", "data/coreset"
+
+
 @pytest.fixture
 def here(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
     """Runs a stage in this process, where torch is loaded already, and gives its log."""
@@ -58,7 +67,7 @@ def here(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> I
 
 def made(said: str) -> int:
     """Saves, or for score programs, of which a log says that they were made."""
-    return len(re.findall(r"(?:encoded shard|answered batch) \d+ of", said)) + sum(
+    return len(re.findall(r"(?:encoded shard|answered batch|chose piece) \d+ of", said)) + sum(
         int(count) for count in re.findall(r"(\d+) programs, isolation", said)
     )
 
@@ -75,7 +84,7 @@ def taken(path: str) -> tuple[str, dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.torch
-@pytest.mark.parametrize("prepare", [embed, sample, score])
+@pytest.mark.parametrize("prepare", [embed, coreset, sample, score])
 def test_shards_give_the_bytes_of_one_run(
     prepare: Callable[[Workspace, Path], tuple[str, str]], workspace: Workspace, tiny: Path, here: Callable[[str], str]
 ) -> None:
@@ -138,7 +147,7 @@ def test_shards_beside_each_other_one_killed_another_never_run(
         ("embed --shard 4/4", r"--shard takes INDEX/COUNT, 0/4 to 3/4 for four shards; found '4/4'"),
         ("embed --shard two", r"found 'two'"),
         ("embed --shard", r"remove '--shard'"),
-        ("filter --shard 0/2", r"filter cannot be sharded; embed, sample and score can"),
+        ("filter --shard 0/2", r"filter cannot be sharded; embed, coreset, sample and score can"),
     ],
 )
 def test_bad_shards(workspace: Workspace, words: str, message: str) -> None:

@@ -97,6 +97,9 @@ def test_stopped_it_saves_and_goes_on_to_the_same_bytes(workspace: Workspace) ->
         ("method", "median", "coreset.method"),
         ("first", "median", "coreset.first"),
         ("device", "gpu", "cupy finds no GPU"),
+        ("quotas", {"Python": 50, "Perl": 50}, "coreset.quotas: the corpus has no Perl; it has Go, Java, Python"),
+        ("quotas", {"Python": 0}, "coreset.quotas.Python"),
+        ("parts", 0, "coreset.parts"),
     ],
 )
 def test_bad_parameters_are_named(
@@ -165,3 +168,42 @@ def test_copies_of_one_row_are_still_different_rows(workspace: Workspace, method
     result = workspace.run("coreset")
     assert result.returncode == 0, result.stderr
     assert len(set(pq.read_table("data/coreset/coreset.parquet")["row"].to_pylist())) == 18
+
+
+def test_quotas_hold_in_every_beginning(workspace: Workspace, vectors: np.ndarray) -> None:
+    make_inputs(vectors)
+    workspace.set("coreset.k", 60)
+    workspace.set("coreset.quotas", {"Python": 3, "Go": 1})
+    assert workspace.run("coreset").returncode == 0
+    chosen = pq.read_table("data/coreset/coreset.parquet").to_pydict()["language"]
+    assert all(abs(chosen[:size].count("Python") - 0.75 * size) < 1.5 for size in range(1, 61)) and len(chosen) == 60
+    metrics = json.loads(Path("metrics/coreset.json").read_text())
+    assert metrics["centres_by_language"] == {"Go": 15, "Java": 0, "Python": 45}
+    assert metrics["optimum_at_least"] is None and metrics["radius_within"].keys() == {"Go", "Python"}
+
+
+def test_what_does_not_go_together_is_named(workspace: Workspace, vectors: np.ndarray) -> None:
+    make_inputs(vectors)
+    refused = workspace.run("coreset --shard 0/2")
+    assert refused.returncode == 3 and "set coreset.parts or coreset.quotas" in refused.stderr
+    workspace.set("coreset.parts", 2)
+    workspace.set("coreset.quotas", {"Go": 1})
+    refused = workspace.run("coreset")
+    assert refused.returncode == 3 and "quotas and parts do not go together" in refused.stderr
+    workspace.set("coreset.quotas", {})
+    workspace.set("coreset.method", "random")
+    refused = workspace.run("coreset")
+    assert refused.returncode == 3 and "quotas and parts are for method k-center; found random" in refused.stderr
+
+
+def test_killed_between_two_parts_it_goes_on_to_the_same_bytes(workspace: Workspace) -> None:
+    make_inputs(np.random.default_rng(2).standard_normal((12000, 48)).astype(np.float16))
+    workspace.set("coreset.k", 2000)
+    workspace.set("coreset.parts", 3)
+    assert workspace.run("coreset").returncode == 0
+    root = artifacts.open("data/coreset").root
+    assert workspace.stop("coreset", "chose piece 2 of 3", signal.SIGKILL) == -signal.SIGKILL
+    resumed = workspace.run("coreset")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "chose piece 1 of 3" not in resumed.stderr and "chose piece 3 of 3" in resumed.stderr
+    assert artifacts.open("data/coreset").root == root

@@ -48,11 +48,17 @@ class Selection:
 
     `indices` (n,) int64 in order of selection and `radii` (n,) float64, the covering radius after each; n < k if
     `radius` was reached or no distinct row was left. `distinct_rows` is known (not None) in the last case only.
+    `bounds` (n,): the least radius that any choice of so many rows can have; None where nothing is known of it.
     """
 
     indices: np.ndarray
     radii: np.ndarray
     distinct_rows: int | None
+    bounds: np.ndarray | None = None
+
+    def bound(self, size: int) -> float | None:
+        """The least radius that any choice of `size` rows can have, as far as it is known."""
+        return None if self.bounds is None else float(self.bounds[size - 1])
 
 
 @one_blas_thread
@@ -230,7 +236,7 @@ class _Run:
         distinct = len(set(self.indices)) if exhausted and not self.given else None
         if exhausted and len(chosen) < self.wanted:
             log.warning("no distinct row is left after %d: the rest are copies of them", len(self.indices))
-        return Selection(chosen, radii, distinct)
+        return Selection(chosen, radii, distinct, radii / 2)
 
     def _covered(self) -> bool:
         return bool(self.radii) and self.radii[-1] <= self.radius

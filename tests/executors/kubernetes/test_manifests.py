@@ -366,7 +366,7 @@ def test_train_on_nodes_meets_by_a_headless_service() -> None:
 @pytest.mark.parametrize(
     ("stage", "given", "message"),
     [
-        ("filter", {"shards": 2}, "filter cannot use 2 shards; only these can: embed, sample, score"),
+        ("filter", {"shards": 2}, "filter cannot use 2 shards; only these can: embed, coreset, sample, score"),
         ("embed", {"nodes": 2}, "embed cannot use 2 nodes; only these can: train"),
     ],
 )
