@@ -1,6 +1,6 @@
 """The coreset chosen part by part beside one exact choice: covering radius, lower bound, CPU seconds.
 
-    make bench BENCH=kcenter_parts     # writes bench/results/kcenter_parts.json; takes a workspace's data/embeddings too
+    make bench BENCH=kcenter_parts     # writes bench/results/kcenter_parts.json; data/embeddings too, if it is there
 
 The mixture: 100,000 x 384 float16, 500 clusters; k = 1,000.
 """
@@ -30,6 +30,7 @@ PARTS = (4, 16, 64)
 
 
 def main() -> None:
+    """Compare on the mixture and on the workspace's embeddings."""
     found = {"mixture, 100,000 x 384, k = 1,000": compare(mixture(), 1000)}
     if EMBEDDINGS.is_file():
         rows = np.load(EMBEDDINGS)
@@ -40,12 +41,14 @@ def main() -> None:
 
 
 def mixture() -> np.ndarray:
+    """float16 (100,000, 384) about 500 centres."""
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((500, 384))
     return (centres[rng.integers(0, 500, 100_000)] + 0.5 * rng.standard_normal((100_000, 384))).astype(np.float16)
 
 
 def compare(rows: np.ndarray, k: int) -> dict[str, dict[str, float]]:
+    """The figures of the exact choice and of each number of parts."""
     k_center_greedy(rows[:1000], 2, **HOW)  # compiled before anything is timed
     began = time.process_time()
     exact = k_center_greedy(rows, k, **HOW)
@@ -60,6 +63,7 @@ def compare(rows: np.ndarray, k: int) -> dict[str, dict[str, float]]:
 
 
 def row(radius: float, bound: float | None, began: float, exact: float) -> dict[str, float]:
+    """One choice's figures, with its radius as a multiple of the `exact` one's."""
     seconds = time.process_time() - began
     figures = {"radius": radius, "optimum_at_least": bound or 0.0, "to_exact": radius / exact, "cpu_s": seconds}
     return {name: round(float(value), 4) for name, value in figures.items()}
