@@ -18,7 +18,8 @@ from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, progress, records, shards
 from stages.lib.models import encoder
-from stages.lib.models.encoder import Pooling
+from stages.lib.models.encoder import Encoder, Pooling, Precision
+from stages.lib.models.static import StaticEncoder
 
 
 class Params(params.Section):
@@ -26,6 +27,7 @@ class Params(params.Section):
 
     encoder: str
     text: Literal["code", "name, docstring and code"]
+    precision: Precision
     pooling: Pooling
     normalize: bool
     max_tokens: int = Field(ge=8)
@@ -50,6 +52,7 @@ def main() -> None:
             max_tokens=knobs.max_tokens,
             device=knobs.device,
             threads=knobs.threads,
+            precision=knobs.precision,
         )
     made_with = {**knobs.result, "encoder_sha256": model.fingerprint}
     with progress.work("counting tokens"):
@@ -91,7 +94,7 @@ def read_texts(corpus: artifacts.Artifact, knobs: Params) -> list[str]:
 
 
 def encode_shards(
-    model: encoder.Encoder, texts: list[str], order: np.ndarray, tokens: np.ndarray, saves: Path, knobs: Params
+    model: Encoder | StaticEncoder, texts: list[str], order: np.ndarray, tokens: np.ndarray, saves: Path, knobs: Params
 ) -> Iterator[tuple[np.ndarray, Path]]:
     """Rows and sealed save of each of our shards of `order`; shards already saved are not encoded again."""
     size = knobs.batch_rows * knobs.shard_batches

@@ -71,6 +71,50 @@ def test_first_token_and_text_by_parameter(small: Workspace) -> None:
 
 @pytest.mark.slow
 @pytest.mark.torch
+def test_bfloat16_gives_nearly_the_same_vectors_and_always_the_same_bytes(small: Workspace) -> None:
+    run(small)
+    exact = np.load("data/embeddings/embeddings.npy").astype(np.float64)
+    small.set("embed.precision", "bfloat16")
+    _, once = run(small)
+    near = np.load("data/embeddings/embeddings.npy").astype(np.float64)
+    cosines = (exact * near).sum(axis=1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(near, axis=1)
+    assert cosines.min() > 0.999 and (exact != near).any()
+    assert run(small)[1] == once
+    assert artifacts.open("data/embeddings").params["precision"] == "bfloat16"
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.parametrize("library", ["sentence-transformers", "model2vec"])
+def test_a_static_model_gives_the_peers_vectors(small: Workspace, library: str) -> None:
+    from safetensors.torch import save_file
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from transformers import AutoModel, AutoTokenizer
+
+    words = AutoModel.from_pretrained(location.locate(MINILM)).get_input_embeddings().weight.detach()
+    peer = StaticEmbedding(AutoTokenizer.from_pretrained(location.locate(MINILM)), embedding_weights=words)
+    peer.tokenizer.no_truncation()
+    if library == "sentence-transformers":
+        SentenceTransformer(modules=[peer]).save("static")
+    else:
+        Path("static").mkdir()
+        Path("static/config.json").write_text(json.dumps({"model_type": "model2vec", "normalize": True}))
+        save_file({"embeddings": words.contiguous()}, "static/model.safetensors")
+        peer.tokenizer.save("static/tokenizer.json")
+    small.set("embed.encoder", "path:static")
+    small.set("embed.max_tokens", 2000)
+    run(small)
+    texts = [row["code"] for row in corpora.functions(48)]
+    expected = SentenceTransformer(modules=[peer]).encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    np.testing.assert_allclose(np.load("data/embeddings/embeddings.npy"), expected, atol=1e-3)
+    small.set("embed.pooling", "cls")
+    done = small.run("embed")
+    assert done.returncode == 3 and "is a static encoder, which takes the mean of its tokens" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.torch
 def test_killed_stopped_or_damaged_it_ends_with_the_same_bytes(small: Workspace) -> None:
     _, undisturbed = run(small)
     assert small.stop("embed", "encoded shard 2 of 6", signal.SIGKILL) == -signal.SIGKILL

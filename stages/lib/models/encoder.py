@@ -12,9 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from stages.lib.errors import BadInput
-from stages.lib.models import location
+from stages.lib.models import location, static
+from stages.lib.models.static import StaticEncoder
 
 Pooling = Literal["cls", "mean"]
+Precision = Literal["float32", "bfloat16"]
 TOKENIZE_AT_ONCE = 4096
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,16 @@ class Encoder:
         return np.asarray(vectors.cpu().numpy(), dtype=np.float16)
 
 
-def load(name: str, *, pooling: Pooling, normalize: bool, max_tokens: int, device: str, threads: int) -> Encoder:
+def load(
+    name: str,
+    *,
+    pooling: Pooling,
+    normalize: bool,
+    max_tokens: int,
+    device: str,
+    threads: int,
+    precision: Precision = "float32",
+) -> Encoder | StaticEncoder:
     """The encoder `name` (a form of stages/lib/models/causal.py) on `device` ("auto", "cpu", "cuda").
 
     Raises `BadInput` for a model that cannot be found or read, that has a decoder, whose tokenizer
@@ -69,11 +80,14 @@ def load(name: str, *, pooling: Pooling, normalize: bool, max_tokens: int, devic
 
     disable_progress_bar()
     path = location.locate(name)
+    if folder := static.folder_of(path):
+        how: dict[str, Any] = {"pooling": pooling, "normalize": normalize, "max_tokens": max_tokens}
+        return static.load(name, folder, threads=threads, **how)
     torch.set_num_threads(threads)
     try:
         config = AutoConfig.from_pretrained(path)
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModel.from_pretrained(path, dtype=torch.float32)
+        model = AutoModel.from_pretrained(path, dtype=getattr(torch, precision))
     except (OSError, ValueError) as error:
         raise BadInput(f"model {name!r} cannot be loaded as an encoder: {error}") from None
     if config.is_encoder_decoder:
