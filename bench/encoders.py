@@ -1,4 +1,4 @@
-"""What a cheaper encoder costs the coreset: embed's ways, each by its speed and by how well its choice covers the corpus.
+"""What a cheaper encoder costs the coreset: the speed of each, and how well its choice covers the corpus.
 
     make bench BENCH=encoders ARGS=path:static   # a workspace's data/corpus; writes bench/results/encoders.json
 
@@ -44,7 +44,7 @@ def main() -> None:
     space = vectors["float32"]
     orders = {name: k_center_greedy(rows, SIZES[-1], device="cpu").indices for name, rows in vectors.items()}
     orders["random"] = np.random.default_rng(0).permutation(len(texts))[: SIZES[-1]]
-    radii = {name: covering_radii(space, order, SIZES, device="cpu").round(4) for name, order in orders.items()}
+    radii = {name: covering_radii(space, one, SIZES, device="cpu").round(4).tolist() for name, one in orders.items()}
     machine = {"python": platform.python_version(), "rows": len(texts), "sizes": SIZES}
     found = {
         "machine": machine,
