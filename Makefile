@@ -167,6 +167,15 @@ k8s-logs: $(READY) ## follow a stage's log on the cluster: make k8s-logs STAGE=t
 k8s-stop: $(READY) ## delete a stage's Job: make k8s-stop STAGE=train
 	@$(LAYER) $(BIN)/python -m executors.kubernetes stop $(STAGE)
 
+slurm-render: $(READY) ## print the stages' scripts for sbatch, no cluster needed: make slurm-render STAGE=train
+	@$(LAYER) $(BIN)/python -m executors.slurm render $(STAGE)
+
+slurm-run: $(READY) ## run a stage and its stale dependencies on Slurm: make slurm-run STAGE=train
+	@$(LAYER) $(BIN)/python -m executors.slurm run $(STAGE)
+
+slurm-stop: $(READY) ## cancel a stage's jobs: make slurm-stop STAGE=train
+	@$(LAYER) $(BIN)/python -m executors.slurm stop $(STAGE)
+
 lock: ## resolve locks/*.in again
 	@[ -x .tidemill/uv/bin/uv ] || { $(PYTHON) -m venv .tidemill/uv && .tidemill/uv/bin/pip install --quiet uv; }
 	$(UV) locks/cpu.in --no-emit-package torch --override locks/cpu-overrides.txt --output-file locks/cpu.txt
@@ -181,4 +190,4 @@ clean: ## delete the pipeline's outputs here; keep the journal, downloads and DV
 
 .PHONY: dataset tune check doctor help run setup test test-all lint verify forget remote push pull trace evolve report audit compare-runs score show-example ablate plan journal journal-share serve gguf weights profile soak
 .PHONY: export
-.PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop lock clean
+.PHONY: bench bench-gpu images images-lock images-push k8s-setup k8s-render k8s-run k8s-status k8s-logs k8s-stop slurm-render slurm-run slurm-stop lock clean

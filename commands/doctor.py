@@ -153,6 +153,8 @@ def _cluster() -> Iterator[Finding]:
         yield Finding(
             "cluster", "without", f"no {named}", "set KUBECONFIG for EXECUTOR=kubernetes (docs/kubernetes.md)"
         )
+    if sbatch := shutil.which("sbatch"):
+        yield Finding("Slurm", "ok", f"{sbatch} (EXECUTOR=slurm, docs/slurm.md)")
 
 
 def _remote() -> Iterator[Finding]:

@@ -149,6 +149,47 @@ def image_kind(stage: str) -> str:
     return "gpu"
 
 
+def cluster_kind(stage: str, gpus: int, file: Path) -> str:
+    """Which of KINDS runs `stage` on a cluster whose settings `file` give it `gpus`.
+
+    Raises `BadInput` if params.yaml requires a GPU and `file` gives none.
+    """
+    kind, name = str(_entry(stage)["image"]), stage.partition("@")[0]
+    if kind != "cpu or gpu":
+        return kind
+    device = params.merged().get(name, {}).get("device", "auto")
+    if device not in ("auto", "cpu") and not gpus:
+        raise BadInput(f"params.yaml: {name}.device is {device}; {file}: give resources.{name} a line `gpus: 1`")
+    return "gpu" if gpus else "cpu"
+
+
+def reference(stage: str, gpus: int, registry: str, file: Path) -> str:
+    """The image for `stage` as a cluster pulls it: the locked digest, or a tag of `registry` if nothing is locked.
+
+    Raises `BadInput` for a locked image that no registry has, and as `cluster_kind` does.
+    """
+    kind, lock = cluster_kind(stage, gpus, file), read_lock()
+    if locked := lock["references"].get(kind):
+        return str(locked)
+    if lock[kind] != UNLOCKED:
+        raise BadInput(f"{LOCK} locks {kind}, but no registry has it; run `make images-push REGISTRY=…`")
+    return f"{registry.rstrip('/')}/tidemill-{kind}" if registry else f"tidemill-{kind}"
+
+
+def check_split(stage: str, shards: int, nodes: int, file: Path) -> None:
+    """Raise `BadInput` if settings `file` give `stage` several shards or nodes and it cannot use them."""
+    table, name = params.read(STAGES), stage.partition("@")[0]
+    for count, what in (shards, "shards"), (nodes, "nodes"):
+        if count > 1 and not table.get(name, {}).get(what):
+            able = ", ".join(other for other, one in table.items() if one.get(what))
+            raise BadInput(f"{file}: resources: {name} cannot use {count} {what}; only these can: {able}")
+
+
+def asks_models(stage: str) -> bool:
+    """Whether the answers that `stage` pays for are kept in the journal, which jobs share through the remote."""
+    return bool(params.read(STAGES).get(stage.partition("@")[0], {}).get("journal"))
+
+
 def has_gpu() -> bool:
     """Whether a CDI specification for an NVIDIA GPU is installed; engines need it to pass the GPU on."""
     return any(file.name.startswith("nvidia") for folder in CDI if folder.is_dir() for file in folder.iterdir())

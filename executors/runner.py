@@ -5,7 +5,7 @@
     stages/run STAGE --shard 1/4 make one shard's saves, no artifact (embed, coreset, sample, score)
 
 EXECUTOR chooses where (executors/__init__.py): local (the default) or container (in its image, docs/containers.md). For
-a cluster, use `EXECUTOR=kubernetes make` (docs/kubernetes.md).
+clusters, use `EXECUTOR=kubernetes make` or `EXECUTOR=slurm make` (docs/kubernetes.md, docs/slurm.md).
 
 Exit status: 0 done and sealed; 3 bad input or configuration (never retried); 75 preempted with progress saved (retried
 at no cost); anything else is a crash.
@@ -17,14 +17,17 @@ import fcntl
 import importlib
 import json
 import logging
+import math
 import os
+import signal
 import sys
 import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import IO
+from types import FrameType
+from typing import IO, cast
 
 import executors
 from executors import container, parameters
@@ -99,11 +102,27 @@ def _run(arguments: list[str]) -> int:
         raise BadInput(f"{name} cannot be sharded; embed, coreset, sample and score can")
     with _lock(arguments[0], fcntl.LOCK_SH) if shards.is_one() else nullcontext(), _lock(_process(arguments[0])):
         (STATE / f"{_process(arguments[0])}.json").unlink(missing_ok=True)
-        stop_on_sigterm()
+        _stop_on_sigterm()
         with report.reporting(arguments[0]):
             stage(key) if key else stage()
         _record(_process(arguments[0]), DONE)
     return DONE
+
+
+def _stop_on_sigterm() -> None:
+    """`stop_on_sigterm`, where two SIGTERM within a second are one: Slurm sends it to every process of a job, and
+    whatever started the stage passes it on as well."""
+    stop_on_sigterm()
+    stop = cast(Callable[[int, FrameType | None], None], signal.getsignal(signal.SIGTERM))
+    last = -math.inf
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before > 1:
+            stop(number, frame)
+
+    signal.signal(signal.SIGTERM, handle)
 
 
 def _take_shard(words: list[str]) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from executors.progress import display
 from executors.tracking import graph, journal, objects, repro, transfer
 from executors.tracking.courier import Courier
 from stages.lib import artifacts
@@ -43,11 +44,13 @@ class Plan:
     @property
     def name(self) -> str:
         """The name of its jobs and of their resources."""
-        return f"tidemill-{word(self.stage)}-{self.key}"
+        return f"{prefix(self.stage)}{self.key}"
 
 
 class Scheduler(Protocol):
     """Runs jobs. Its methods raise `BadInput` for what a person has to fix."""
+
+    stopping: str  # the command that stops a stage's jobs
 
     def inputs(self, stage: str) -> dict[str, Any]:
         """What the result of `stage` depends on besides its inputs in the graph: its image."""
@@ -69,6 +72,11 @@ def word(stage: str) -> str:
     """A stage's name for names and labels, which have at most 63 characters including an ending and an index
     (pkg/apis/batch/validation: the host names of an Indexed Job's pods)."""
     return re.sub("[^a-z0-9]+", "-", stage.lower())[:24].strip("-")
+
+
+def prefix(stage: str) -> str:
+    """How the names of a stage's jobs begin, before its key."""
+    return f"tidemill-{word(stage)}-"
 
 
 def say(line: str) -> None:
@@ -109,6 +117,17 @@ class Walk:
         self.commit, self.remote, self.lost = commit, remote, lost
         self.running: dict[str, Plan] = {}
         self.took: dict[str, float] = {}  # seconds of each delivered stage, its waiting included
+
+    def run(self, names: list[str]) -> int:
+        """`through`; then say where the time went, or on Ctrl-C ask what to do with what runs."""
+        began = time.monotonic()
+        try:
+            status = self.through(names)
+        except KeyboardInterrupt:
+            return self.interrupted()
+        if not status:
+            display.tell_times(self.took, time.monotonic() - began)
+        return status
 
     def through(self, names: list[str]) -> int:
         """Submit `names` (upstream first) as they become ready; returns 0 or the status of the first failure."""
@@ -184,7 +203,7 @@ class Walk:
         for path, root in record["roots"].items():
             found = artifacts.open(path).root
             if found != root:
-                raise BadInput(f"{path} arrived as {found}, but its pod sealed {root}; run `dvc pull --force {path}`")
+                raise BadInput(f"{path} arrived as {found}, but its job sealed {root}; run `dvc pull --force {path}`")
         say(f"{stage.name}: fetched and verified")
         return 0
 
@@ -206,7 +225,8 @@ class Walk:
             if answer.strip().lower().startswith("d"):
                 names = [name for name in names if not self._stopped(name)]
         if names:
-            say(f"left running: {', '.join(names)}; the same command attaches again, `make k8s-stop STAGE=…` stops it")
+            stopping = self.scheduler.stopping
+            say(f"left running: {', '.join(names)}; the same command attaches again, `{stopping}` stops it")
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
             _dvc_turn.acquire(timeout=10)  # DVC writes dvc.lock in place

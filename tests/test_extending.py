@@ -545,7 +545,7 @@ def test_an_executor(scratch: Scratch) -> None:
     assert not (scratch.path / "data").exists()
     refused = scratch.run("collect", EXECUTOR="eco")
     assert refused.returncode == 3
-    assert "choose one of container, echo, kubernetes, local" in refused.stderr
+    assert "choose one of container, echo, kubernetes, local, slurm" in refused.stderr
     assert scratch.touched == ["executors/echo.py"]
     assert_named("An executor", scratch)
 

@@ -12,7 +12,6 @@ from executors.kubernetes.kustomize import Manifest
 from executors.walk import Plan, word
 from stages.lib import params
 from stages.lib.artifacts import canonical, digest
-from stages.lib.errors import BadInput
 
 FOLDER = Path("k8s")
 FILE = FOLDER / "params.yaml"
@@ -89,14 +88,8 @@ def steps(stage: str, wanted: Resources) -> list[Step]:
 
     Raises `BadInput` for shards or nodes of a stage that does not support them.
     """
-    name = stage.partition("@")[0]
-    table = params.read(container.STAGES)
-    entry = table.get(name, {})
-    for count, what in (wanted.shards, "shards"), (wanted.nodes, "nodes"):
-        if count > 1 and not entry.get(what):
-            able = ", ".join(other for other, one in table.items() if one.get(what))
-            raise BadInput(f"{FILE}: resources: {name} cannot use {count} {what}; only these can: {able}")
-    offline = bool(entry.get("isolated"))
+    container.check_split(stage, wanted.shards, wanted.nodes, FILE)
+    offline = bool(params.read(container.STAGES).get(stage.partition("@")[0], {}).get("isolated"))
     shards = wanted.shards if wanted.shards > 1 else 0
     nodes = wanted.nodes if wanted.nodes > 1 else 0
     if not offline and not nodes:
@@ -126,11 +119,6 @@ def render(plan: Plan, settings: Settings) -> tuple[list[Manifest], list[Manifes
     return objects, [_job(by_name["Job", "tidemill-stage"], plan, settings, pod_name, step) for step in planned]
 
 
-def asks_models(stage: str) -> bool:
-    """Whether the answers that `stage` pays for are kept in the journal, which pods share through the remote."""
-    return bool(params.read(container.STAGES).get(stage.partition("@")[0], {}).get("journal"))
-
-
 def static(settings: Settings) -> list[Manifest]:
     """The namespace, the account and the network policies, needed once."""
     found = kustomize.build(FOLDER / "setup")
@@ -143,28 +131,8 @@ def static(settings: Settings) -> list[Manifest]:
 
 
 def image(stage: str, settings: Settings) -> str:
-    """The image for `stage`'s Jobs: the locked digest, or a tag if nothing is locked.
-
-    Raises `BadInput` for a locked image that no registry has, or a GPU that params.yaml requires and k8s/params.yaml
-    does not give.
-    """
-    name = stage.partition("@")[0]
-    entry = params.read(container.STAGES).get(name)
-    if not entry:
-        raise BadInput(f"{container.STAGES} does not say which image runs {name}; add a line for it")
-    kind = entry["image"]
-    gpus = settings.of(stage).gpus
-    if kind == "cpu or gpu":
-        device = params.merged().get(name, {}).get("device", "auto")
-        if device not in ("auto", "cpu") and not gpus:
-            raise BadInput(f"params.yaml: {name}.device is {device}; {FILE}: give resources.{name} a line `gpus: 1`")
-        kind = "gpu" if gpus else "cpu"
-    lock = container.read_lock()
-    if reference := lock["references"].get(kind):
-        return str(reference)
-    if lock[kind] != container.UNLOCKED:
-        raise BadInput(f"{container.LOCK} locks {kind}, but no registry has it; run `make images-push REGISTRY=…`")
-    return f"{settings.registry.rstrip('/')}/tidemill-{kind}" if settings.registry else f"tidemill-{kind}"
+    """The image for `stage`'s Jobs. Raises `BadInput` as `container.reference` does."""
+    return container.reference(stage, settings.of(stage).gpus, settings.registry, FILE)
 
 
 def _job(base: Manifest, plan: Plan, settings: Settings, program: str, step: Step) -> Manifest:
@@ -283,7 +251,7 @@ def _told(plan: Plan) -> dict[str, str]:
         "REPOSITORY": load_settings().repository,
         "LOCK": plan.lock,
         "REMOTE": canonical(plan.remote),
-        "JOURNAL": "shared" if asks_models(plan.stage) else "",
+        "JOURNAL": "shared" if container.asks_models(plan.stage) else "",
     }
 
 

@@ -1,16 +1,15 @@
 """Submits a stage's Jobs, attaches to existing ones, and follows them to their end."""
 
 import os
-import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from executors import container
 from executors.kubernetes import jobs
 from executors.kubernetes.cluster import Cluster, finished
 from executors.kubernetes.jobs import KEY_LABEL, STAGE_LABEL, Settings
 from executors.kubernetes.kustomize import Manifest
-from executors.progress import display
 from executors.tracking import git, graph
 from executors.tracking.courier import Courier
 from executors.walk import Plan, Walk, say, stale, word
@@ -36,18 +35,13 @@ def run(names: Sequence[str], settings: Settings) -> int:
     if not settings.repository:
         courier.send_bundle(commit)
     scheduler = Submitter(Cluster(settings.namespace), settings, courier)
-    walk, began = Walk(scheduler, courier, commit, remote, lost), time.monotonic()
-    try:
-        status = walk.through(chosen)
-        if not status:
-            display.tell_times(walk.took, time.monotonic() - began)
-        return status
-    except KeyboardInterrupt:
-        return walk.interrupted()
+    return Walk(scheduler, courier, commit, remote, lost).run(chosen)
 
 
 class Submitter:
     """`walk.Scheduler` on a cluster."""
+
+    stopping = "make k8s-stop STAGE=…"
 
     def __init__(self, cluster: Cluster, settings: Settings, courier: Courier) -> None:
         self.cluster, self.settings, self.courier = cluster, settings, courier
@@ -58,7 +52,7 @@ class Submitter:
 
     def asks_models(self, stage: str) -> bool:
         """Whether `stage` keeps a journal, by containers/stages.yaml."""
-        return jobs.asks_models(stage)
+        return container.asks_models(stage)
 
     def stop(self, stage: str) -> None:
         """Delete the Jobs of `stage` and what they need."""

@@ -106,9 +106,9 @@ def _stage(repo: Any, stage: Any, makers: dict[str, tuple[str, Any]]) -> Stage:
     return Stage(stage.name, frozenset(upstream), inputs, tuple(reads), writes, fresh)
 
 
-def remote(override: str, endpoint: str = "") -> dict[str, str]:
+def remote(override: str, endpoint: str = "", shares_folders: bool = False) -> dict[str, str]:
     """The remote as a pod configures it: url and options, no secret. `override` and `endpoint` are the url and the S3
-    endpoint as pods reach them, "" if the same as here.
+    endpoint as pods reach them, "" if the same as here; `shares_folders`: they see this machine's folders.
 
     Raises `BadInput` if there is no default remote, or pods could not reach it.
     """
@@ -120,14 +120,14 @@ def remote(override: str, endpoint: str = "") -> dict[str, str]:
             raise BadInput(
                 f"none of the {len(names)} remotes ({', '.join(names)}) is the default: run `dvc remote default NAME`"
                 if names
-                else "pods exchange data through DVC's remote, and none is set: run `make remote URL=s3://bucket/path`"
+                else "jobs exchange data through DVC's remote, and none is set: run `make remote URL=s3://bucket/path`"
             )
         options = {key: str(value) for key, value in repo.config["remote"][default].items() if key not in SECRETS}
     if endpoint:
         options["endpointurl"] = endpoint
     if override:
         options["url"] = override
-    elif "://" not in options["url"]:
+    elif "://" not in options["url"] and not shares_folders:
         raise BadInput(
             f"remote {default} is the local folder {options['url']}, which pods do not see; set another with `make "
             "remote URL=s3://bucket/path`, or set cluster.remote in k8s/params.yaml to its address for pods"

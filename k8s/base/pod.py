@@ -1,4 +1,4 @@
-"""What a pod does for a stage: `pod.py fetch run deliver`, or some of these phases (score runs without a network).
+"""What a pod, or a job of Slurm (slurm/job.sh), does for a stage: `pod.py fetch run deliver`, or some of these phases.
 
 fetch    checks out the exact commit, pulls the stage's inputs by hash, and the saves its shards have sent
 shard    makes one shard's saves; after a fetch, in its own workspace, sends each to the remote
@@ -9,8 +9,8 @@ deliver  pushes outputs, then DVC's run cache, then the result record KEY.json
 Settings come from the environment (a ConfigMap): STAGE, KEY, COMMIT, REPOSITORY ("" for a bundle on the remote), LOCK
 (sha256 of the dvc.lock on the remote), REMOTE (its DVC configuration, JSON), WORKSPACE; JOURNAL (nonempty for a stage
 that asks models); HANDOVER (another pod's workspace); in an Indexed Job JOB_COMPLETION_INDEX, and SHARDS or
-PET_NODE_RANK. The program is self-contained, because it starts before the code is checked out. Exit status: the stage's
-own; 3 for what no other pod could do either.
+PET_NODE_RANK; SIGNALS (nonempty where SIGTERM reaches every process, not only this one). The program is self-contained,
+because it starts before the code is checked out. Exit status: the stage's own; 3 for what no other pod could do either.
 """
 
 import hashlib
@@ -37,6 +37,7 @@ SAVES = Path(".tidemill/checkpoints", STAGE)
 COMMIT = os.environ["COMMIT"]
 WORKSPACE = Path(os.environ.get("WORKSPACE", "/workspace"))
 DVC = [sys.executable, "-m", "dvc"]
+SIGNALS = bool(os.environ.get("SIGNALS"))
 
 
 def first(phases: list[str]) -> int:
@@ -119,6 +120,8 @@ def fetch() -> int:
 def shard(send: bool) -> int:
     """Make one shard's saves. Those already sent are not made again, whichever pod takes over."""
     mine = f"{os.environ['JOB_COMPLETION_INDEX']}/{os.environ['SHARDS']}"
+    if _git("diff", "--quiet", COMMIT, "--", ".", ":!dvc.lock"):
+        return _refuse(f"shard {mine} is of commit {COMMIT}, and {WORKSPACE} holds other code; submit the stage again")
     process = _start_stage("--shard", mine)
     sent = _seals()
     while True:
@@ -145,7 +148,8 @@ def run() -> int:
     if lock.is_file():  # left by a lost pod; its process number is meaningless here
         lock.write_text("")
     _recover()
-    process = subprocess.Popen([*DVC, "repro", "--single-item", STAGE], env={**os.environ, "EXECUTOR": "local"})
+    words, environment = [*DVC, "repro", "--single-item", STAGE], {**os.environ, "EXECUTOR": "local"}
+    process = subprocess.Popen(words, env=environment, preexec_fn=_deaf if SIGNALS else None)
     early = False
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
@@ -155,7 +159,10 @@ def run() -> int:
         found = re.search(r"process (\d+)", lock.read_text()) if lock.is_file() else None
         early = not found
         with suppress(ProcessLookupError):  # DVC does not pass SIGTERM on to the stage
-            os.kill(int(found[1]) if found else process.pid, signal.SIGTERM)
+            if found:
+                os.kill(int(found[1]), signal.SIGTERM)
+            else:
+                os.kill(process.pid, signal.SIGKILL if SIGNALS else signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, stop)
     status = process.wait()
@@ -396,7 +403,7 @@ def _site() -> str:
 
 
 def _say(message: str) -> None:
-    print(f"pod: {message}", file=sys.stderr, flush=True)
+    print(f"{'job' if 'SLURM_JOB_ID' in os.environ else 'pod'}: {message}", file=sys.stderr, flush=True)
 
 
 def _refuse(message: str) -> int:

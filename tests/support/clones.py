@@ -21,7 +21,7 @@ class Street:
     def __init__(self, path: Path, remote: str, kept: tuple[str, ...] = KEPT) -> None:
         self.path, self.kept = path, kept
         path.mkdir(parents=True, exist_ok=True)
-        for name in ("commands", "executors", "stages", "containers", "k8s"):
+        for name in ("commands", "executors", "stages", "containers", "k8s", "slurm"):
             shutil.copytree(REPOSITORY / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(REPOSITORY / "tests/support/sources", path / "tree/sources")
         shutil.copy(REPOSITORY / ".gitignore", path)
