@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,14 @@ class Artifact:
             held = ", ".join(entry["path"] for entry in self.files)
             raise BadInput(f"{self.path} has no file {name} (it has {held}); {_repair(self.path, self.stage)}")
         return self.path / name
+
+    def parts(self, name: str) -> list[Path]:
+        """The files, in order, of the table `name`: it alone, or where it was too large for one file, `stem-00000` and
+        so on. Raises `BadInput` if the artifact has neither."""
+        stem, suffix = name.rsplit(".", 1)
+        numbered = re.compile(rf"{re.escape(stem)}-\d{{5,}}\.{re.escape(suffix)}")
+        found = [self.path / entry["path"] for entry in self.files if numbered.fullmatch(entry["path"])]
+        return sorted(found, key=lambda file: int(file.stem.rpartition("-")[2])) or [self.file(name)]
 
 
 def open(path: str | Path) -> Artifact:

@@ -150,7 +150,11 @@ def _function(row: dict[str, Any], file: str, line: int, source: str) -> dict[st
     language = tagged(values["language"])
     if not language:
         return SetAside(file, line, f"unknown language {values['language']!r}")
-    code = without_docstring(values["code"], language)
+    try:
+        code = without_docstring(values["code"], language)
+        imports = used_imports((), code, language)  # the files hold functions alone
+    except Exception as error:  # whatever it is, it is this function's alone
+        return SetAside(file, line, f"function cannot be read: {error!r}")
     url = row.get("url") or row.get("func_code_url") or ""
     found = _LINE.search(url)
     return {
@@ -163,5 +167,5 @@ def _function(row: dict[str, Any], file: str, line: int, source: str) -> dict[st
         "path": values["path"],
         "line": int(found.group(1)) if found else 1,
         "license": "",
-        "imports": used_imports((), code, language),  # the files hold functions alone
+        "imports": imports,
     }

@@ -111,14 +111,18 @@ class Reader:
             line = data.count(b"\n", 0, error.start) + 1
             yield SetAside(path, line, f"not UTF-8: {error.reason} at byte {error.start}")
             return
-        found = list(functions.read(text, language))
+        try:
+            found = list(functions.read(text, language))
+            imports = names.find_imports(text, language)
+        except Exception as error:  # whatever it is, it is this file's alone
+            yield SetAside(path, 1, f"file cannot be read: {error!r}")
+            return
         yield from (SetAside(path, one.line, one.reason) for one in found if isinstance(one, Unreadable))
         rows = [_row(one, path, language) for one in found if isinstance(one, Function) and self._takes(one)]
-        imports = names.find_imports(text, language)
         for row in sorted(rows, key=lambda row: str(row["id"]))[:most]:
             try:
                 yield row | {"imports": names.used_imports(imports, row["code"], language)}
-            except (RecursionError, ValueError) as error:  # code that no parser of ours gets through
+            except Exception as error:  # whatever it is, it is this function's alone
                 yield SetAside(path, row["line"], f"function cannot be read: {error!r}")
 
     def _takes(self, function: Function) -> bool:
