@@ -22,7 +22,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, progress, records, shards, workers
@@ -34,6 +33,7 @@ from stages.lib.errors import BadInput
 log = logging.getLogger("tidemill.filter")
 
 CODE = (Path(__file__), Path(rules.__file__).parent)  # what decides a row
+ROWS_FOR_MANY = 65_536  # fewer are screened before other processes have started
 EXAMPLES = 3  # rows that the metrics show of each rule
 PAPER = Path(rules.__file__).with_name("wavecoder.yaml")
 Positive = Annotated[int, Field(gt=0)]
@@ -83,7 +83,7 @@ def main() -> None:
         return
     repeats = list(find_repeats(slices, knobs.near_duplicates.threshold))
     dropped = partial(screening.dropped, slices, repeats, before, after)
-    total = count_rows(functions)
+    total = functions.rows("functions.parquet")
     if not any(screening.keeps(one, found).any() for one, found in zip(slices, repeats, strict=True)):
         raise BadInput(f"none of {total} rows passed the filter ({_funnel(dropped())}); loosen a rule in params.yaml")
     with artifacts.create("data/corpus", stage="filter", inputs=[functions], params=recorded) as out:
@@ -112,11 +112,11 @@ def plan(knobs: Params, benchmarks: list[Benchmark]) -> tuple[dict[str, rules.Ru
 
 def screen(functions: artifacts.Artifact, work: screening.Screen, processes: int | None) -> Iterator[Slice]:
     """The slices of this process (all, or its shard's), screened by several."""
-    total = count_rows(functions)
+    total = functions.rows("functions.parquet")
     batches = records.batches(functions.parts("functions.parquet"), records.FUNCTION, screening.ROWS_AT_ONCE)
     mine = ((number, batch) for number, batch in enumerate(batches) if shards.takes(number))
     with progress.work("screening", total, "rows") as counted:
-        for made in workers.results(work, mine, 1 if total <= screening.ROWS_AT_ONCE else processes):
+        for made in workers.results(work, mine, 1 if total < ROWS_FOR_MANY else processes):
             counted.add(min(screening.ROWS_AT_ONCE, total - counted.done))
             log.debug("screened %s", made.save.name)
             yield made
@@ -175,11 +175,6 @@ def mix(languages: Counter[str]) -> dict[str, dict[str, float]]:
         groups[language if language in paper else "Others"] += rows
     total = languages.total()
     return {name: {"here": round(100 * groups[name] / total, 2), "paper": percent} for name, percent in paper.items()}
-
-
-def count_rows(functions: artifacts.Artifact) -> int:
-    """How many functions were collected."""
-    return sum(pq.read_metadata(file).num_rows for file in functions.parts("functions.parquet"))
 
 
 def _funnel(tables: Iterable[tuple[str, pa.Table]]) -> str:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,23 +18,28 @@ Result = TypeVar("Result")
 AHEAD = 2  # pieces per process that are begun before their results are asked for
 WATCH_S = 1.0
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_NONE: Any = object()
 _work: Callable[[Any], Any]
 
 
-def results(work: Callable[[Item], Result], items: Iterable[Item], processes: int | None) -> Iterator[Result]:
-    """`work` of each item, in the items' order; `processes` None: one per core, 1: none but this one.
+def results(
+    work: Callable[[Item], Result], items: Iterable[Item], processes: int | None, alone: int = 0
+) -> Iterator[Result]:
+    """`work` of each item, in the items' order; `processes` None: one per core, 1: none but this one, which does the
+    first `alone` items in any case.
 
     `work` is sent to each process once, and may keep what it makes there; it, the items and the results must be
     picklable. What it raises is raised here. When the caller stops early, pieces that are begun are still done.
     """
     count = processes or cores()
-    if count == 1:
-        yield from map(work, items)
+    items = iter(items)
+    yield from map(work, items if count == 1 else islice(items, alone))
+    if count == 1 or (first := next(items, _NONE)) is _NONE:
         return
     waiting: deque[Future[Result]] = deque()
     with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (work, os.getpid())) as pool:
         try:
-            for item in items:
+            for item in chain([first], items):
                 waiting.append(pool.submit(_do, item))
                 if len(waiting) == AHEAD * count:
                     yield waiting.popleft().result()

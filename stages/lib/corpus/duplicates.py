@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stages.lib.corpus.neighbours import Neighbours
 
 ROWS_AT_ONCE = 8192  # at most 2^14: a row's number takes the first bits of its shingles while they are sorted
+KEPT, SKIPPED = -1, -2  # in place of an earlier row's number
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _SEED = 1  # of MinHash's permutations: it fixes which pairs are looked at
 _OVERLOOKED = 0.01  # how likely LSH may overlook a pair whose similarity is just the threshold

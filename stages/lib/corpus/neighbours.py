@@ -13,11 +13,10 @@ import math
 import numba as nb
 import numpy as np
 
-from stages.lib.corpus.duplicates import Sketches
+from stages.lib.corpus.duplicates import KEPT, SKIPPED, Sketches
 
 MOST = 32  # rows under one key
 COUNTERS = 1 << 22  # of shingles by their hash's last bits; a shared counter misplaces a shingle and harms nothing
-KEPT, SKIPPED = -1, -2  # in place of an earlier row's number
 _NONE = -1
 
 

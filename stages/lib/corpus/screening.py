@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from stages.lib import checkpoint, records
 from stages.lib.corpus import duplicates, rules
+from stages.lib.corpus.duplicates import KEPT
 from stages.lib.corpus.duplicates import ROWS_AT_ONCE as ROWS_AT_ONCE
-from stages.lib.corpus.neighbours import KEPT
 
 DROPPED = pa.schema([*records.FUNCTION, ("rule", pa.string()), ("reason", pa.string())])
 EXACT, NEAR = "exact_duplicate", "near_duplicate"
