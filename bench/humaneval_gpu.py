@@ -66,7 +66,7 @@ def main() -> None:
 def documented() -> list[dict[str, Any]]:
     """A row for each documented function, in the order of their hashes. Raises `BadInput` where there is no corpus."""
     corpus = artifacts.open(ROOT / "data/corpus")
-    functions = records.read(corpus.file("corpus.parquet"), records.FUNCTION).to_pylist()
+    functions = records.read(corpus.parts("corpus.parquet"), records.FUNCTION).to_pylist()
     return [
         {
             "id": one["id"],

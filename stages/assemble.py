@@ -99,7 +99,7 @@ def make_drawer(knobs: Params, corpus: artifacts.Artifact, embeddings: list[arti
     """How `assemble.rows` training rows are drawn."""
     if knobs.draw == "random":
         return selection.at_random(knobs.seed)
-    ids = records.read(corpus.file("corpus.parquet"), records.FUNCTION)["id"].to_pylist()
+    ids = records.read(corpus.parts("corpus.parquet"), records.FUNCTION, ["id"])["id"].to_pylist()
     vectors = np.load(embeddings[0].file("embeddings.npy"), mmap_mode="r")
     return selection.spread(knobs.draw, {id: place for place, id in enumerate(ids)}, vectors, knobs.seed)
 

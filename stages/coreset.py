@@ -68,7 +68,7 @@ class Params(params.Section):
 def main() -> None:
     knobs = params.load("coreset", Params)
     inputs = [artifacts.open("data/corpus"), artifacts.open("data/embeddings")]
-    corpus = records.read(inputs[0].file("corpus.parquet"), records.FUNCTION)
+    corpus = records.read(inputs[0].parts("corpus.parquet"), records.FUNCTION, ["id", "language"])
     embeddings = np.load(inputs[1].file("embeddings.npy"), mmap_mode="r")
     if len(embeddings) != len(corpus):
         raise BadInput(

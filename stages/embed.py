@@ -86,10 +86,11 @@ def main() -> None:
 
 def read_texts(corpus: artifacts.Artifact, knobs: Params) -> list[str]:
     """The text to encode for each function; the paper encodes the raw code."""
-    table = records.read(corpus.file("corpus.parquet"), records.FUNCTION)
+    names = ["code"] if knobs.text == "code" else ["name", "docstring", "code"]
+    table = records.read(corpus.parts("corpus.parquet"), records.FUNCTION, names)
     if knobs.text == "code":
         return table["code"].to_pylist()
-    columns = (table[name].to_pylist() for name in ("name", "docstring", "code"))
+    columns = (table[name].to_pylist() for name in names)
     return ["\n".join(part for part in row if part) for row in zip(*columns, strict=True)]
 
 

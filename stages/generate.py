@@ -81,7 +81,7 @@ def main(key: str) -> None:
     inputs = [artifacts.open("data/corpus"), artifacts.open("data/coreset")]
     if number > 1:
         inputs.append(artifacts.open(f"data/verdicts/{number - 1}"))
-    corpus = records.read(inputs[0].file("corpus.parquet"), records.FUNCTION).to_pylist()
+    corpus = records.read(inputs[0].parts("corpus.parquet"), records.FUNCTION).to_pylist()
     by_id = {row["id"]: row for row in corpus}
     cases = list_cases(inputs[2:], by_id)
     functions, set_aside = material.gather(method, list_chosen(inputs[1], by_id), cases, number, knobs)

@@ -139,7 +139,7 @@ def encode(texts: Sequence[str], knobs: Params) -> np.ndarray:
 def cover(functions: set[str]) -> float | None:
     """The covering radius of these functions over the corpus; None if it holds none of them."""
     corpus, embeddings = artifacts.open("data/corpus"), artifacts.open("data/embeddings")
-    ids = records.read(corpus.file("corpus.parquet"), records.FUNCTION)["id"].to_pylist()
+    ids = records.read(corpus.parts("corpus.parquet"), records.FUNCTION, ["id"])["id"].to_pylist()
     chosen = np.array([row for row, id in enumerate(ids) if id in functions], dtype=np.int64)
     pool = np.load(embeddings.file("embeddings.npy"), mmap_mode="r")
     return diversity.covering_radius(pool, chosen) if len(chosen) else None

@@ -72,9 +72,9 @@ def _first(pattern: str, files: list[str], column: str, key: str, links: list[Li
             continue
         artifact = artifacts.open(path)
         for file in files:
-            if not (path / file).is_file():
+            if not artifact.has(file):
                 continue  # some files exist only if params asked for them
-            table = pq.read_table(artifact.file(file))
+            table = pa.concat_tables(map(pq.read_table, artifact.parts(file)))
             rows = _matching(table, column, key, f"{path / file}")
             if rows:
                 links.append(Link(f"{path / file}   root {artifact.root[:16]}   stage {artifact.stage}", rows[0]))

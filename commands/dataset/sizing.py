@@ -130,7 +130,7 @@ def suitable(generate: dict[str, Any]) -> int:
     """How many functions of data/corpus generate's parameters let the teacher be asked about. Raises `BadInput` for
     none."""
     corpus = artifacts.open("data/corpus")
-    rows = records.read(corpus.file("corpus.parquet"), records.FUNCTION).to_pylist()
+    rows = records.read(corpus.parts("corpus.parquet"), records.FUNCTION).to_pylist()
     documented = generate["documentation"] == "required"
     fitting, set_aside = slices.take_slice(rows, 1, 1, len(rows) + 1, generate["max_code_tokens"], documented)
     if not fitting:

@@ -195,8 +195,9 @@ def _seeds(evolve: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _functions(most_tokens: int) -> list[dict[str, Any]]:
-    file = Path("data/corpus/corpus.parquet")
-    if not file.is_file():
+    folder = Path("data/corpus")
+    file = next((one for one in (folder / "corpus.parquet", folder / "corpus-00000.parquet") if one.is_file()), None)
+    if file is None:
         return []
     import pyarrow.parquet as pq
 

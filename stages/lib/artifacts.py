@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -46,15 +47,31 @@ class Artifact:
         return {"name": self.path.as_posix(), "root": self.root}
 
     def has(self, name: str) -> bool:
-        """Whether the artifact has a file `name`. Of a dataset's files, those without rows are left out."""
-        return any(entry["path"] == name for entry in self.files)
+        """Whether there is a file `name`, or its parts. Of a dataset's files, those without rows are left out."""
+        return any(entry["path"] == name for entry in self.files) or bool(self._numbered(name))
 
     def file(self, name: str) -> Path:
         """The path of the sealed file `name`. Raises `BadInput` if the artifact has no such file."""
-        if not self.has(name):
+        if all(entry["path"] != name for entry in self.files):
             held = ", ".join(entry["path"] for entry in self.files)
             raise BadInput(f"{self.path} has no file {name} (it has {held}); {_repair(self.path, self.stage)}")
         return self.path / name
+
+    def parts(self, name: str) -> list[Path]:
+        """The files, in order, of the table `name`: it alone, or where it was too large for one file, `stem-00000` and
+        so on (`records.Parts`). Raises `BadInput` if the artifact has neither."""
+        return self._numbered(name) or [self.file(name)]
+
+    def rows(self, name: str) -> int:
+        """How many rows the table `name` has; 0 if there is none."""
+        files = {file.relative_to(self.path).as_posix() for file in self._numbered(name)} or {name}
+        return sum(int(entry["rows"] or 0) for entry in self.files if entry["path"] in files)
+
+    def _numbered(self, name: str) -> list[Path]:
+        stem, _, suffix = name.rpartition(".")
+        part = re.compile(rf"{re.escape(stem)}-\d{{5,}}\.{re.escape(suffix)}")
+        found = [self.path / entry["path"] for entry in self.files if part.fullmatch(entry["path"])]
+        return sorted(found, key=lambda file: int(file.stem.rpartition("-")[2]))
 
 
 def open(path: str | Path) -> Artifact:

@@ -7,9 +7,11 @@ and the one before it is used.
 """
 
 import logging
+import os
 import shutil
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -62,6 +64,25 @@ def folder(stage: str, inputs: Iterable[artifacts.Artifact], params: dict[str, A
 def seal(save: Path) -> None:
     """Validate the folder `save`: hash its files and rename `checkpoint.json` into place."""
     artifacts.write_json(save / SEAL, {"files": artifacts.list_files(save, skip=SEAL)})
+
+
+@contextmanager
+def made(save: Path) -> Iterator[Path]:
+    """A folder to fill that becomes the sealed `save` when the block ends without an error; however many processes make
+    the same one, there is never half of it."""
+    temporary = save.with_name(f".{save.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    seal(temporary)
+    shutil.rmtree(save, ignore_errors=True)
+    temporary.rename(save)
+
+
+def code(*places: Path) -> dict[str, str]:
+    """The hashes of source files, and of all those in folders: of a save that no other code should take up."""
+    found = [file for place in places for file in (place.iterdir() if place.is_dir() else [place]) if file.is_file()]
+    return {file.name: artifacts.hash_file(file) for file in sorted(found)}
 
 
 def is_valid(save: Path) -> bool:

@@ -1,7 +1,8 @@
 """The record types that stages exchange, as Arrow schemas, with readers and writers."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from stages.lib.artifacts import canonical
 from stages.lib.errors import BadInput
 
 Row = dict[str, Any]  # one record, as a plain dict
+PART_ROWS = 131_072  # in one file of a table that is written in parts
 
 # One function of raw code. `id` is sha256(language, NUL, code): equal code has one id everywhere.
 FUNCTION = pa.schema(
@@ -171,13 +173,83 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
-def read(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a parquet file of `schema`. Raises `BadInput`, naming the file and column, if it does not match."""
+def read(path: Path | Sequence[Path], schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table of `schema`, one parquet file or its parts in order; of it only the `columns`, if any are named.
+
+    Raises `BadInput`, naming the file and column, if it does not match.
+    """
+    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    files = [path] if isinstance(path, Path) else path
+    return pa.concat_tables([_read(file, wanted) for file in files])
+
+
+def batches(files: Iterable[Path], schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows of parquet files of `schema`, in order, `rows` at once and fewer at each file's end.
+
+    Raises `BadInput` as `read` does.
+    """
+    for file in files:
+        with _named(file):
+            parquet = pq.ParquetFile(file)
+            _check(file, parquet.schema_arrow.names, schema)
+            for batch in parquet.iter_batches(rows, columns=schema.names):
+                (whole,) = pa.Table.from_batches([batch]).select(schema.names).cast(schema).to_batches()
+                yield whole
+
+
+def _read(file: Path, schema: pa.Schema) -> pa.Table:
+    with _named(file):
+        parquet = pq.ParquetFile(file)
+        _check(file, parquet.schema_arrow.names, schema)
+        return parquet.read(columns=schema.names).select(schema.names).cast(schema)
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
     try:
-        table = pq.read_table(path)
+        yield
     except (pa.ArrowInvalid, OSError) as error:
-        raise BadInput(f"{path} is not a readable parquet file: {error}") from None
-    missing = [name for name in schema.names if name not in table.column_names]
-    if missing:
-        raise BadInput(f"{path} has no column {missing[0]!r} (it has {', '.join(table.column_names)})")
-    return table.select(schema.names).cast(schema)
+        raise BadInput(f"{file} is not a readable parquet file: {error}") from None
+
+
+def _check(file: Path, found: Sequence[str], schema: pa.Schema) -> None:
+    if missing := next((name for name in schema.names if name not in found), None):
+        raise BadInput(f"{file} has no column {missing!r} (it has {', '.join(found)})")
+
+
+class Parts:
+    """Writes a table of any length: the file `name` if PART_ROWS rows are enough, or parts of so many rows
+    (`stem-00000` and so on; `Artifact.parts` lists them). The bytes depend on the rows alone, not on the pieces that
+    they come in."""
+
+    def __init__(self, folder: Path, name: str, schema: pa.Schema) -> None:
+        self._file, self._schema = folder / name, schema
+        self._waiting: list[pa.Table] = []
+        self.rows = self._written = 0
+
+    def add(self, table: pa.Table | pa.RecordBatch) -> None:
+        """Append rows, which have the schema's columns among theirs."""
+        if isinstance(table, pa.RecordBatch):
+            table = pa.Table.from_batches([table])
+        while table.num_rows:
+            taken = table.slice(0, PART_ROWS - (self.rows - self._written * PART_ROWS))
+            self._waiting.append(taken.select(self._schema.names))
+            self.rows += taken.num_rows
+            table = table.slice(taken.num_rows)
+            if table.num_rows and self.rows % PART_ROWS == 0:
+                self._write(last=False)
+
+    def close(self) -> None:
+        """Write what is left. A table without rows is a file too."""
+        self._write(last=True)
+
+    def _write(self, last: bool) -> None:
+        rows = pa.concat_tables([self._schema.empty_table(), *self._waiting])
+        write(
+            self._part(self._written) if self._written or not last else self._file, rows.combine_chunks(), self._schema
+        )
+        self._waiting.clear()
+        self._written += 1
+
+    def _part(self, number: int) -> Path:
+        return self._file.with_name(f"{self._file.stem}-{number:05d}{self._file.suffix}")

@@ -19,6 +19,12 @@ def mine(saves: int) -> range:
     return range(index, saves, count)
 
 
+def takes(save: int) -> bool:
+    """Whether this process makes the save of this number, where nobody knows yet how many there will be."""
+    index, count = parse(os.environ.get(VARIABLE, "0/1"))
+    return save % count == index
+
+
 def is_one() -> bool:
     """Whether this process is one shard, which makes saves but no artifact."""
     return VARIABLE in os.environ

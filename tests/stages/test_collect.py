@@ -22,8 +22,9 @@ from workspace import REPOSITORY, Workspace
 from stages.lib import artifacts, packages, records
 from stages.lib.corpus.archives import read_archive
 from stages.lib.corpus.functions import extract, function_id, language_of, languages, parses, without_docstring
-from stages.lib.corpus.reader import Reader
-from stages.lib.corpus.sources import FileSample, Shape
+from stages.lib.corpus.intake import Intake
+from stages.lib.corpus.reader import Extract
+from stages.lib.corpus.sources import Shape, Tree
 from stages.lib.errors import BadInput
 
 SOURCES = REPOSITORY / "tests/support/sources"
@@ -158,11 +159,11 @@ def test_a_tree_becomes_rows_with_source_path_line_and_licence(workspace: Worksp
         ("package/package.json", b'{\n  "license": "(MIT OR Apache-2.0) AND GPL-3.0-only",\n  "name": "x"\n}'),
     ],
 )
-def test_a_packages_licence_is_read_as_a_whole(name: str, metadata: bytes) -> None:
+def test_a_packages_licence_is_read_as_a_whole(workspace: Workspace, name: str, metadata: bytes) -> None:
     assert licenses_in([(name, metadata)]) == {"(MIT OR Apache-2.0) AND GPL-3.0-only"}
 
 
-def test_a_files_own_licence_is_read_as_a_whole() -> None:
+def test_a_files_own_licence_is_read_as_a_whole(workspace: Workspace) -> None:
     code = (
         b"// SPDX-License-Identifier: (MIT OR Apache-2.0) AND GPL-3.0-only */\n" + (SOURCES / "shapes.go").read_bytes()
     )
@@ -171,10 +172,14 @@ def test_a_files_own_licence_is_read_as_a_whole() -> None:
 
 def licenses_in(files: list[tuple[str, bytes]], path: str = "shapes.go") -> set[str]:
     """The licences of the functions of `path` in an archive of these files."""
-    reader = Reader(Shape(least_lines=1, omit_names=[]))
-    data = dict([("shapes.go", (SOURCES / "shapes.go").read_bytes()), *files])
-    entries = reader._from_files(data.items(), FileSample(only=[path]), "x", "")
-    return {entry["license"] for entry in entries if isinstance(entry, dict)}
+    with zipfile.ZipFile("x.zip", "w") as packed:
+        for name, data in {"shapes.go": (SOURCES / "shapes.go").read_bytes(), **dict(files)}.items():
+            packed.writestr(name, data)
+    extract = Extract(Shape(least_lines=1, omit_names=[]), Path("saves"))
+    Path("saves").mkdir()
+    source = Tree(kind="tree", name="x", path="x.zip", only=[path])
+    intake = Intake(source, lambda pieces: (extract((piece.fingerprint, piece)) for piece in pieces), Path("saves"))
+    return {license for rows in intake.rows() for license in rows["license"].to_pylist()}
 
 
 def test_a_row_carries_the_imports_that_it_uses_and_no_others(workspace: Workspace) -> None:

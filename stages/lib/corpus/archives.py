@@ -5,7 +5,7 @@ import subprocess
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -16,42 +16,54 @@ from stages.lib.errors import BadInput
 _INNER = ("src.zip",)
 
 
-def read_tree(path: Path) -> Iterator[tuple[str, bytes]]:
+MOST_BYTES = 1_000_000  # a larger file is data, or a program wrote it: of it so much is read, and one byte
+Wanted = Callable[[str], bool]
+
+
+def _all(_path: str) -> bool:
+    return True
+
+
+def read_tree(path: Path, wanted: Wanted = _all) -> Iterator[tuple[str, bytes]]:
     """`read_folder` of a folder, or the same files of an archive of it, or of a table with a row a file.
 
     Raises `BadInput` if there is neither at `path`.
     """
     if path.is_dir():
-        yield from read_folder(path)
+        yield from read_folder(path, wanted)
     elif path.is_file() and tables.is_table(path):
-        yield from ((name, data) for name, data in tables.read(path) if not _is_hidden(PurePosixPath(name)))
+        yield from (
+            (name, data) for name, data in tables.read(path) if wanted(name) and not _is_hidden(PurePosixPath(name))
+        )
     elif path.is_file():
-        yield from ((name, data) for name, data in read_archive(path) if not _is_hidden(PurePosixPath(name)))
+        yield from ((name, data) for name, data in read_archive(path, wanted) if not _is_hidden(PurePosixPath(name)))
     else:
         raise BadInput(f"source {path} does not exist; correct collect.sources in params.yaml")
 
 
-def read_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Path inside `folder` and bytes of every regular file, in path order; hidden files and folders are left out."""
+def read_folder(folder: Path, wanted: Wanted = _all) -> Iterator[tuple[str, bytes]]:
+    """Path inside `folder` and bytes of every regular file whose path is `wanted`, in path order; hidden files and
+    folders are left out."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if path.is_file() and not path.is_symlink() and not _is_hidden(inside):
-            yield inside.as_posix(), path.read_bytes()
+        if wanted(inside.as_posix()) and not _is_hidden(inside) and path.is_file() and not path.is_symlink():
+            with path.open("rb") as stream:
+                yield inside.as_posix(), stream.read(MOST_BYTES + 1)
 
 
-def read_archive(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Path inside `archive` and bytes of every regular file in it.
+def read_archive(archive: Path, wanted: Wanted = _all) -> Iterator[tuple[str, bytes]]:
+    """Path inside `archive` and bytes of every regular file in it whose path is `wanted`.
 
     Raises `BadInput` if it is damaged or of a kind that we do not read.
     """
     try:
         if archive.suffix in (".whl", ".zip"):
-            yield from _read_zip(archive)
+            yield from _read_zip(archive, wanted)
         elif archive.suffix == ".deb":
-            yield from _read_deb(archive)
+            yield from _read_deb(archive, wanted)
         elif archive.name.endswith((".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")):
             with tarfile.open(archive) as tar:
-                yield from _read_tar(tar)
+                yield from _read_tar(tar, wanted)
         else:
             raise BadInput(
                 f"{archive} is no folder, nor one of .whl, .zip, .tar.gz, .tgz, .tar.xz, .tar.bz2, .deb, .parquet, "
@@ -65,28 +77,30 @@ def _is_hidden(path: PurePath) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _read_zip(archive: Path | io.BytesIO) -> Iterator[tuple[str, bytes]]:
+def _read_zip(archive: Path | io.BytesIO, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(archive) as files:
         for entry in files.infolist():
-            if not entry.is_dir():
-                yield entry.filename, files.read(entry)
+            if not entry.is_dir() and wanted(entry.filename):
+                with files.open(entry) as stream:
+                    yield entry.filename, stream.read(MOST_BYTES + 1)
 
 
-def _read_tar(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
+def _read_tar(tar: tarfile.TarFile, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
     for member in tar:
-        stream = tar.extractfile(member) if member.isfile() else None
+        name = member.name.removeprefix("./")
+        inner = name.endswith(_INNER)
+        stream = tar.extractfile(member) if member.isfile() and (inner or wanted(name)) else None
         if stream is None:
             continue
-        name = member.name.removeprefix("./")
-        if name.endswith(_INNER):
-            yield from ((f"{name}/{inner}", data) for inner, data in _read_zip(io.BytesIO(stream.read())))
+        if inner:
+            yield from ((f"{name}/{one}", data) for one, data in _read_zip(io.BytesIO(stream.read()), wanted))
         else:
-            yield name, stream.read()
+            yield name, stream.read(MOST_BYTES + 1)
 
 
-def _read_deb(archive: Path) -> Iterator[tuple[str, bytes]]:
+def _read_deb(archive: Path, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
     with _filesystem(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-        yield from _read_tar(tar)
+        yield from _read_tar(tar, wanted)
 
 
 @contextmanager

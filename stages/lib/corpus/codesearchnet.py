@@ -22,6 +22,7 @@ from stages.lib.corpus.functions import function_id, tagged, without_docstring
 from stages.lib.corpus.names import used_imports
 from stages.lib.errors import BadInput
 
+ROWS_AT_ONCE = 1024  # of a parquet file, held in memory
 PATTERNS = ("*.jsonl.gz", "*.parquet")
 _COLUMNS = {
     "repository": ("repo", "repository_name"),
@@ -31,6 +32,8 @@ _COLUMNS = {
     "docstring": ("docstring", "func_documentation_string"),
     "language": ("language",),
 }
+_URL = ("url", "func_code_url")
+_READ = {name for names in (*_COLUMNS.values(), _URL) for name in names}
 _LINE = re.compile(r"#L(\d+)")
 
 
@@ -44,12 +47,15 @@ class SetAside:
     rows: int = 1
 
 
-def read_files(path: Path, source: str) -> Iterator[dict[str, Any] | SetAside]:
-    """The functions in the file `path`, or in the files below the folder `path`, as FUNCTION rows, and what had to be
-    set aside.
+# A published row as it stands: file, line from 1, and the line or the parquet row, or why it cannot be read.
+Raw = tuple[str, int, bytes | dict[str, Any] | SetAside]
 
-    `source` stands before the repository in each row's source. Raises `BadInput` if `path` does not exist, or is or
-    holds none of these files.
+
+def read_files(path: Path) -> Iterator[Raw]:
+    """The rows in the file `path`, or in the files below the folder `path`, as they stand there: `to_function` makes
+    functions of them.
+
+    Raises `BadInput` if `path` does not exist, or is or holds none of these files.
     """
     if not path.exists():
         raise BadInput(f"CodeSearchNet source {path} does not exist; correct collect.sources in params.yaml")
@@ -62,14 +68,23 @@ def read_files(path: Path, source: str) -> Iterator[dict[str, Any] | SetAside]:
     for file in files:
         inside = file.relative_to(folder).as_posix()
         rows = _read_parquet(file, inside) if file.suffix == ".parquet" else _read_lines(file, inside)
-        for line, row in rows:
-            yield row if isinstance(row, SetAside) else _function(row, inside, line, source)
+        yield from ((inside, line, row) for line, row in rows)
+
+
+def to_function(raw: Raw, source: str) -> dict[str, Any] | SetAside:
+    """The row of FUNCTION that a published row says, or why there is none; `source` goes before its repository."""
+    file, line, row = raw
+    if isinstance(row, bytes):
+        row = _decode(row, file, line)
+    return row if isinstance(row, SetAside) else _function(row, file, line, source)
 
 
 def is_published(file: Path) -> bool:
     """Whether `file` has CodeSearchNet's columns."""
     rows = _read_parquet(file, file.name) if file.suffix == ".parquet" else _read_lines(file, file.name)
-    first = next(rows, (1, None))[1]
+    line, first = next(rows, (1, None))
+    if isinstance(first, bytes):
+        first = _decode(first, file.name, line)
     return isinstance(first, dict) and not _missing(list(first))
 
 
@@ -88,12 +103,12 @@ def download(name: str, revision: str) -> Path:
     return Path(found)
 
 
-def _read_lines(file: Path, inside: str) -> Iterator[tuple[int, dict[str, Any] | SetAside]]:
+def _read_lines(file: Path, inside: str) -> Iterator[tuple[int, bytes | SetAside]]:
     line = 0
     try:
         with gzip.open(file) as lines:
             for line, data in enumerate(lines, start=1):
-                yield line, _decode(data, inside, line)
+                yield line, data
     except (gzip.BadGzipFile, zlib.error) as error:
         yield line + 1, SetAside(inside, line + 1, f"not gzip, or damaged from here on: {error}")
     except EOFError:
@@ -117,19 +132,22 @@ def _read_parquet(file: Path, inside: str) -> Iterator[tuple[int, dict[str, Any]
         if missing := _missing(parquet.schema_arrow.names):
             yield 1, SetAside(inside, 1, f"no column {missing}", rows=max(1, parquet.metadata.num_rows))
             return
-        for batch in parquet.iter_batches():
-            for row in (batch.slice(offset, 1) for offset in range(batch.num_rows)):
-                line += 1
-                yield line, _to_dict(row, inside, line)
+        wanted = [name for name in parquet.schema_arrow.names if name in _READ]
+        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=wanted):
+            yield from enumerate(_to_dicts(batch, inside, line + 1), start=line + 1)
+            line += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         yield line + 1, SetAside(inside, line + 1, f"not parquet, or damaged from here on: {error}")
 
 
-def _to_dict(row: pa.RecordBatch, file: str, line: int) -> dict[str, Any] | SetAside:
+def _to_dicts(rows: pa.RecordBatch, file: str, line: int) -> list[dict[str, Any] | SetAside]:
+    """The rows, of which the first has the number `line`; alone where one of them cannot be decoded."""
     try:
-        return row.to_pylist()[0]
+        return list(rows.to_pylist())
     except UnicodeDecodeError as error:
-        return SetAside(file, line, f"not UTF-8: {error.reason} at byte {error.start}")
+        if rows.num_rows == 1:
+            return [SetAside(file, line, f"not UTF-8: {error.reason} at byte {error.start}")]
+        return [one for row in range(rows.num_rows) for one in _to_dicts(rows.slice(row, 1), file, line + row)]
 
 
 def _missing(columns: list[str]) -> str | None:
@@ -150,8 +168,12 @@ def _function(row: dict[str, Any], file: str, line: int, source: str) -> dict[st
     language = tagged(values["language"])
     if not language:
         return SetAside(file, line, f"unknown language {values['language']!r}")
-    code = without_docstring(values["code"], language)
-    url = row.get("url") or row.get("func_code_url") or ""
+    try:
+        code = without_docstring(values["code"], language)
+        imports = used_imports((), code, language)  # the files hold functions alone
+    except Exception as error:  # whatever it is, it is this function's alone
+        return SetAside(file, line, f"function cannot be read: {error!r}")
+    url = next((row[name] for name in _URL if row.get(name)), "")
     found = _LINE.search(url)
     return {
         "id": function_id(language, code),
@@ -163,5 +185,5 @@ def _function(row: dict[str, Any], file: str, line: int, source: str) -> dict[st
         "path": values["path"],
         "line": int(found.group(1)) if found else 1,
         "license": "",
-        "imports": used_imports((), code, language),  # the files hold functions alone
+        "imports": imports,
     }

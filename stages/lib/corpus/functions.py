@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,9 +143,10 @@ def grammar_of(language: str) -> Any:
 def operations(code: str, language: str) -> int:
     """How many operators, calls, choices and loops `code`, one function, has; 0 for code that does not parse."""
     root = parse(code, language)
-    return sum(node.is_named and bool(_OPERATION.search(node.type)) for node in _all_nodes(root)) if root else 0
+    return sum(_operates(node.type) and node.is_named for node in _all_nodes(root)) if root else 0
 
 
+@lru_cache(maxsize=2)  # one row's rules follow one another, and each asks
 def locate(code: str, language: str) -> tuple["Node", int] | None:
     """The tree of the first of the language's shells in which `code` parses, and the byte where it begins there."""
     definition = _definitions()[language]
@@ -178,6 +179,11 @@ def bodies(root: "Node") -> list["Node"]:
             found.append(body)
         left += reversed(node.children)
     return found
+
+
+@cache
+def _operates(kind: str) -> bool:
+    return bool(_OPERATION.search(kind))
 
 
 @cache

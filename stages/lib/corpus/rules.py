@@ -24,6 +24,7 @@ Unit = Literal["characters", "tokens", "lines"]
 
 log = logging.getLogger("tidemill.rules")
 
+UNREADABLE = "the rule failed"  # begins the reason of a row that raised something
 BLACKLIST = Path(__file__).with_name("blacklist.txt")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _BLANK = re.compile(r"\s+")
@@ -119,10 +120,15 @@ def exact_duplicates(rows: Sequence[Row]) -> list[str | None]:
     first: dict[str, str] = {}
     found: list[str | None] = []
     for row in rows:
-        key = _BLANK.sub("", row["code"])
+        key = without_blanks(row["code"])
         found.append(first.get(key))
         first.setdefault(key, row["id"])
     return found
+
+
+def without_blanks(code: str) -> str:
+    """The code without white space, which tells no two functions apart."""
+    return _BLANK.sub("", code)
 
 
 def near_duplicates_of(text: Text, near: NearDuplicates) -> Rule:
@@ -169,4 +175,10 @@ def read_blacklist(file: Path = BLACKLIST) -> list[str]:
 
 
 def _each(rule: Callable[[Row], str | None]) -> Rule:
-    return lambda rows: [rule(row) for row in rows]
+    def say(row: Row) -> str | None:
+        try:
+            return rule(row)
+        except Exception as error:  # whatever it is, it is this row's alone
+            return f"{UNREADABLE}: {error!r}"
+
+    return lambda rows: list(map(say, rows))

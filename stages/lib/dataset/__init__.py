@@ -36,7 +36,7 @@ def instance(verdict: Row, function: Row) -> Row:
 
 def read_sources(corpus: artifacts.Artifact, candidates: Iterable[artifacts.Artifact]) -> dict[str, Row]:
     """What rows were made from, by id: functions of the corpus, or what the generation method used instead."""
-    files = [corpus.file("corpus.parquet"), *(one.path / SOURCES for one in candidates)]
+    files = [*corpus.parts("corpus.parquet"), *(one.path / SOURCES for one in candidates)]
     return {
         row["id"]: row for file in files if file.is_file() for row in records.read(file, records.FUNCTION).to_pylist()
     }

@@ -15,12 +15,12 @@ from stages.lib.records import Row
 
 def rows_in(artifact: Artifact, file: str) -> int:
     """The row count of `file` in its seal; 0 if the artifact has no such file."""
-    return next((int(entry["rows"] or 0) for entry in artifact.files if entry["path"] == file), 0)
+    return artifact.rows(file)
 
 
 def read(artifact: Artifact, file: str) -> list[Row]:
     """All rows of a parquet file."""
-    return list(pq.read_table(artifact.file(file)).to_pylist())
+    return [row for part in artifact.parts(file) for row in pq.read_table(part).to_pylist()]
 
 
 def lines(artifact: Artifact, file: str) -> list[Row]:
@@ -30,7 +30,8 @@ def lines(artifact: Artifact, file: str) -> list[Row]:
 
 def column(artifact: Artifact, file: str, name: str) -> list[Any]:
     """One column of a parquet file."""
-    return list(pq.read_table(artifact.file(file), columns=[name])[name].to_pylist())
+    parts = artifact.parts(file)
+    return [value for part in parts for value in pq.read_table(part, columns=[name])[name].to_pylist()]
 
 
 def count(artifact: Artifact, file: str, name: str) -> Counter[str]:
@@ -46,7 +47,8 @@ def with_ids(artifact: Artifact, file: str, ids: Iterable[str]) -> dict[str, Row
 def with_values(artifact: Artifact, file: str, column: str, values: Iterable[str]) -> list[Row]:
     """The rows whose `column` has one of these values."""
     wanted = pa.array(sorted(set(values)), pa.string())
-    return list(pq.read_table(artifact.file(file), filters=pc.field(column).isin(wanted)).to_pylist())
+    chosen = pc.field(column).isin(wanted)
+    return [row for part in artifact.parts(file) for row in pq.read_table(part, filters=chosen).to_pylist()]
 
 
 def lowest(ids: Iterable[str], most: int) -> list[str]:
