@@ -65,6 +65,7 @@ class Params(material.Rows):
     tasks_per_function: int = Field(gt=0)
     examples: Examples
     styles: bool
+    keep_reasoning: bool = Field(default=False, exclude_if=lambda value: not value)
     pool: Pool
     max_dead_share: float = Field(ge=0, le=1)
     repair: planting.Repair
@@ -134,7 +135,7 @@ def ask_all(
     """A candidate for each row the teacher answered, in order; and the cost."""
     with teacher.connect(knobs.teacher, label=f"generate@{number}", seed=knobs.seed) as model:
         with model.ledger(out) as ledger:
-            candidates = list(write_candidates(model, ledger, ready.rows, number, knobs.documentation))
+            candidates = list(write_candidates(model, ledger, ready.rows, number, knobs))
         ledger.check(knobs.max_dead_share)
         spent = ledger.metrics()
         tests = knobs.tests
@@ -151,19 +152,20 @@ def write_candidates(
     ledger: teacher.Ledger,
     rows: list[Assignment],
     number: int,
-    documentation: str,
+    knobs: Params,
 ) -> Iterator[dict[str, Any]]:
     if rows and not rows[0].method.asks:
         yield from (row.candidate({}, "", "", number) for row in rows)
         return
-    answers = model.answers(list_asks(rows, documentation), total=len(rows))
+    answers = model.answers(list_asks(rows, knobs.documentation), total=len(rows))
     usable = progress.Share()
     for row, answer in zip(rows, answers, strict=True):
         ledger.add(answer)
         progress.note(usable=usable.add(answer.value is not None))
         if answer.value is not None:
             progress.note(last=answer.value.get("instruction", ""))
-            yield row.candidate(answer.value, answer.request, answer.asked, number)
+            candidate = row.candidate(answer.value, answer.request, answer.asked, number)
+            yield candidate | ({"reasoning": answer.reasoning} if knobs.keep_reasoning else {})
 
 
 def list_asks(rows: list[Assignment], documentation: str) -> Iterator[teacher.Ask]:

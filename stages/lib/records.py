@@ -53,6 +53,14 @@ CANDIDATE = pa.schema(
     ]
 )
 
+# Fields that a candidate, its verdict and its dataset row have only if a run asks for them: a file without one has no
+# such column.
+OPTIONAL = pa.schema(
+    [
+        ("reasoning", pa.string()),  # what the teacher thought before the answer, if generate.keep_reasoning
+    ]
+)
+
 # One rule applied to one candidate. `kind` is "check" (no model), "execution" (its tests were run) or "judge".
 RULING = pa.struct([("rule", pa.string()), ("kind", pa.string()), ("passed", pa.bool_()), ("reason", pa.string())])
 
@@ -129,6 +137,15 @@ EXCHANGE = pa.schema(
     ]
 )
 
+# What a model thought before an answer, beside EXCHANGE; only replies with reasoning have a row.
+REASONING = pa.schema(
+    [
+        ("request", pa.string()),
+        ("reasoning", pa.string()),  # "" where the endpoint counts it and does not tell it
+        ("reasoning_tokens", pa.int64()),  # of the completion's
+    ]
+)
+
 COMPLETION = pa.schema(
     [
         ("task_id", pa.string()),
@@ -151,12 +168,15 @@ SCORE = pa.schema(
 
 
 def write(path: Path, rows: Iterable[dict[str, Any]] | pa.Table, schema: pa.Schema) -> None:
-    """Write `rows` as parquet under `schema`, the same bytes for the same rows."""
-    table = (
-        rows.select(schema.names).cast(schema)
-        if isinstance(rows, pa.Table)
-        else pa.Table.from_pylist(list(rows), schema)
-    )
+    """Write `rows` as parquet under `schema`, the same bytes for the same rows, and with the fields of `OPTIONAL` that
+    the rows have."""
+    if isinstance(rows, pa.Table):
+        table = rows.select(schema.names).cast(schema)
+    else:
+        rows = list(rows)
+        further = [field for field in OPTIONAL if field.name not in schema.names]
+        found = [field for field in further if any(field.name in row for row in rows)]
+        table = pa.Table.from_pylist(rows, pa.schema([*schema, *found]))
     pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
 
 
@@ -172,7 +192,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def read(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a parquet file of `schema`. Raises `BadInput`, naming the file and column, if it does not match."""
+    """Read a parquet file of `schema`, with the fields of `OPTIONAL` that it has. Raises `BadInput`, naming the file
+    and column, if it does not match."""
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -180,4 +201,6 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         raise BadInput(f"{path} has no column {missing[0]!r} (it has {', '.join(table.column_names)})")
+    found = [field for field in OPTIONAL if field.name in table.column_names and field.name not in schema.names]
+    schema = pa.schema([*schema, *found])
     return table.select(schema.names).cast(schema)
