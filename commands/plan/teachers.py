@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from commands.plan import until
 from executors.endpoints import read_settings
 from stages.lib import params
 from stages.lib.tasks.definitions import load_task
@@ -54,6 +55,8 @@ def describe() -> list[str]:
     values = params.merged()
     lines = [*generation(values), *sampling(values)]
     said = [*_table(lines), *_warnings(lines)]
+    if why := until.rows(values["generate"], values["generate"]["rounds"])[1]:
+        said.append(why)
     if side := evolution(values):
         said += [
             "",
@@ -73,7 +76,7 @@ def generation(values: dict[str, Any]) -> list[Line]:
             load = last_run(f"{stage}@{number}", settings) or rendered(settings, generate)
             if stage == "judge" and values["judge"]["answers"] == "probability":
                 load = replace(load, answer=1.0)  # a yes or a no
-            rows = generate["rows_per_round"] * generate["tasks_per_function"]
+            rows, _ = until.rows(generate, number)
             rows += _planted(values["judge"], number) if stage == "judge" else 0
             lines.append(estimate(f"{stage}@{number}", rows, settings, load))
     return lines

@@ -78,7 +78,7 @@ def test_mistakes_are_named_and_leave_the_profile_in_force(here: Path) -> None:
 def test_what_train_reads_reaches_dvc(here: Path) -> None:
     Path("profiles/rows.yaml").write_text("train: {file: mine.jsonl}\n")
     profile.put(["rows"])
-    assert params.read(params.PROFILE)["reads"] == {"train": "mine.jsonl"}
+    assert params.read(params.PROFILE)["reads"] == {"generate": "generate", "train": "mine.jsonl"}
     profile.put([])
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(re.sub(r"(?m)^  file: data/dataset", "  file: other.jsonl", text))
@@ -170,3 +170,12 @@ def test_the_paid_profile_says_where_prices_are_and_sends_what_such_models_take(
     assert values["judge"]["answers"] == "reasons"
     teacher, judge = (values[stage]["teacher"]["model"] for stage in ("generate", "judge"))
     assert teacher != judge
+
+
+def test_a_target_makes_dvc_watch_the_judges_parameters(here: Path) -> None:
+    Path("profiles/target.yaml").write_text("generate: {until: {passing: 9}}\n")
+    profile.put(["target"])
+    assert params.read(params.PROFILE)["reads"]["generate"] == "judge"
+    Path("profile.yaml").write_text(Path("profile.yaml").read_text().replace('"judge"', '"generate"'))
+    with pytest.raises(BadInput, match=r"generate\.until: profile\.yaml tells DVC to watch generate for it"):
+        parameters.refuse_mistakes()

@@ -122,6 +122,10 @@ class Teacher:
                 self.runner.run(window.drain(self._sending, DRAIN_S))
                 self._say_replays()
 
+    def cost(self, answer: Answer) -> float:
+        """What `answer` cost with its re-asks, US dollars."""
+        return sum(self.budget.cost(one.reply.prompt_tokens, one.reply.completion_tokens) for one in answer.exchanges)
+
     async def close(self) -> None:
         """Close the connections, if any were opened, and give up what is reserved."""
         self.budget.close()
