@@ -134,13 +134,15 @@ def _ask_embedded(model: Model) -> None:
 
 def _ask(model: Model, seconds: float) -> None:
     """Ask `model` once. A priced request is journaled, so that its cost counts; a free one leaves nothing."""
+    embedded = model.settings.base_url == EMBEDDED  # another may have to reason first
+    most = min(100, model.settings.max_tokens) if embedded else model.settings.max_tokens
     quick = model.settings.model_copy(
         update={
             "timeout_s": min(seconds, model.settings.timeout_s),
             "patience_s": 3600.0,  # the one attempt says more than the silence after it
             "max_attempts": 1,
             "max_reasks": 0,
-            "max_tokens": min(100, model.settings.max_tokens),
+            "max_tokens": most,
             "batch_rows": 0,
             "servers": 1,
             "budget_usd": max(model.settings.budget_usd, 0.1),

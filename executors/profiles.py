@@ -86,11 +86,14 @@ def mistakes(values: dict[str, Any]) -> list[str]:
         return []
     if not params.PROFILE.is_file():
         return [f"{params.PROFILE} is missing; `make` writes it, or `git checkout {params.PROFILE}`"]
-    reads = params.read(params.PROFILE).get("reads", {}).get("train")
-    file = values["train"]["file"]
-    if "train" in params.read(PIPELINE)["stages"] and reads != file:
-        return [f"train.file: {file}, but {params.PROFILE} tells DVC {reads}; run `make`, which brings it up to date"]
-    return []
+    held, wanted = params.read(params.PROFILE).get("reads", {}), _reads(values, {})
+    stages, mend = params.read(PIPELINE)["stages"], "run `make`, which brings it up to date"
+    found = []
+    if "train" in stages and held.get("train") != wanted["train"]:
+        found.append(f"train.file: {wanted['train']}, but {params.PROFILE} tells DVC {held.get('train')}; {mend}")
+    if "generate" in stages and held.get("generate") != wanted["generate"]:
+        found.append(f"generate.until: {params.PROFILE} tells DVC to watch {held.get('generate')} for it; {mend}")
+    return found
 
 
 def unused() -> list[str]:
@@ -133,7 +136,7 @@ def text(names: list[str], values: dict[str, Any]) -> str:
     layer: dict[str, Any] = {}
     for name in names:
         layer = params.over(layer, resolve(name))
-    head = {"profile": names, "reads": {"train": _train_file(values, layer)}}
+    head = {"profile": names, "reads": _reads(values, layer)}
     return HEADER + to_yaml(head | _apart(values, layer))
 
 
@@ -144,10 +147,13 @@ def write(names: list[str]) -> None:
         artifacts.write_text(params.PROFILE, wanted)
 
 
-def _train_file(values: dict[str, Any], layer: dict[str, Any]) -> Any:
-    """What train reads, which dvc.yaml takes from here: DVC cannot take it from params.yaml or else from a profile."""
-    section = params.over(values.get("train", {}), layer.get("train", {}))
-    return section.get("file") if isinstance(section, dict) else None
+def _reads(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
+    """What dvc.yaml takes from here, since DVC cannot take it from params.yaml or else from a profile: the file that
+    train reads, and one more section of parameters for generate, which asks the judges if generate.until is set."""
+    train, generate = (params.over(values.get(stage, {}), layer.get(stage, {})) for stage in ("train", "generate"))
+    file = train.get("file") if isinstance(train, dict) else None
+    goes_on = isinstance(generate, dict) and generate.get("until") is not None
+    return {"generate": "judge" if goes_on else "generate", "train": file}
 
 
 def _apart(sections: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:

@@ -20,21 +20,19 @@ sampling seed depend only on its function's id (docs/tasks.md).
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from stages.lib import artifacts, params, progress, records, teacher
+from stages.lib import artifacts, params, records
 from stages.lib.corpus.functions import with_imports
 from stages.lib.errors import BadInput
-from stages.lib.methods import material, planting, test_writing
-from stages.lib.methods.assignment import Assignment, Wording
+from stages.lib.judging import ruling
+from stages.lib.methods import making, material
+from stages.lib.methods.assignment import Wording
 from stages.lib.methods.method import load_method
-from stages.lib.tasks.definitions import TaskName
 from stages.lib.tasks.pool import Case, from_verdicts
 from stages.lib.tasks.slices import read_round
 
@@ -58,18 +56,12 @@ class Pool(params.Section):
     max_characters: int = Field(gt=0)
 
 
-class Params(material.Rows):
+class Params(making.Making):
     """The section `generate` of params.yaml."""
 
-    mix: dict[TaskName, float]
-    tasks_per_function: int = Field(gt=0)
     examples: Examples
     styles: bool
     pool: Pool
-    max_dead_share: float = Field(ge=0, le=1)
-    repair: planting.Repair
-    tests: planting.Tests
-    teacher: teacher.Settings
 
 
 def main(key: str) -> None:
@@ -84,28 +76,61 @@ def main(key: str) -> None:
     corpus = records.read(inputs[0].parts("corpus.parquet"), records.FUNCTION).to_pylist()
     by_id = {row["id"]: row for row in corpus}
     cases = list_cases(inputs[2:], by_id)
-    functions, set_aside = material.gather(method, list_chosen(inputs[1], by_id), cases, number, knobs)
+    chosen = list_chosen(inputs[1], by_id)
+    functions, set_aside = material.gather(method, chosen, cases, number, knobs)
     pool, pool_hash = material.freeze(
         method, cases, functions, knobs.pool.cases, knobs.pool.max_characters, knobs.styles
     )
     wording = Wording(**knobs.examples.model_dump(), styles=knobs.styles)
-    drawn_by = knobs.seed, knobs.mix, wording
-    each = (Assignment.draw_each(knobs.tasks_per_function, method, one, pool, *drawn_by) for one in functions)
-    rows = list(chain.from_iterable(each))
-    ready = planting.prepare(rows, pool, drawn_by, knobs.repair, knobs.tests)
+    makes = making.Round(number, knobs, method, pool, wording)
+    if knobs.goes_on(number):
+        go_on(makes, functions, set_aside, inputs, {row["id"]: place for place, row in enumerate(chosen)}, pool_hash)
+        return
+    ready = makes.prepare(functions)
+    if not ready.rows:
+        raise BadInput("a bug can be planted in none of the functions; add a task to generate.mix")
     set_aside += ready.set_aside
     log.info("round %d: %d functions, %d rows, %d set aside", number, len(functions), len(ready.rows), len(set_aside))
-    with artifacts.create(
-        f"data/candidates/{number}", stage=f"generate@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
-    ) as out:
+    with seal(number, inputs, knobs.result, knobs.seed) as out:
         records.write_lines(out / "pool.jsonl", [asdict(case) for case in pool])
         records.write_lines(out / "set_aside.jsonl", set_aside)
         if method.made_from != "functions":
             records.write(out / "sources.parquet", functions, records.FUNCTION)
-        candidates, spent = ask_all(ready, number, knobs, out)
+        candidates, spent = makes.ask(ready, out)
         records.write(out / "candidates.parquet", candidates, records.CANDIDATE)
         metrics = describe(candidates, set_aside, pool, pool_hash, knobs, spent)
         artifacts.write_metrics(f"generate@{number}", metrics | {"bugs": dict(sorted(ready.counts.items()))})
+
+
+def go_on(
+    makes: making.Round,
+    functions: list[Function],
+    set_aside: list[Function],
+    inputs: list[artifacts.Artifact],
+    order: Mapping[str, int],
+    pool_hash: str,
+) -> None:
+    """The last round, if generate.until has a target: it goes on along the coreset's `order` until that is reached."""
+    knobs, number = makes.knobs, makes.number
+    judge = params.load("judge", ruling.Judging)
+    way = making.start(knobs, judge, functions, number)
+    log.info("round %d: on from %s", number, way.goal.describe())
+    with seal(number, inputs, knobs.result | {"judge": judge.result}, knobs.seed) as out:
+        records.write_lines(out / "pool.jsonl", [asdict(case) for case in makes.pool])
+        candidates, spent = makes.ask_until(way, judge, out)
+        log.info("round %d ended by %s: %s", number, way.goal.ended_by(), way.goal.describe())
+        passed_by = way.passed_by(set_aside, order)
+        records.write_lines(out / "set_aside.jsonl", passed_by)
+        records.write(out / "candidates.parquet", candidates, records.CANDIDATE)
+        artifacts.write_metrics(
+            f"generate@{number}", describe(candidates, passed_by, makes.pool, pool_hash, knobs, spent)
+        )
+
+
+def seal(number: int, inputs: list[artifacts.Artifact], result: dict[str, Any], seed: int) -> Any:
+    """The round's artifact, sealed at the end of the block."""
+    stage = f"generate@{number}"
+    return artifacts.create(f"data/candidates/{number}", stage=stage, inputs=inputs, params=result, seed=seed)
 
 
 def list_chosen(coreset: artifacts.Artifact, by_id: dict[str, Function]) -> list[Function]:
@@ -128,56 +153,12 @@ def complete(function: Function) -> Function:
     return {**function, "code": with_imports(function)}
 
 
-def ask_all(
-    ready: planting.Ready, number: int, knobs: Params, out: Path
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """A candidate for each row the teacher answered, in order; and the cost."""
-    with teacher.connect(knobs.teacher, label=f"generate@{number}", seed=knobs.seed) as model:
-        with model.ledger(out) as ledger:
-            candidates = list(write_candidates(model, ledger, ready.rows, number, knobs.documentation))
-        ledger.check(knobs.max_dead_share)
-        spent = ledger.metrics()
-        tests = knobs.tests
-        if tests.languages and tests.origin == "teacher":
-            candidates, spent["tests"] = test_writing.add_tests(model, candidates, tests.languages, tests.count, out)
-        elif tests.languages:
-            candidates = planting.with_tests(candidates, ready.tests, tests.languages)
-            spent["tests"] = {"rows_with_tests": sum(bool(row["tests"]) for row in candidates)}
-    return candidates, spent
-
-
-def write_candidates(
-    model: teacher.Teacher,
-    ledger: teacher.Ledger,
-    rows: list[Assignment],
-    number: int,
-    documentation: str,
-) -> Iterator[dict[str, Any]]:
-    if rows and not rows[0].method.asks:
-        yield from (row.candidate({}, "", "", number) for row in rows)
-        return
-    answers = model.answers(list_asks(rows, documentation), total=len(rows))
-    usable = progress.Share()
-    for row, answer in zip(rows, answers, strict=True):
-        ledger.add(answer)
-        progress.note(usable=usable.add(answer.value is not None))
-        if answer.value is not None:
-            progress.note(last=answer.value.get("instruction", ""))
-            yield row.candidate(answer.value, answer.request, answer.asked, number)
-
-
-def list_asks(rows: list[Assignment], documentation: str) -> Iterator[teacher.Ask]:
-    for row in rows:
-        shown = "" if documentation == "hidden" else row.function["docstring"]
-        yield teacher.Ask(row.function["id"], row.messages(shown), row.schema, row.objection)
-
-
 def describe(
     candidates: list[dict[str, Any]],
     set_aside: list[dict[str, Any]],
-    pool: list[Case],
+    pool: Sequence[Case],
     pool_hash: str,
-    knobs: Params,
+    knobs: making.Making,
     spent: dict[str, Any],
 ) -> dict[str, Any]:
     total = sum(knobs.mix.values())

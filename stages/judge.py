@@ -23,51 +23,18 @@ Dead letters get no verdict: the row is left out and counted.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
-
-from stages.lib import artifacts, params, progress, records, sandbox, teacher
-from stages.lib.judging import asking, audit, execution, panel, rates
-from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
-from stages.lib.judging.rules import load_rules
+from stages.lib import artifacts, params, progress, records, teacher
+from stages.lib.judging import audit, panel, rates, ruling
+from stages.lib.judging.panel import Ballot, stands
 from stages.lib.records import Row
-from stages.lib.tasks.checks import Instance, run_checks
-from stages.lib.tasks.definitions import load_task
-from stages.lib.tasks.pool import Case, read_pool, texts_of
+from stages.lib.tasks.pool import read_pool
 from stages.lib.tasks.slices import read_round
-from stages.lib.teacher import Settings
 
-
-class Params(asking.Asking):
-    """The section `judge` of params.yaml."""
-
-    seed: int = Field(ge=0)
-    skip_failed_checks: bool
-    max_dead_share: float = Field(ge=0, le=1)
-    panel: list[Settings]
-    vote: Vote
-    audit: audit.Audit
-    require_execution: bool
-    execution: sandbox.Execution
-    teacher: Settings
-
-    @model_validator(mode="before")
-    @classmethod
-    def _complete_panel(cls, values: Any) -> Any:
-        """A further judge inherits the keys of `judge.teacher` that it does not set."""
-        if not isinstance(values, dict) or not isinstance(values.get("panel"), list):
-            return values
-        first = values.get("teacher") or {}
-        return {**values, "panel": [{**first, **one} if isinstance(one, dict) else one for one in values["panel"]]}
-
-    @property
-    def judges(self) -> list[Settings]:
-        """The first judge and the rest of the panel."""
-        return [self.teacher, *self.panel]
+Params = ruling.Judging
 
 
 def main(key: str) -> None:
@@ -76,20 +43,16 @@ def main(key: str) -> None:
     inputs = [artifacts.open(f"data/candidates/{number}")]
     candidates = records.read(inputs[0].file("candidates.parquet"), records.CANDIDATE).to_pylist()
     pool = read_pool(inputs[0].file("pool.jsonl"))
-    ran = execution.run_all(candidates, knobs.execution)
-    rulings = {row["id"]: check(row, [pool[case] for case in row["examples"]]) for row in candidates}
-    if knobs.require_execution:
-        for row_id, outcome in ran.items():
-            passed = outcome == execution.PASSED
-            rulings[row_id].append(rule("passes_tests", "execution", passed, "" if passed else outcome))
+    seen = ruling.examine(candidates, pool, knobs)
+    rulings, ran, sent = seen
     planted = audit.plants([row for row in candidates if stands(rulings[row["id"]])], knobs.audit, number)
-    trial = audit.prepare([{**row, "rulings": check(row)} for row in planted], knobs.audit, knobs.skip_failed_checks)
+    checked = [{**row, "rulings": ruling.check(row)} for row in planted]
+    trial = audit.prepare(checked, knobs.audit, knobs.skip_failed_checks)
     with artifacts.create(
         f"data/verdicts/{number}", stage=f"judge@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
     ) as out:
-        sent = [row for row in candidates if not knobs.skip_failed_checks or stands(rulings[row["id"]])]
         ballots, spent = ask_panel(sent, trial.asked, number, knobs, out)
-        verdicts = conclude(candidates, {row["id"] for row in sent}, rulings, ballots, ran, knobs)
+        verdicts = ruling.conclude(candidates, seen, ballots, knobs.vote)
         records.write(out / "verdicts.parquet", verdicts, records.VERDICT)
         if knobs.panel:
             models = [settings.model for settings in knobs.judges]
@@ -104,23 +67,15 @@ def main(key: str) -> None:
         artifacts.write_series(f"judge@{number}", rates.series(verdicts, measured))
 
 
-def check(row: Row, examples: Sequence[Case] = ()) -> list[Ruling]:
-    """The rulings of the task's checks."""
-    subject = Instance.of(row, load_task(row["task"]).takes_input, texts_of(examples))
-    checks = load_rules(row["task"]).checks
-    return [rule(name, "check", not fault, fault) for name, fault in run_checks(checks, subject)]
-
-
 def ask_panel(
     sent: list[Row], tried: list[Row], number: int, knobs: Params, out: Path
 ) -> tuple[list[dict[str, Ballot]], dict[str, Any]]:
     """Each judge's ballots by row id, and the cost."""
     ballots: list[dict[str, Ballot]] = []
     spent: list[dict[str, Any]] = []
-    for i, settings in enumerate(knobs.judges):
-        name = f"judge@{number}" if i == 0 else f"judge@{number}, judge {i + 1}"
-        folder = out if i == 0 else out / f"judge-{i + 1}"
-        with teacher.connect(settings, label=name, seed=knobs.seed + i) as model:
+    for place, (settings, label, seed) in enumerate(ruling.seats(knobs, number)):
+        folder = out if place == 0 else out / f"judge-{place + 1}"
+        with teacher.connect(settings, label=label, seed=seed) as model:
             said, took = ask(model, sent, tried, folder, knobs)
         ballots.append(said)
         spent.append({**took, "model": settings.model})
@@ -147,29 +102,6 @@ def ask(
                     progress.note(passed=rate.add(passed), last=f"{word}: {row['instruction']}")
     ledger.check(knobs.max_dead_share)
     return ballots, {**ledger.metrics(), **({"audit": aside.metrics()} if aside else {})}
-
-
-def conclude(
-    candidates: list[Row],
-    sent: set[str],
-    rulings: dict[str, list[Ruling]],
-    ballots: list[dict[str, Ballot]],
-    ran: dict[str, str],
-    knobs: Params,
-) -> list[Row]:
-    """A verdict for each candidate, in order, except those missing a judge's ballot."""
-    verdicts = []
-    for row in candidates:
-        own = [said[row["id"]] for said in ballots if row["id"] in said]
-        if row["id"] in sent and len(own) < len(ballots):
-            continue
-        every = [*rulings[row["id"]], *panel.count_votes(own, knobs.vote)]
-        request = own[0].request if own else ""
-        executed = ran.get(row["id"], "")
-        verdicts.append(
-            {**row, "rulings": every, "passed": stands(every), "judge_request": request, "execution": executed}
-        )
-    return verdicts
 
 
 def describe(

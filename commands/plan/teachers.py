@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from commands.plan import until
 from executors.endpoints import read_settings
 from stages.lib import params
 from stages.lib.tasks.definitions import load_task
@@ -36,8 +37,8 @@ class Load:
 
 @dataclass(frozen=True)
 class Line:
-    """One stage of the plan, in US dollars: `most` if every answer has max_tokens; `budget` is the stage's cap, None
-    for a free model."""
+    """One stage of the plan, in US dollars: `most` if every answer has all the tokens it may have; `budget` is the
+    stage's cap, None for a free model."""
 
     stage: str
     requests: int
@@ -54,6 +55,8 @@ def describe() -> list[str]:
     values = params.merged()
     lines = [*generation(values), *sampling(values)]
     said = [*_table(lines), *_warnings(lines)]
+    if why := until.rows(values["generate"], values["generate"]["rounds"])[1]:
+        said.append(why)
     if side := evolution(values):
         said += [
             "",
@@ -73,7 +76,7 @@ def generation(values: dict[str, Any]) -> list[Line]:
             load = last_run(f"{stage}@{number}", settings) or rendered(settings, generate)
             if stage == "judge" and values["judge"]["answers"] == "probability":
                 load = replace(load, answer=1.0)  # a yes or a no
-            rows = generate["rows_per_round"] * generate["tasks_per_function"]
+            rows, _ = until.rows(generate, number)
             rows += _planted(values["judge"], number) if stage == "judge" else 0
             lines.append(estimate(f"{stage}@{number}", rows, settings, load))
     return lines
@@ -133,7 +136,7 @@ def evolution(values: dict[str, Any]) -> list[Line]:
     if evolve["judge"] is not None:
         askers[" judge"] = (1, read_settings("evolve.judge", evolve["teacher"] | evolve["judge"]))
     return [
-        estimate(f"evolve@{number}{who}", rows, settings, _load(lengths, requests, settings.max_tokens))
+        estimate(f"evolve@{number}{who}", rows, settings, _load(lengths, requests, settings.most_tokens))
         for number in range(1, evolve["rounds"] + 1)
         for who, (requests, settings) in askers.items()
     ]
@@ -145,7 +148,7 @@ def estimate(stage: str, rows: int, settings: Settings, load: Load) -> Line:
     prompt, answer = round(requests * load.prompt), round(requests * load.answer)
     prices = Prices(settings)
     worst = max(rows, requests) * (1 + settings.max_reasks)
-    most = prices.cost(round(worst * (load.prompt + settings.max_reasks * load.answer)), worst * settings.max_tokens)
+    most = prices.cost(round(worst * (load.prompt + settings.max_reasks * load.answer)), worst * settings.most_tokens)
     stop = None if settings.free else settings.budget_usd
     return Line(stage, requests, prompt, answer, prices.cost(prompt, answer), most, load.basis, stop)
 
@@ -173,15 +176,15 @@ def rendered(settings: Settings, generate: dict[str, Any]) -> Load:
     functions = _functions(generate["max_code_tokens"])
     if not functions:
         return Load(
-            1.0, 1000.0 + generate["max_code_tokens"], settings.max_tokens / 2, "a guess: there is no corpus yet"
+            1.0, 1000.0 + generate["max_code_tokens"], settings.most_tokens / 2, "a guess: there is no corpus yet"
         )
     lengths = [_prompt_bytes(function, generate) for function in functions]
-    return _load(lengths, 1.0, settings.max_tokens)
+    return _load(lengths, 1.0, settings.most_tokens)
 
 
 def _load(lengths: Sequence[float], requests: float, max_tokens: int) -> Load:
     """What a row takes with `requests` requests whose prompts have these `lengths` in bytes."""
-    basis = f"{len(lengths)} rendered prompts, answers half of max_tokens"
+    basis = f"{len(lengths)} rendered prompts, answers half of their most tokens"
     return Load(requests, sum(lengths) / len(lengths) / BYTES_PER_TOKEN, max_tokens / 2, basis)
 
 

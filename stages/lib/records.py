@@ -55,6 +55,14 @@ CANDIDATE = pa.schema(
     ]
 )
 
+# Fields that a candidate, its verdict and its dataset row have only if a run asks for them: a file without one has no
+# such column.
+OPTIONAL = pa.schema(
+    [
+        ("reasoning", pa.string()),  # what the teacher thought before the answer, if generate.keep_reasoning
+    ]
+)
+
 # One rule applied to one candidate. `kind` is "check" (no model), "execution" (its tests were run) or "judge".
 RULING = pa.struct([("rule", pa.string()), ("kind", pa.string()), ("passed", pa.bool_()), ("reason", pa.string())])
 
@@ -131,6 +139,15 @@ EXCHANGE = pa.schema(
     ]
 )
 
+# What a model thought before an answer, beside EXCHANGE; only replies with reasoning have a row.
+REASONING = pa.schema(
+    [
+        ("request", pa.string()),
+        ("reasoning", pa.string()),  # "" where the endpoint counts it and does not tell it
+        ("reasoning_tokens", pa.int64()),  # of the completion's
+    ]
+)
+
 COMPLETION = pa.schema(
     [
         ("task_id", pa.string()),
@@ -153,12 +170,15 @@ SCORE = pa.schema(
 
 
 def write(path: Path, rows: Iterable[dict[str, Any]] | pa.Table, schema: pa.Schema) -> None:
-    """Write `rows` as parquet under `schema`, the same bytes for the same rows."""
-    table = (
-        rows.select(schema.names).cast(schema)
-        if isinstance(rows, pa.Table)
-        else pa.Table.from_pylist(list(rows), schema)
-    )
+    """Write `rows` as parquet under `schema`, the same bytes for the same rows, and with the fields of `OPTIONAL` that
+    the rows have."""
+    if isinstance(rows, pa.Table):
+        table = rows.select(schema.names).cast(schema)
+    else:
+        rows = list(rows)
+        further = [field for field in OPTIONAL if field.name not in schema.names]
+        found = [field for field in further if any(field.name in row for row in rows)]
+        table = pa.Table.from_pylist(rows, pa.schema([*schema, *found]))
     pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
 
 
@@ -174,13 +194,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def read(path: Path | Sequence[Path], schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a table of `schema`, one parquet file or its parts in order; of it only the `columns`, if any are named.
+    """Read a table of `schema`, one parquet file or its parts in order; of it only the `columns`, if any are named,
+    otherwise the fields of `OPTIONAL` that it has as well.
 
     Raises `BadInput`, naming the file and column, if it does not match.
     """
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     files = [path] if isinstance(path, Path) else path
-    return pa.concat_tables([_read(file, wanted) for file in files])
+    return pa.concat_tables([_read(file, wanted, OPTIONAL if columns is None else ()) for file in files])
 
 
 def batches(files: Iterable[Path], schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
@@ -197,11 +218,13 @@ def batches(files: Iterable[Path], schema: pa.Schema, rows: int) -> Iterator[pa.
                 yield whole
 
 
-def _read(file: Path, schema: pa.Schema) -> pa.Table:
+def _read(file: Path, schema: pa.Schema, optional: Iterable[pa.Field]) -> pa.Table:
     with _named(file):
         parquet = pq.ParquetFile(file)
-        _check(file, parquet.schema_arrow.names, schema)
-        return parquet.read(columns=schema.names).select(schema.names).cast(schema)
+        names = parquet.schema_arrow.names
+        _check(file, names, schema)
+        found = pa.schema([*schema, *(one for one in optional if one.name in names and one.name not in schema.names)])
+        return parquet.read(columns=found.names).select(found.names).cast(found)
 
 
 @contextmanager

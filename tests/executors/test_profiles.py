@@ -78,7 +78,7 @@ def test_mistakes_are_named_and_leave_the_profile_in_force(here: Path) -> None:
 def test_what_train_reads_reaches_dvc(here: Path) -> None:
     Path("profiles/rows.yaml").write_text("train: {file: mine.jsonl}\n")
     profile.put(["rows"])
-    assert params.read(params.PROFILE)["reads"] == {"train": "mine.jsonl"}
+    assert params.read(params.PROFILE)["reads"] == {"generate": "generate", "train": "mine.jsonl"}
     profile.put([])
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(re.sub(r"(?m)^  file: data/dataset", "  file: other.jsonl", text))
@@ -155,3 +155,27 @@ def test_make_takes_the_profile_with_any_target(street: Street, words: str, said
     command = ["make", "forget", words, f"BIN={Path(sys.executable).parent}", "READY="]
     made = subprocess.run(command, cwd=street.path, capture_output=True, text=True, timeout=120)
     assert said in made.stdout and "forget: " in made.stderr, made.stdout + made.stderr
+
+
+def test_the_paid_profile_says_where_prices_are_and_sends_what_such_models_take(here: Path) -> None:
+    """Names of models change; what is checked is the form."""
+    assert "pricing" in Path("profiles/openai.yaml").read_text()
+    profile.put(["openai"])
+    values = params.merged()
+    for stage in ("generate", "judge"):
+        asked = params.completed(values, stage)["teacher"]
+        assert asked["prices"] == {} and not asked["free"], "a price is looked up by who pays it"
+        assert (asked["temperature"], asked["top_p"], asked["seed"]) == (None, None, None)
+        assert asked["reasoning_effort"] and asked["reasoning_tokens"] > 0 and asked["budget_usd"] > 0
+    assert values["judge"]["answers"] == "reasons"
+    teacher, judge = (values[stage]["teacher"]["model"] for stage in ("generate", "judge"))
+    assert teacher != judge
+
+
+def test_a_target_makes_dvc_watch_the_judges_parameters(here: Path) -> None:
+    Path("profiles/target.yaml").write_text("generate: {until: {passing: 9}}\n")
+    profile.put(["target"])
+    assert params.read(params.PROFILE)["reads"]["generate"] == "judge"
+    Path("profile.yaml").write_text(Path("profile.yaml").read_text().replace('"judge"', '"generate"'))
+    with pytest.raises(BadInput, match=r"generate\.until: profile\.yaml tells DVC to watch generate for it"):
+        parameters.refuse_mistakes()

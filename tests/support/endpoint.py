@@ -29,6 +29,22 @@ import orjson
 Faults = Callable[[int], str | None]
 USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 HANG_S = 30.0
+THOUGHT, THOUGHT_TOKENS = "Let me see. It adds.", 7
+
+
+def openai(field: str) -> Any:
+    """OpenAI's words for a field that a model does not take."""
+    message = f"Unsupported value: '{field}' does not support 0.5 with this model. Only the default (1) is supported."
+    return {
+        "error": {
+            "message": message,
+            "type": "invalid_request_error",
+            "param": field,
+            "code": "unsupported_value",
+        }
+    }
+
+
 ERRORS = {  # as providers word them
     "context": (
         400,
@@ -89,6 +105,9 @@ class StandIn:
         self.buckets: list[tuple[Bucket, int]] = []  # and what a request takes of each
         self.url = ""
         self.probabilities = True
+        self.reasons = ""  # how it tells its reasoning: field, tags, closing tag, counted, counted apart
+        self.unsupported: tuple[str, ...] = ()  # fields of a request that it refuses
+        self.words = openai  # how it words that
         self.reply: Callable[[dict[str, Any]], str] = answer_schema
         self.models: list[str] = []  # what GET /models lists; nothing: it has no such page
         self.model = ""  # the name that it claims, if not the request's
@@ -216,6 +235,9 @@ class _Connection(asyncio.Protocol):
             )
             self._end(429, error, {"retry-after": f"{wait:.3f}"})
             return
+        if refused := [field for field in state.unsupported if field in body]:
+            self._end(400, json.dumps(state.words(refused[0])))
+            return
         loop = asyncio.get_running_loop()
         loop.call_later(state.latency_s, self._respond, state.faults(number), body, name, number, headers)
 
@@ -247,8 +269,9 @@ class _Connection(asyncio.Protocol):
             self._end(int(fault), json.dumps({"error": {"message": f"fault {fault}"}}))
         else:
             text = '{"instruction": "broken' if fault == "broken" else state.reply(body)
+            said = completion(body, text, state.model, state.probabilities, state.reasons)
             state.answered[name] += 1
-            self._end(200, completion(body, text, state.model, state.probabilities))
+            self._end(200, WITHHELD[fault](said) if fault in WITHHELD else said)
             state.left[number] = time.monotonic()
 
     def _end(self, status: int, text: str | bytes = "", headers: dict[str, str] | None = None) -> None:
@@ -346,13 +369,17 @@ def _advance(state: StandIn, batch: dict[str, Any]) -> dict[str, Any]:
             said = {"status_code": 400, "body": {"error": {"message": key}}}
             output.append({"custom_id": row["custom_id"], "response": said, "error": None})
             continue
+        if refused := [field for field in state.unsupported if field in row["body"]]:
+            said = {"status_code": 400, "body": state.words(refused[0])}
+            output.append({"custom_id": row["custom_id"], "response": said, "error": None})
+            continue
         name = identity(row["body"])
         state.asked.append(name)
         state.times.append(time.monotonic())
         state.left.append(time.monotonic())
         state.bodies.append(row["body"])
         state.answered[name] += 1
-        said = json.loads(completion(row["body"], state.reply(row["body"]), state.model))
+        said = json.loads(completion(row["body"], state.reply(row["body"]), state.model, reasons=state.reasons))
         output.append({"custom_id": row["custom_id"], "response": {"status_code": 200, "body": said}, "error": None})
     output.reverse()  # no order is promised
     for kind, rows in (("output", output), ("error", errors)):
@@ -362,10 +389,22 @@ def _advance(state: StandIn, batch: dict[str, Any]) -> dict[str, Any]:
     return batch
 
 
-def completion(body: dict[str, Any], text: str, model: str = "", probabilities: bool = True) -> bytes:
+def completion(
+    body: dict[str, Any], text: str, model: str = "", probabilities: bool = True, reasons: str = ""
+) -> bytes:
     """A chat completion that says `text`, or a completion where a prompt was given; with log-probabilities of a yes
-    and a no where they are asked for."""
-    said = {"text": text} if "prompt" in body else {"message": {"role": "assistant", "content": text}}
+    and a no where they are asked for, and with reasoning as `reasons` says."""
+    said: dict[str, Any] = {"text": text} if "prompt" in body else {"message": {"role": "assistant", "content": text}}
+    usage: dict[str, Any] = dict(USAGE)
+    if reasons == "field":
+        said["message"]["reasoning_content"] = THOUGHT
+    elif reasons in ("tags", "closing tag"):
+        said["message"]["content"] = f"{'<think>' if reasons == 'tags' else ''}\n{THOUGHT}\n</think>\n\n{text}"
+    elif reasons in ("counted", "counted apart"):
+        more = THOUGHT_TOKENS if reasons == "counted" else 0
+        usage["completion_tokens"] += more
+        usage["total_tokens"] += THOUGHT_TOKENS
+        usage["completion_tokens_details"] = {"reasoning_tokens": THOUGHT_TOKENS}
     choice: dict[str, Any] = {"index": 0, **said, "finish_reason": "stop"}
     if body.get("logprobs") and probabilities:
         yes = 0.05 + 0.9 * int(identity(body)[:8], 16) / 2**32
@@ -377,7 +416,33 @@ def completion(body: dict[str, Any], text: str, model: str = "", probabilities: 
         "created": 0,
         "model": model or body["model"],
     }
-    return orjson.dumps({**head, "choices": [choice], "usage": USAGE})
+    return orjson.dumps({**head, "choices": [choice], "usage": usage})
+
+
+def _refusal(said: bytes) -> bytes:
+    """`said` as OpenAI says that the model refuses."""
+    whole = orjson.loads(said)
+    whole["choices"][0]["message"] |= {"content": None, "refusal": "I'm sorry, I can't assist with that."}
+    return orjson.dumps(whole)
+
+
+def _withheld(said: bytes) -> bytes:
+    """`said` as Azure withholds it."""
+    whole = orjson.loads(said)
+    whole["choices"][0] |= {"finish_reason": "content_filter"}
+    whole["choices"][0]["message"]["content"] = ""
+    return orjson.dumps(whole)
+
+
+def _all_thought(said: bytes) -> bytes:
+    """`said` of a model whose reasoning took all its tokens."""
+    whole = orjson.loads(said)
+    whole["choices"][0] |= {"finish_reason": "length"}
+    whole["choices"][0]["message"]["content"] = f"<think>{THOUGHT}"
+    return orjson.dumps(whole)
+
+
+WITHHELD = {"refusal": _refusal, "content filter": _withheld, "all thought": _all_thought}
 
 
 @contextmanager
@@ -436,12 +501,15 @@ async def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--faults", default="")
+    parser.add_argument("--reasons", default="", help="how it tells its reasoning (StandIn.reasons)")
+    parser.add_argument("--unsupported", default="", help="fields that it refuses, separated by commas")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--requests-per-minute", type=float, default=0.0)
     parser.add_argument("--tokens-per-minute", type=float, default=0.0)
     knobs = parser.parse_args()
     state = StandIn(random_faults(knobs.faults, knobs.seed), knobs.latency_ms / 1000, keep_bodies=False)
     state.limit(knobs.requests_per_minute, knobs.tokens_per_minute)
+    state.reasons, state.unsupported = knobs.reasons, tuple(filter(None, knobs.unsupported.split(",")))
     server = await listen(state, knobs.port)
     print(state.url, flush=True)
     await server.serve_forever()

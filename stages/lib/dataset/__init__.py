@@ -31,6 +31,7 @@ def instance(verdict: Row, function: Row) -> Row:
         "request": verdict["request"],
         "judge_request": verdict["judge_request"],
         "tests": verdict["tests"] if verdict.get("execution") == "passed" else [],
+        **{name: verdict[name] for name in records.OPTIONAL.names if name in verdict},
     }
 
 

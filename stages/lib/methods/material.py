@@ -18,6 +18,7 @@ from stages.lib.artifacts import digest
 from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
 from stages.lib.evolution.evolutions import load_evolutions
+from stages.lib.methods.goal import Until
 from stages.lib.methods.method import FOLDER, Method, known
 from stages.lib.records import Row
 from stages.lib.tasks.draws import draw_share, rendezvous
@@ -49,6 +50,11 @@ class Rows(params.Section):
     commits: Commits
     documentation: Literal["required", "shown", "hidden"]
     max_code_tokens: int = Field(gt=0)
+    until: Until | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    def goes_on(self, number: int) -> bool:
+        """Whether round `number` goes on until a target is reached: the last round, if there is a target."""
+        return self.until is not None and number == self.rounds
 
 
 def gather(
@@ -57,8 +63,10 @@ def gather(
     """What the rows of round `number` are made from, and what is set aside on the way to its end; `chosen` are the
     functions of the coreset in its order, `cases` those of the round before. Raises `BadInput` if there is nothing."""
     most, set_aside = wish.rows_per_round, list[Row]()
+    if wish.goes_on(number) and method.made_from != "functions":
+        raise BadInput(f"generate.until goes along the coreset; rows of the method {method.name} don't: set it to null")
     if method.made_from == "functions":
-        limits = most, wish.max_code_tokens, wish.documentation == "required"
+        limits = most, wish.max_code_tokens, wish.documentation == "required", wish.goes_on(number)
         taken, set_aside = take_slice(chosen, number, wish.rounds, *limits)
         why = f"max_code_tokens = {wish.max_code_tokens} and documentation = {wish.documentation}"
         lack = f"too few of {len(chosen)} functions fit {why}; raise coreset.k"

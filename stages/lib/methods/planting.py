@@ -8,7 +8,6 @@ from typing import Literal
 from pydantic import Field
 
 from stages.lib import params
-from stages.lib.errors import BadInput
 from stages.lib.methods import behaviour
 from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.behaviour import Observed, Subject
@@ -57,8 +56,8 @@ def prepare(
     """Observe the functions of `rows`, if that is asked for, and plant the bugs, if the program is to.
 
     A function in which no bug can be planted, or none that changes what it does, gets another task of the mix, drawn
-    with `drawn_by` (seed, mix, wording) as at first; it is set aside if there is none. Raises `BadInput`
-    if no row is left.
+    with `drawn_by` (seed, mix, wording) as at first; it is set aside if there is none. What becomes of a function does
+    not depend on the others.
     """
     planted = [row for row in rows if repair.bug == "mutation" and row.can_have_bug_planted]
     found = {row.function["id"]: _bugs(row) for row in planted}
@@ -82,8 +81,6 @@ def prepare(
         else:
             tokens = estimate_tokens(row.function["code"])
             ready.set_aside.append({"id": identity, "reason": "no bug can be planted", "tokens": tokens})
-    if not ready.rows:
-        raise BadInput("a bug can be planted in none of the functions; add a task to generate.mix")
     return ready
 
 

@@ -19,22 +19,29 @@ def read_round(stage: str, key: str) -> int:
 
 
 def take_slice(
-    chosen: list[Function], number: int, rounds: int, rows: int, most_tokens: int, documented: bool
+    chosen: list[Function],
+    number: int,
+    rounds: int,
+    rows: int,
+    most_tokens: int,
+    documented: bool,
+    takes_rest: bool = False,
 ) -> tuple[list[Function], list[dict[str, Any]]]:
     """Round `number`'s functions of `chosen`, in order, and those set aside on the way: id, reason, estimated tokens.
 
-    A round takes `rows` of the functions that fit, or an even share if there are too few for all `rounds`.
+    A round takes `rows` of the functions that fit, or an even share if there are too few for all `rounds`, or, if it
+    `takes_rest`, all that the earlier ones left.
     """
     lengths = [estimate_tokens(function["code"]) for function in chosen]
     reasons = [
         _misfit(function, tokens, most_tokens, documented) for function, tokens in zip(chosen, lengths, strict=True)
     ]
     size = min(rows, max(1, math.ceil(reasons.count("") / rounds)))
-    first, last = (number - 1) * size, number * size
+    first, last = (number - 1) * size, reasons.count("") if takes_rest else number * size
     fitting: list[Function] = []
     set_aside: list[dict[str, Any]] = []
     for function, tokens, reason in zip(chosen, lengths, reasons, strict=True):
-        if len(fitting) == last:
+        if len(fitting) == last and not takes_rest:
             break
         if not reason:
             fitting.append(function)

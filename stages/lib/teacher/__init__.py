@@ -8,8 +8,9 @@ Answers come in the order of the asks, and memory stays bounded. Every response 
 is requested twice; docs/teacher.md follows a request from start to end.
 """
 
-from stages.lib.teacher.client import Ask, Choice, Teacher, Text, connect, seed_of
+from stages.lib.teacher.asks import Ask, Choice, Text
+from stages.lib.teacher.client import Teacher, connect
 from stages.lib.teacher.ledger import Answer, Ledger
 from stages.lib.teacher.settings import Access, Settings
 
-__all__ = ["Access", "Answer", "Ask", "Choice", "Ledger", "Settings", "Teacher", "Text", "connect", "seed_of"]
+__all__ = ["Access", "Answer", "Ask", "Choice", "Ledger", "Settings", "Teacher", "Text", "connect"]

@@ -128,7 +128,7 @@ class Batches:
 
         path: Any = f"/v1/{requests[0].path}"  # a run asks for texts or for values, never both
         lines = (
-            {"custom_id": one.key, "method": "POST", "url": f"/v1/{one.path}", "body": one.body} for one in requests
+            {"custom_id": one.key, "method": "POST", "url": f"/v1/{one.path}", "body": one.sent} for one in requests
         )
         data = b"\n".join(orjson.dumps(line) for line in lines)
         async with self._judged():

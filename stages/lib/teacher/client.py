@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import hashlib
 import logging
 import os
 import random
@@ -10,16 +9,16 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from stages.lib import artifacts, progress
+from stages.lib import progress
 from stages.lib.errors import BadInput
 from stages.lib.models import location
 from stages.lib.teacher import embedded, parsing, preflight, sharing
+from stages.lib.teacher.asks import Ask, Choice, Requests, Text
 from stages.lib.teacher.batches import Batches
 from stages.lib.teacher.budget import Budget
 from stages.lib.teacher.endpoint import Endpoint
@@ -41,51 +40,14 @@ DRAIN_S = 20.0
 ABSENT_S = 5.0  # how long to avoid an unreachable endpoint when there are others
 CHARACTERS_PER_TOKEN = 4  # a first estimate; the pace learns the real ratio
 
+STAGES = ("generate", "judge", "evolve")  # whose sections have a `teacher`
+
 LIMITS_ADVICE = (
     "; it would fit without the limits on length and pattern, which this endpoint ignores: set "
     "teacher.schema_limits: false"
 )
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A question about the row `id`: chat messages and the JSON schema of the answer.
-
-    `objection` returns what is wrong with an answer that fits the schema, or "". Such an answer is re-asked like one
-    that does not fit, but the last one that fits is used.
-    """
-
-    id: str
-    messages: list[dict[str, str]]
-    schema: dict[str, Any]
-    objection: Callable[[dict[str, Any]], str] = lambda _: ""
-
-
-@dataclass(frozen=True)
-class Text:
-    """A text to be written about the row `id`: a continuation of `prompt`, or an answer if that is chat messages.
-
-    It ends before any of the texts `stop` (OpenAI takes at most four). Its `Answer` has the value {"text": …}.
-    """
-
-    id: str
-    prompt: str | list[dict[str, str]]
-    stop: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A question about the row `id` that the first of the words `among` answers, such as Yes and No.
-
-    Its `Answer` has as its value each word's probability among them, from the endpoint's log-probabilities of the first
-    token: a model's doubt, which its word alone does not tell. No two words may begin with the same token.
-    """
-
-    id: str
-    messages: list[dict[str, str]]
-    among: tuple[str, ...]
 
 
 ANSWERS = "TIDEMILL_ANSWERS"  # journal: take every answer from there
@@ -119,7 +81,7 @@ class Teacher:
     def __init__(self, settings: Settings, label: str, seed: int, journal: Journal) -> None:
         self._settings = settings
         self._label = label
-        self._seed = seed
+        self._requests = Requests(settings, seed)
         self._journal = journal
         self._concurrency = settings.batch_rows or (
             settings.concurrency + sum(more.concurrency for more in settings.more_endpoints)
@@ -160,6 +122,10 @@ class Teacher:
                 self.runner.run(window.drain(self._sending, DRAIN_S))
                 self._say_replays()
 
+    def cost(self, answer: Answer) -> float:
+        """What `answer` cost with its re-asks, US dollars."""
+        return sum(self.budget.cost(one.reply.prompt_tokens, one.reply.completion_tokens) for one in answer.exchanges)
+
     async def close(self) -> None:
         """Close the connections, if any were opened, and give up what is reserved."""
         self.budget.close()
@@ -184,8 +150,8 @@ class Teacher:
         if isinstance(ask, Ask):
             return await self._converse(ask)
         if isinstance(ask, Choice):
-            return await self._once(ask.id, self.choice_request(ask), lambda text: parsing.shares(text, ask.among))
-        return await self._once(ask.id, self.text_request(ask), lambda text: ({"text": text}, ""))
+            return await self._once(ask.id, self._requests.of_choice(ask), lambda text: parsing.shares(text, ask.among))
+        return await self._once(ask.id, self._requests.of_text(ask), lambda text: ({"text": text}, ""))
 
     async def _once(
         self, row: str, request: Request, read: Callable[[str], tuple[dict[str, Any] | None, str]]
@@ -204,12 +170,12 @@ class Teacher:
 
     async def _converse(self, ask: Ask) -> Answer:
         """Ask, and re-ask with the fault named, up to `max_reasks` times."""
-        messages, schema = ask.messages, self._checked(ask.schema)
+        messages, schema = ask.messages, self._requests.checked(ask.schema)
         exchanges: list[Exchange] = []
         attempts: list[dict[str, str]] = []
         value, of_request, ignores_limits = None, "", False
         for number in range(1 + self._settings.max_reasks):
-            request = self.request(ask, messages, number)
+            request = self._requests.of_ask(ask, messages, number)
             try:
                 exchange = await self._exchange(request, attempts)
             except Refused as refusal:
@@ -238,62 +204,9 @@ class Teacher:
             log.warning("%s: an answer does not keep to its schema%s", self._label, LIMITS_ADVICE)
         return ignores
 
-    def request(self, ask: Ask, messages: list[dict[str, str]] | None = None, number: int = 0) -> Request:
-        """The request for `ask`, or for its re-ask `number` with other `messages`."""
-        body: dict[str, Any] = {
-            **self._model,
-            "messages": messages or ask.messages,
-            "temperature": self._settings.temperature,
-            "top_p": self._settings.top_p,
-            "max_completion_tokens": self._settings.max_tokens,
-            "seed": seed_of(self._seed, ask.id, number),
-        }
-        if self._settings.structured == "json_schema":
-            schema = {"name": "answer", "strict": True, "schema": self._checked(ask.schema)}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif self._settings.structured == "json_object":
-            body["response_format"] = {"type": "json_object"}
-        return Request(body)
-
-    def text_request(self, text: Text) -> Request:
-        """The request for `text`: to the completions API for a prompt, to chat completions for messages."""
-        goes_on = isinstance(text.prompt, str)
-        return Request(
-            {
-                **self._model,
-                "prompt" if goes_on else "messages": text.prompt,
-                "temperature": self._settings.temperature,
-                "top_p": self._settings.top_p,
-                "max_tokens" if goes_on else "max_completion_tokens": self._settings.max_tokens,
-                "seed": seed_of(self._seed, text.id),
-                **({"stop": list(text.stop)} if text.stop else {}),
-            }
-        )
-
-    def choice_request(self, choice: Choice) -> Request:
-        """The request for the probabilities of `choice`'s first token, of which OpenAI gives the 20 likeliest."""
-        return Request(
-            {
-                **self._model,
-                "messages": choice.messages,
-                "temperature": 0.0,
-                "max_completion_tokens": 1,
-                "logprobs": True,
-                "top_logprobs": 20,
-            }
-        )
-
-    @cached_property
-    def _model(self) -> dict[str, str]:
-        """The model's name, and for an embedded file of one's own its hash: other weights are other requests. A name
-        that begins with weights: or package: has pinned bytes."""
-        name = self._settings.model
-        if self._settings.base_url == EMBEDDED and name.startswith("path:"):
-            return {"model": name, "model_sha256": artifacts.hash_file(location.locate(name))}
-        return {"model": name}
-
-    def _checked(self, schema: dict[str, Any]) -> dict[str, Any]:
-        return schema if self._settings.schema_limits else dict(parsing.without_limits(schema))
+    def request(self, ask: Ask) -> Request:
+        """The first request for `ask`."""
+        return self._requests.of_ask(ask)
 
     async def _exchange(self, request: Request, attempts: list[dict[str, str]]) -> Exchange:
         """The journal's exchange for `request`, or a new, journaled one: sent up to `max_attempts` times as long as
@@ -324,7 +237,7 @@ class Teacher:
 
     async def _take_turn(self, request: Request, again: bool) -> Exchange:
         """Wait for an endpoint's turn, then send, unless another process is asking or has asked the same."""
-        most_tokens = len(request.text) / CHARACTERS_PER_TOKEN + self._settings.max_tokens
+        most_tokens = len(request.text) / CHARACTERS_PER_TOKEN + self._settings.most_tokens
         endpoint = await self._turns.take(most_tokens, first=again)  # retries go first: later rows wait for them
         sent, took = False, None
         try:
@@ -441,7 +354,7 @@ class Teacher:
 
     def _batches(self, one: More) -> Batches:
         knobs = self._settings
-        endpoint = Endpoint(one.base_url, knobs, Pace(knobs.batch_rows), one.api_key_env)
+        endpoint = Endpoint(one.base_url, knobs, Pace(knobs.batch_rows), one.api_key_env, where=self._where)
         return Batches(endpoint, self._journal, self._label, knobs.batch_rows, knobs.batch_poll_s, self._settle)
 
     async def _settle(self, key: str, model: str, reply: Reply, label: str) -> None:
@@ -451,7 +364,13 @@ class Teacher:
 
     def _endpoint(self, one: More) -> Endpoint:
         pace = Pace(one.concurrency, one.requests_per_minute, one.tokens_per_minute)
-        return Endpoint(one.base_url, self._settings, pace, one.api_key_env)
+        return Endpoint(one.base_url, self._settings, pace, one.api_key_env, where=self._where)
+
+    @property
+    def _where(self) -> str:
+        """Where params.yaml has this teacher's own keys."""
+        stage = self._label.partition("@")[0]
+        return f"{stage}.teacher" if stage in STAGES else "teacher"
 
 
 @contextmanager
@@ -464,11 +383,6 @@ def _rare_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def seed_of(seed: int, row: str, number: int = 0) -> int:
-    """The sampling seed of a row's request, 31 bits; depends only on the row, not on what else is asked."""
-    return int(hashlib.sha256(f"{seed}:{row}:{number}".encode()).hexdigest()[:8], 16) >> 1
 
 
 def _again(messages: list[dict[str, str]], reply: Reply, fault: str) -> list[dict[str, str]]:

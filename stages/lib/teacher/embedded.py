@@ -83,7 +83,7 @@ class Server(Endpoint):
     def __init__(self, model: Path, settings: Settings, pace: Pace, prefixes: Prefixes) -> None:
         self._server = _serve(model, settings, prefixes.folder)  # it stops when nothing holds it
         self._address = self._server.listening_address
-        super().__init__(f"{self._address}/v1", settings, pace, extra={"cache_prompt": True}, local=True)
+        super().__init__(f"{self._address}/v1", settings, pace, always={"cache_prompt": True}, local=True)
         self._prefixes = prefixes
         self._turn = asyncio.Lock()
 

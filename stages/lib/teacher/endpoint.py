@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from stages.lib.errors import BadInput
-from stages.lib.teacher import faults
+from stages.lib.teacher import faults, replies
 from stages.lib.teacher.exchange import Reply, Request
 from stages.lib.teacher.faults import Failed, Refused
 from stages.lib.teacher.pacing import Pace
@@ -24,8 +24,8 @@ NAMES_S = 10.0  # for the list of models
 
 
 class Endpoint:
-    """The endpoint at `url` with its key and pace; `extra` goes into every body but is not part of the request's
-    identity. Opens nothing before the first request."""
+    """The endpoint at `url` with its key and pace; `always` goes into every body but is not part of the request's
+    identity; `where` is the key of params.yaml whose keys are `settings`. Opens nothing before the first request."""
 
     def __init__(
         self,
@@ -33,8 +33,9 @@ class Endpoint:
         settings: Settings,
         pace: Pace,
         key_variable: str = "",
-        extra: Mapping[str, Any] | None = None,
+        always: Mapping[str, Any] | None = None,
         local: bool = False,
+        where: str = "teacher",
     ) -> None:
         if "@" in url.partition("://")[2].partition("/")[0]:
             raise BadInput("teacher.base_url contains a user name or password; use teacher.api_key_env for the key")
@@ -42,12 +43,13 @@ class Endpoint:
         self.pace = pace
         self.model = settings.model
         self._settings = settings
-        self._extra = dict(extra or {})
+        self._always = dict(always or {})
         self._local = local
+        self._where = where
         self._key_variable = key_variable
         self.key = read_key(key_variable)
         self._session: Any = None
-        self._knows_schema = False
+        self._has_answered = False
 
     async def close(self) -> None:
         """Close the connections."""
@@ -60,7 +62,7 @@ class Endpoint:
         Raises `Refused` or `Failed` for the row, `BadInput` for what stops the whole run (a refused key, an unknown
         model or address, an account without money, another model's answer).
         """
-        body = orjson.dumps({**request.body, **self._extra})
+        body = orjson.dumps({**request.sent, **self._always})
         status, headers, data = await self._post(f"{self.url}/{request.path}", body)
         return self.read(status, headers, data, len(body))
 
@@ -104,7 +106,7 @@ class Endpoint:
         if status != 200:
             raise self.judge(status, headers, data, request_bytes)
         reply = self._reply(data)
-        self._knows_schema = True
+        self._has_answered = True
         return reply
 
     def judge(self, status: int, headers: Mapping[str, str], data: bytes, request_bytes: int) -> Exception:
@@ -126,8 +128,13 @@ class Endpoint:
         return self._session
 
     def _widen(self, error: Exception) -> Exception:
-        """Raise `BadInput` for a schema refused before any was accepted: every row would fail."""
-        if isinstance(error, Refused) and faults.refuses_schema(error) and not self._knows_schema:
+        """`BadInput` for a field or a schema that is refused before any request was accepted: every row would fail."""
+        if not isinstance(error, Refused) or self._has_answered:
+            return error
+        if name := faults.refused_field(error, (*faults.ADVICE, *self._settings.extra)):
+            advice = faults.ADVICE.get(name, "take {name} out of `extra`").format(name=name, where=self._where)
+            return BadInput(f"{self.url} does not take {name} as it is sent to {self.model}: {error}; {advice}")
+        if faults.refuses_schema(error):
             return BadInput(
                 f"{self.url} refuses the answer's schema: {error}; set teacher.schema_limits: false, or "
                 "teacher.structured to what it supports: json_object or none"
@@ -137,21 +144,12 @@ class Endpoint:
     def _reply(self, data: bytes) -> Reply:
         try:
             completion = orjson.loads(data)
-            choice = completion["choices"][0]
-            message = {"content": choice["text"]} if "text" in choice else choice["message"]
-            text = message.get("content") or message.get("refusal") or ""
-            if likeliest := (choice.get("logprobs") or {}).get("content"):
-                text = orjson.dumps(likeliest[0]["top_logprobs"]).decode()
-            finish = choice.get("finish_reason") or ""
-            usage = completion.get("usage") or {}
-            counted = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+            reply = replies.read(completion)
         except (ValueError, LookupError, TypeError, AttributeError):
             shown = data[:80].decode("utf-8", "replace")
             raise Failed(self._clean(f"not a chat completion: {shown!r}"), sent=True) from None
-        if not isinstance(text, str):
-            raise Failed(self._clean(f"not a chat completion: its content is a {type(text).__name__}"), sent=True)
         self._check_model(completion.get("model"))
-        return Reply(text, finish, *counted)
+        return reply
 
     def _check_model(self, said: Any) -> None:
         """Raise `BadInput` for another model's answer; a dated version of the name is the same model."""

@@ -1,7 +1,7 @@
 """What an endpoint's failures mean: for the attempt, for the row, or for the run."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -12,8 +12,28 @@ LENGTH = 300  # characters of a fault
 BYTES_PER_TOKEN = 3  # of code, for an estimate when the endpoint gives no count
 
 
+# Fields of a request that some models do not take, and what to change.
+NULL = "set `{name}: null` under {where}, so that it isn't sent"
+ADVICE = {
+    **dict.fromkeys(("temperature", "top_p", "seed"), NULL),
+    "reasoning_effort": "set `reasoning_effort` under {where} to a value that it takes, or to null",
+    **dict.fromkeys(("logprobs", "top_logprobs"), "set judge.answers: reasons"),
+    "max_completion_tokens": "set `extra: {{max_completion_tokens: null, max_tokens: …}}` under {where}",
+    "stop": "it cannot be left out: ask another model or endpoint",
+}
+_UNSUPPORTED = re.compile(
+    r"unsupported|not support|unrecogni[sz]ed|unknown|not permitted|not allowed|cannot find field|unexpected",
+    re.IGNORECASE,
+)
+
+
 class Refused(Exception):
-    """The endpoint will never answer this request; the row becomes a dead letter."""
+    """The endpoint will never answer this request; the row becomes a dead letter. `field`: the field of the request
+    that it names as the reason, if any."""
+
+    def __init__(self, fault: str, field: str = "") -> None:
+        super().__init__(fault)
+        self.field = field
 
 
 class Failed(Exception):
@@ -62,7 +82,22 @@ def of_status(
         return Failed(said, retry_after=_retry_after(headers), limited=status == 429)
     if _too_long(status, error, said):
         return Refused(f"{said}; the request is {request_bytes} bytes, about {request_bytes // BYTES_PER_TOKEN} tokens")
-    return Refused(said)
+    return Refused(said, str(error.get("param") or ""))
+
+
+def refused_field(refusal: Refused, names: Collection[str]) -> str:
+    """Which of `names`, fields of a request, the endpoint says that it does not take; "" if none.
+
+    OpenAI names it in `param`; others only in the message, some of them in camel case.
+    """
+    if not _UNSUPPORTED.search(str(refusal)):
+        return ""
+    words = {_folded(word) for word in re.findall(r"\w+", refusal.field or str(refusal))}
+    return next((name for name in names if _folded(name) in words), "")
+
+
+def _folded(word: str) -> str:
+    return word.replace("_", "").lower()
 
 
 def refuses_schema(refusal: Refused) -> bool:
@@ -75,7 +110,7 @@ def _error(data: bytes) -> Mapping[str, Any]:
         body = orjson.loads(data)
     except ValueError:
         return {}
-    error = body.get("error", body) if isinstance(body, dict) else body
+    error = body.get("error") or body.get("detail") or body if isinstance(body, dict) else body
     return error if isinstance(error, dict) else {"message": error} if isinstance(error, str) else {}
 
 

@@ -81,7 +81,7 @@ class Journal:
         record = self.at(offset)
         if record["key"] != request.key:
             return None
-        return Reply(record["response"], record["finish"], record["prompt_tokens"], record["completion_tokens"])
+        return _reply(record)
 
     def _line_at(self, offset: int) -> bytes:
         line, size = b"", GUESS
@@ -106,6 +106,8 @@ class Journal:
             "prompt_tokens": reply.prompt_tokens,
             "completion_tokens": reply.completion_tokens,
         }
+        if reply.reasoning or reply.reasoning_tokens:
+            record |= {"reasoning": reply.reasoning, "reasoning_tokens": reply.reasoning_tokens}
         self._append([record])
         synced = asyncio.get_running_loop().create_future()
         self._unsynced.append(synced)
@@ -253,6 +255,17 @@ def alone(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise BadInput(f"{folder} is in use; wait until no stage that asks a teacher is running") from None
         yield
+
+
+def _reply(record: dict[str, Any]) -> Reply:
+    return Reply(
+        record["response"],
+        record["finish"],
+        record["prompt_tokens"],
+        record["completion_tokens"],
+        record.get("reasoning", ""),  # of a model that reasons
+        record.get("reasoning_tokens", 0),
+    )
 
 
 def to_line(record: dict[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from stages.lib.artifacts import canonical
 from stages.lib.errors import BadInput
-from stages.lib.records import EXCHANGE
+from stages.lib.records import EXCHANGE, REASONING
 from stages.lib.teacher.budget import Prices
 from stages.lib.teacher.exchange import Exchange
 
@@ -40,16 +40,25 @@ class Answer:
         """The key of the first request, before any re-ask; "" if nothing came back."""
         return self.exchanges[0].request if self.exchanges else ""
 
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before the answer that is used; "" where it does not reason, or does not tell."""
+        return next((one.reply.reasoning for one in self.exchanges if one.request == self.request), "")
+
 
 class Ledger:
-    """Writes `exchanges.parquet` and `dead_letters.jsonl` into a folder, row by row, and counts."""
+    """Writes `exchanges.parquet` and `dead_letters.jsonl` into a folder, row by row, and counts; if the model reasons,
+    `reasoning.parquet` too."""
 
     def __init__(self, folder: Path, prices: Prices) -> None:
         self._exchanges = pq.ParquetWriter(folder / "exchanges.parquet", EXCHANGE, compression="zstd")
+        self._reasoning_path = folder / "reasoning.parquet"
+        self._reasoning: pq.ParquetWriter | None = None  # opened by the first reply with reasoning
         self._dead = (folder / "dead_letters.jsonl").open("w", encoding="utf-8")
         self._dead_path = folder / "dead_letters.jsonl"
         self._prices = prices
         self._rows: list[dict[str, Any]] = []
+        self._thoughts: list[dict[str, Any]] = []
         self._count: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
 
@@ -61,6 +70,8 @@ class Ledger:
     ) -> None:
         self._flush()
         self._exchanges.close()
+        if self._reasoning is not None:
+            self._reasoning.close()
         self._dead.close()
 
     def add(self, answer: Answer) -> None:
@@ -70,8 +81,11 @@ class Ledger:
         self._count["reasked"] += max(0, len(answer.exchanges) - 1)
         for exchange in answer.exchanges:
             self._rows.append(exchange.record)
+            if exchange.reply.reasoning_tokens:
+                self._thoughts.append(exchange.thought)
             self._count["prompt_tokens"] += exchange.reply.prompt_tokens
             self._count["completion_tokens"] += exchange.reply.completion_tokens
+            self._count["reasoning_tokens"] += exchange.reply.reasoning_tokens
         if len(self._rows) >= ROW_GROUP:
             self._flush()
         if answer.value is None:
@@ -79,9 +93,12 @@ class Ledger:
             self._dead.write(canonical({"id": answer.id, "reason": answer.fault, "attempts": answer.attempts}) + "\n")
 
     def metrics(self) -> dict[str, Any]:
-        """Rows asked and answered, dead letters, tokens, and US dollars by the price table."""
-        keys = ("asked", "answered", "reasked", "prompt_tokens", "completion_tokens")
+        """Rows asked and answered, dead letters, tokens, and US dollars by the price table; if the model reasons, also
+        the reasoning's tokens, which are part of the completion's."""
+        keys: tuple[str, ...] = ("asked", "answered", "reasked", "prompt_tokens", "completion_tokens")
         spend = self._prices.cost(self._count["prompt_tokens"], self._count["completion_tokens"])
+        if self._count["reasoning_tokens"]:
+            keys = (*keys, "reasoning_tokens")
         dead = self._count["asked"] - self._count["answered"]
         return {**{key: self._count[key] for key in keys}, "dead_letters": dead, "spend_usd": round(spend, 6)}
 
@@ -97,15 +114,17 @@ class Ledger:
 
     def _flush(self) -> None:
         if self._rows:
-            self._exchanges.write_table(_table(self._rows))
+            self._exchanges.write_table(_table(self._rows, EXCHANGE))
             self._rows = []
+        if self._thoughts:
+            self._reasoning = self._reasoning or pq.ParquetWriter(self._reasoning_path, REASONING, compression="zstd")
+            self._reasoning.write_table(_table(self._thoughts, REASONING))
+            self._thoughts = []
 
 
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    """`rows` under the schema EXCHANGE. `Table.from_pylist` does the same, but imports pandas: 46 MB."""
-    return pa.Table.from_arrays(
-        [_column([row[field.name] for row in rows], field.type) for field in EXCHANGE], schema=EXCHANGE
-    )
+def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """`rows` under `schema`. `Table.from_pylist` does the same, but imports pandas: 46 MB."""
+    return pa.Table.from_arrays([_column([row[one.name] for row in rows], one.type) for one in schema], schema=schema)
 
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:

@@ -8,6 +8,7 @@ from typing import Any
 
 from stages.lib.artifacts import canonical
 from stages.lib.teacher.exchange import Reply
+from stages.lib.teacher.replies import REFUSED
 
 LEAST_SHARE = 0.05  # of the probability: below it, the model has not understood that it should choose
 LIMITS = ("minLength", "maxLength", "minItems", "maxItems", "pattern")
@@ -19,12 +20,28 @@ def parse(reply: Reply, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, 
     Tolerates what models put around JSON: prose, code fences, raw line breaks in strings.
     """
     found = _first_object(reply.text)
+    if found is None and (fault := _withheld(reply)):
+        return None, fault
     if found is None and reply.finish == "length":
         return None, f"the answer was cut off after {reply.completion_tokens} tokens; be shorter"
     if found is None:
         return None, "the answer holds no JSON object" if reply.text.strip() else "the answer is empty"
     fault = _violation(found, schema)
     return (None, fault) if fault else (found, "")
+
+
+def _withheld(reply: Reply) -> str:
+    """Why the model gave no answer at all, or ""."""
+    if reply.finish == REFUSED:
+        return f"the model refuses: {' '.join(reply.text.split())[:200]}"
+    if reply.finish == "content_filter":
+        return "the endpoint's content filter withheld the answer"
+    if reply.finish == "length" and reply.reasoning_tokens and not reply.text.strip():
+        return (
+            f"the reasoning took all {reply.completion_tokens} tokens and left none for the answer; raise "
+            "teacher.reasoning_tokens"
+        )
+    return ""
 
 
 def shares(text: str, among: Sequence[str]) -> tuple[dict[str, float] | None, str]:

@@ -1,12 +1,13 @@
 """The `teacher` part of a section of params.yaml."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stages.lib.params import Section
 
 EMBEDDED = "embedded"
+FORM = ("messages", "prompt", "response_format", "n", "stream", "logprobs", "top_logprobs")
 
 
 class Price(Section):
@@ -44,14 +45,22 @@ class Access(Section):
 
 
 class Settings(Access):
-    """One model behind one endpoint. Fields with `exclude` cannot change an answer."""
+    """One model behind one endpoint. Fields with `exclude` cannot change an answer. Fields with `exclude_if` came
+    later: while they have their default, an artifact's parameters are what they were before.
+
+    A field of sampling that is null is not sent. `extra` are further fields of each request; null takes one out.
+    """
 
     model: str
     structured: Literal["json_schema", "json_object", "none"]
     schema_limits: bool
-    temperature: float = Field(ge=0, le=2)
-    top_p: float = Field(gt=0, le=1)
+    temperature: float | None = Field(ge=0, le=2)
+    top_p: float | None = Field(gt=0, le=1)
+    seed: Literal["row"] | None = Field(default="row", exclude_if=lambda value: value == "row")
+    reasoning_effort: str | None = Field(default=None, exclude_if=lambda value: value is None)
     max_tokens: int = Field(gt=0)
+    reasoning_tokens: int = Field(ge=0, default=0, exclude_if=lambda value: value == 0)
+    extra: dict[str, Any] = Field(default={}, exclude_if=lambda value: not value)
     max_reasks: int = Field(ge=0)
     context: int = Field(gt=0)
 
@@ -59,3 +68,24 @@ class Settings(Access):
     more_endpoints: list[More] = Field(exclude=True, default=[])
     batch_rows: int = Field(ge=0, exclude=True, default=0)
     batch_poll_s: float = Field(gt=0, exclude=True, default=60.0)
+
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens of an answer and the reasoning before it."""
+        return self.max_tokens + self.reasoning_tokens
+
+    @field_validator("extra")
+    @classmethod
+    def _only_further_fields(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        """`extra` must not set what has a key of its own, nor what makes answers of another form."""
+        renamed = "max_completion_tokens" in extra and extra["max_completion_tokens"] is None
+        for name in extra:
+            if name in FORM:
+                raise ValueError(f"{name} would change the form of an answer; take it out")
+            if name in cls.model_fields and not (renamed and name == "max_tokens"):
+                raise ValueError(f"{name} has a key of its own; set teacher.{name}")
+        if "max_completion_tokens" in extra and not renamed:
+            raise ValueError("max_completion_tokens has a key of its own; set teacher.max_tokens")
+        if renamed and not (isinstance(extra.get("max_tokens"), int) and extra["max_tokens"] > 0):
+            raise ValueError("an answer needs a limit: give max_tokens in place of max_completion_tokens")
+        return extra

@@ -113,4 +113,5 @@ class Window(Generic[One]):
 
 
 def _bytes(answer: Answer) -> int:
-    return EACH_BYTES + sum(len(exchange.body) + len(exchange.reply.text) for exchange in answer.exchanges)
+    texts = (len(one.body) + len(one.reply.text) + len(one.reply.reasoning) for one in answer.exchanges)
+    return EACH_BYTES + sum(texts)
