@@ -86,11 +86,14 @@ def mistakes(values: dict[str, Any]) -> list[str]:
         return []
     if not params.PROFILE.is_file():
         return [f"{params.PROFILE} is missing; `make` writes it, or `git checkout {params.PROFILE}`"]
-    reads = params.read(params.PROFILE).get("reads", {}).get("train")
-    file = values["train"]["file"]
-    if "train" in params.read(PIPELINE)["stages"] and reads != file:
-        return [f"train.file: {file}, but {params.PROFILE} tells DVC {reads}; run `make`, which brings it up to date"]
-    return []
+    told, read = params.read(params.PROFILE).get("reads", {}), _reads(values["train"])
+    if "train" not in params.read(PIPELINE)["stages"]:
+        return []
+    return [
+        f"train.{key}: {read[name]}, but {params.PROFILE} tells DVC {said}; run `make`, which brings it up to date"
+        for key, name in (("file", "train"), ("mix", "mix"))
+        if (said := told.get(name)) != read[name]
+    ]
 
 
 def unused() -> list[str]:
@@ -133,7 +136,7 @@ def text(names: list[str], values: dict[str, Any]) -> str:
     layer: dict[str, Any] = {}
     for name in names:
         layer = params.over(layer, resolve(name))
-    head = {"profile": names, "reads": {"train": _train_file(values, layer)}}
+    head = {"profile": names, "reads": _reads(params.over(values.get("train", {}), layer.get("train", {})))}
     return HEADER + to_yaml(head | _apart(values, layer))
 
 
@@ -144,10 +147,20 @@ def write(names: list[str]) -> None:
         artifacts.write_text(params.PROFILE, wanted)
 
 
-def _train_file(values: dict[str, Any], layer: dict[str, Any]) -> Any:
-    """What train reads, which dvc.yaml takes from here: DVC cannot take it from params.yaml or else from a profile."""
-    section = params.over(values.get("train", {}), layer.get("train", {}))
-    return section.get("file") if isinstance(section, dict) else None
+def _reads(train: Any) -> dict[str, Any]:
+    """What train reads, for dvc.yaml, which cannot take it from params.yaml or else from a profile: the path of
+    train.file, a dep; and the hash of each file or dataset of train.mix, whose number deps cannot follow. "" stands for
+    one that is not there, which train refuses."""
+    if not isinstance(train, dict):
+        return {"train": None, "mix": {}}
+    parts = [part["file"] for part in train.get("mix") or [] if isinstance(part, dict) and "file" in part]
+    files = {
+        name: next((one for one in (Path(name) / artifacts.SEAL, Path(name)) if one.is_file()), None) for name in parts
+    }
+    return {
+        "train": train.get("file"),
+        "mix": {name: artifacts.hash_file(file) if file else "" for name, file in files.items()},
+    }
 
 
 def _apart(sections: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
