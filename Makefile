@@ -93,7 +93,7 @@ score: $(READY) ## score a file of completions: make score FILE=completions.json
 	$(COMMAND) score "$(FILE)" --benchmark $(or $(BENCHMARK),humaneval) --out "$(OUT)" \
 		$(if $(MODE),--mode $(MODE)) $(if $(DATA),--data "$(DATA)") $(if $(SHA256),--sha256 $(SHA256))
 
-export: $(READY) ## write the dataset for other tools: make export FORMAT=messages OUT=rows.jsonl (or sharegpt, prompt-completion)
+export: $(READY) ## write the dataset for other tools: make export FORMAT=messages OUT=rows.jsonl (or sharegpt, prompt-completion, reward, harbor)
 	$(COMMAND) export "$(OUT)" $(if $(FORMAT),--format $(FORMAT)) $(if $(DATA),--data "$(DATA)")
 
 show-example: $(READY) ## print a dataset row as training sees it, token by token: make show-example [ROW=3]

@@ -15,7 +15,6 @@ from typing import Any
 from stages.lib import artifacts
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, location
-from stages.lib.training import output
 
 CONVERTER = "convert_hf_to_gguf.py"
 TUNED = Path("models/tuned")
@@ -35,7 +34,7 @@ def export(tuned: Path, file: Path) -> None:
     base = location.locate(artifacts.read_json(tuned / "base.json")["model"])
     model, tokenizer = causal.load_tuned(tuned)
     if base.suffix == ".gguf" and model.config.model_type == "llama":
-        _write(model, base, file)
+        _write(model, tokenizer, base, file)
         return
     converter = shutil.which(CONVERTER)
     if converter is None:
@@ -44,7 +43,6 @@ def export(tuned: Path, file: Path) -> None:
             "https://github.com/ggml-org/llama.cpp, install its requirements, and put the clone on PATH"
         )
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        tokenizer.chat_template = output.chat_template()
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         command = [sys.executable, converter, folder, "--outfile", str(file), "--outtype", "f16"]
@@ -53,14 +51,19 @@ def export(tuned: Path, file: Path) -> None:
             raise BadInput(f"{CONVERTER} failed: {done.stderr.strip()[-500:]}")
 
 
-def _write(model: Any, base: Path, file: Path) -> None:
-    """A Llama's weights with its base's metadata and the training's chat template."""
+def _write(model: Any, tokenizer: Any, base: Path, file: Path) -> None:
+    """A Llama's weights with its base's metadata, and the chat template and end token of the training."""
     import gguf
     import numpy as np
 
     reader = gguf.GGUFReader(base)
     writer = gguf.GGUFWriter(file, "llama")
-    replaced = {gguf.Keys.Tokenizer.CHAT_TEMPLATE, gguf.Keys.General.FILE_TYPE, gguf.Keys.General.ARCHITECTURE}
+    replaced = {
+        gguf.Keys.Tokenizer.CHAT_TEMPLATE,
+        gguf.Keys.Tokenizer.EOS_ID,
+        gguf.Keys.General.FILE_TYPE,
+        gguf.Keys.General.ARCHITECTURE,
+    }
     for field in reader.fields.values():
         if field.name in replaced or field.name.startswith("GGUF."):
             continue
@@ -68,7 +71,8 @@ def _write(model: Any, base: Path, file: Path) -> None:
         writer.add_key_value(
             field.name, field.contents(), kind, sub_type=field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
         )
-    writer.add_chat_template(output.chat_template())
+    writer.add_chat_template(tokenizer.chat_template)
+    writer.add_eos_token_id(tokenizer.eos_token_id)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
     for name, weights in model.state_dict().items():

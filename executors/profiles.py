@@ -86,13 +86,17 @@ def mistakes(values: dict[str, Any]) -> list[str]:
         return []
     if not params.PROFILE.is_file():
         return [f"{params.PROFILE} is missing; `make` writes it, or `git checkout {params.PROFILE}`"]
-    held, wanted = params.read(params.PROFILE).get("reads", {}), _reads(values, {})
+    told, read = params.read(params.PROFILE).get("reads", {}), _reads(values, {})
     stages, mend = params.read(PIPELINE)["stages"], "run `make`, which brings it up to date"
     found = []
-    if "train" in stages and held.get("train") != wanted["train"]:
-        found.append(f"train.file: {wanted['train']}, but {params.PROFILE} tells DVC {held.get('train')}; {mend}")
-    if "generate" in stages and held.get("generate") != wanted["generate"]:
-        found.append(f"generate.until: {params.PROFILE} tells DVC to watch {held.get('generate')} for it; {mend}")
+    if "train" in stages:
+        found += [
+            f"train.{key}: {read[name]}, but {params.PROFILE} tells DVC {said}; {mend}"
+            for key, name in (("file", "train"), ("mix", "mix"))
+            if (said := told.get(name)) != read[name]
+        ]
+    if "generate" in stages and told.get("generate") != read["generate"]:
+        found.append(f"generate.until: {params.PROFILE} tells DVC to watch {told.get('generate')} for it; {mend}")
     return found
 
 
@@ -148,12 +152,28 @@ def write(names: list[str]) -> None:
 
 
 def _reads(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
-    """What dvc.yaml takes from here, since DVC cannot take it from params.yaml or else from a profile: the file that
-    train reads, and one more section of parameters for generate, which asks the judges if generate.until is set."""
+    """What dvc.yaml takes from here, since DVC cannot take it from params.yaml or else from a profile.
+
+    - train: the path of train.file, a dep.
+    - mix: the hash of each file or dataset of train.mix, whose number deps cannot follow. "" stands for one that is not
+      there, which train refuses.
+    - generate: one more section of parameters for generate, which asks the judges if generate.until is set.
+    """
     train, generate = (params.over(values.get(stage, {}), layer.get(stage, {})) for stage in ("train", "generate"))
-    file = train.get("file") if isinstance(train, dict) else None
     goes_on = isinstance(generate, dict) and generate.get("until") is not None
-    return {"generate": "judge" if goes_on else "generate", "train": file}
+    file, parts = (train.get("file"), train.get("mix") or []) if isinstance(train, dict) else (None, [])
+    mixed = [part["file"] for part in parts if isinstance(part, dict) and "file" in part]
+    return {
+        "generate": "judge" if goes_on else "generate",
+        "train": file,
+        "mix": {name: _hash_of(Path(name)) for name in mixed},
+    }
+
+
+def _hash_of(path: Path) -> str:
+    """The hash of a file, or of a sealed dataset's seal; "" for what is not there."""
+    file = next((one for one in (path / artifacts.SEAL, path) if one.is_file()), None)
+    return artifacts.hash_file(file) if file else ""
 
 
 def _apart(sections: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ Writes  data/completions/KEY/completions.parquet  a row per problem and sample: 
         metrics/sample-KEY.json                   which problems, completions, tokens, how many were truncated
         with `sample.engine: endpoint` also exchanges.parquet and dead_letters.jsonl, as generate does
 
-Both models get the same problems, in the same form unless `sample.tuned_prompt` names another. transformers and vLLM
-run in this process, in batches of similar length, longest first; each batch is saved, and machines can split them
-(stages/lib/shards.py). An endpoint's answers are journaled. A killed run resumes from there.
+Both models get the same problems, in the same form unless `sample.tuned_prompt` names another (`trained`: the one that
+the model was taught in). transformers and vLLM run in this process, in batches of similar length, longest first; each
+batch is saved, and machines can split them (stages/lib/shards.py). An endpoint's answers are journaled. A killed run
+resumes from there.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from stages.lib import artifacts, checkpoint, engines, params, progress, records
 from stages.lib.benchmarks import exam, paths, prompting, suites, validation
 from stages.lib.engines import offline, served
 from stages.lib.errors import BadInput
-from stages.lib.models import causal, decoding, location
+from stages.lib.models import causal, chat, decoding, location
 
 
 class Params(params.Section):
@@ -35,7 +36,9 @@ class Params(params.Section):
     benchmark: str
     problems: int = Field(ge=1)
     prompt: prompting.FormName
-    tuned_prompt: prompting.FormName | None = Field(exclude=True)  # the result records the form that was used
+    tuned_prompt: prompting.FormName | Literal["trained"] | None = Field(
+        exclude=True
+    )  # the result records the form that was used
     samples: int = Field(ge=1)
     temperature: float = Field(ge=0)
     top_p: float = Field(gt=0, le=1)
@@ -49,19 +52,22 @@ class Params(params.Section):
     data: str = Field(default="shared/data", exclude=True)  # the files' hashes are in the result
     data_sha256: str = Field(default="", exclude=True)
 
-    def asking(self, key: str) -> "Params":
-        """These with the form in which the model of sample@`key` is asked."""
-        return self if key == "base" else self.model_copy(update={"prompt": self.tuned_prompt or self.prompt})
+    def asking(self, tuned: list[artifacts.Artifact]) -> "Params":
+        """These with the form in which the model is asked, a tuned one or the base."""
+        if not tuned or self.tuned_prompt is None:
+            return self
+        form = causal.taught_form(tuned[0].path) if self.tuned_prompt == "trained" else self.tuned_prompt
+        return self.model_copy(update={"prompt": form})
 
 
 def main(key: str = "") -> None:
-    knobs = read_params().asking(key)
     place = paths.of(key)
+    tuned = [artifacts.open(place.model)] if place.model else []
+    knobs = read_params().asking(tuned)
     chosen = validation.read() if place.chooses else validation.first(knobs.benchmark, knobs.problems)
     pinned = knobs.data_sha256 if chosen.benchmark == knobs.benchmark else ""
     benchmark = suites.load(chosen.benchmark, Path(knobs.data), pinned)
     problems = chosen.take(benchmark)
-    tuned = [artifacts.open(place.model)] if place.model else []
     made_with = {**knobs.result, **chosen.recorded, **name_model(knobs, key), "benchmark_sha256": benchmark.sha256}
     saves = checkpoint.folder(f"sample@{key}", tuned, made_with, knobs.seed)
     if shards.is_one():
@@ -132,12 +138,20 @@ def start(knobs: Params, key: str, tuned: list[artifacts.Artifact], saves: Path,
     if knobs.engine == "vllm":
         name = causal.whole_tuned(tuned[0].path) if tuned else knobs.model
         tokenizer = causal.load_tokenizer(name)
+        close_answers(knobs, tokenizer)
         batch = offline.load(name, tokenizer, knobs.precision)
     else:
         with progress.work("loading the model"):
             model, tokenizer = load(knobs, tuned)
+        close_answers(knobs, tokenizer)
         batch = partial(decoding.answer, model, tokenizer)
     yield engines.Batched(tokenizer, batch, drawn, knobs.batch_rows, saves)
+
+
+def close_answers(knobs: Params, tokenizer: Any) -> None:
+    """In the form chat, an answer ends where the template ends it."""
+    if knobs.prompt == "chat":
+        chat.prepare(tokenizer, "this model", "sample.prompt")
 
 
 def load(knobs: Params, tuned: list[artifacts.Artifact]) -> tuple[Any, Any]:

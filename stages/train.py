@@ -9,7 +9,8 @@ Writes  models/tuned/adapter or model    LoRA's weights, or all of them, in peft
         models/tuned/README.md           the model card
         metrics/train.json, plots/train.csv
 
-Rows use the paper's prompt; the loss covers only the response and its end token. Progress is saved every save_steps: a
+Rows use the paper's prompt, or the base model's chat template; the loss covers only the response and its end token.
+train.mix adds rows of other datasets. Progress is saved every save_steps: a
 killed run resumes after the last save, on a CPU to the same weights. A run too large for the memory is refused before
 anything is loaded. With several devices, one process per device takes its share of every batch.
 """
@@ -21,10 +22,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, progress, records
+from stages.lib.dataset import mixing
 from stages.lib.dataset.rows import origin
 from stages.lib.dataset.rows import read as read_rows
 from stages.lib.errors import BadInput
-from stages.lib.models import causal, location, prompts
+from stages.lib.models import causal, chat, location, prompts
 from stages.lib.records import Row
 from stages.lib.training import devices, examples, output, packing, place, requirements
 from stages.lib.training.examples import Example
@@ -38,6 +40,8 @@ class Lora(params.Section):
     alpha: int = Field(ge=1)
     dropout: float = Field(ge=0, lt=1)
     targets: str | list[str]
+    dora: bool = params.new(False)
+    rslora: bool = params.new(False)
 
 
 class Params(params.Section):
@@ -47,9 +51,11 @@ class Params(params.Section):
     method: Literal["lora", "full"]
     lora: Lora
     merge: bool
+    prompt: prompts.FormName = params.new("alpaca")
     file: str = Field(exclude=True)  # where the rows lie; what they are is recorded
     validation_share: float = Field(ge=0, lt=1)
     rows: int | None = Field(ge=1)
+    mix: list[mixing.Part] = Field(default=[], exclude=True)  # what was mixed in is recorded
     epochs: int = Field(ge=1)
     batch_rows: int = Field(ge=1)
     micro_batch_rows: int = Field(ge=1)  # changes padding, and so the last bits
@@ -89,15 +95,18 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     if not world.leads:
         logging.getLogger("tidemill").setLevel(logging.WARNING)
     parts = read_rows(knobs.file, knobs.validation_share)
+    own = examples.drawn(parts["train"], knobs.rows, knobs.seed)
+    drawn, others, mixed = mixing.mix(own, parts.get("validation", []), knobs.mix, knobs.seed)
     with progress.work("reading the base model's settings"):
-        needed, tokenizer = fit_into_memory(knobs, world), causal.load_tokenizer(knobs.model)
-    rows, too_long = encode(examples.drawn(parts["train"], knobs.rows, knobs.seed), tokenizer, knobs)
+        needed, tokenizer = fit_into_memory(knobs, world), load_tokenizer(knobs)
+    rows, too_long = encode(drawn, tokenizer, knobs)
     held_out, _ = encode(parts.get("validation", []), tokenizer, knobs)
     if not rows:
         raise BadInput(
             f"{knobs.file}: none of its {len(too_long)} training rows fits train.max_tokens ({knobs.max_tokens})"
         )
     inputs, source = origin(knobs.file, parts)
+    inputs, source = [*inputs, *others], source | ({"mix": mixed} if mixed else {})
     order = packing.in_order(rows, knobs.epochs, knobs.seed, knobs.max_tokens if knobs.packing == "best_fit" else None)
     made_with = {**knobs.result, "model_sha256": location.fingerprint(knobs.model), "devices": world.size, **source}
     saves = checkpoint.folder(where.stage, inputs, made_with, knobs.seed)
@@ -107,7 +116,7 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
         return
     facts = count(knobs, rows, too_long, held_out, tuned)
     with artifacts.create(where.model, stage=where.stage, inputs=inputs, params=made_with, seed=knobs.seed) as out:
-        output.write(out, tuned.model, tuned.weights, tokenizer, knobs.model, knobs.method)
+        output.write(out, tuned.model, tuned.weights, tokenizer, knobs.model, knobs.method, knobs.prompt)
         if knobs.merge and knobs.method == "lora":
             output.write_merged(out)
         records.write_lines(out / "log.jsonl", tuned.entries)
@@ -117,6 +126,14 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
         artifacts.write_metrics(where.stage, facts)
         artifacts.write_series(where.stage, [entry for entry in tuned.entries if "loss" in entry])
     checkpoint.discard(saves)
+
+
+def load_tokenizer(knobs: Params) -> Any:
+    """The base model's tokenizer; with train.prompt chat it ends answers as its template does."""
+    tokenizer = causal.load_tokenizer(knobs.model)
+    if knobs.prompt == "chat":
+        chat.prepare(tokenizer, knobs.model, "train.prompt")
+    return tokenizer
 
 
 def fit_into_memory(knobs: Params, world: devices.World) -> requirements.Estimate:
@@ -133,7 +150,7 @@ def fit_into_memory(knobs: Params, world: devices.World) -> requirements.Estimat
 
 def encode(rows: list[Row], tokenizer: Any, knobs: Params) -> tuple[list[Example], list[Example]]:
     """`rows` as token ids: those that fit, and those over train.max_tokens."""
-    return examples.fitting([examples.encode(row, tokenizer) for row in rows], knobs.max_tokens)
+    return examples.fitting([examples.encode(row, tokenizer, knobs.prompt) for row in rows], knobs.max_tokens)
 
 
 def tune(
@@ -192,6 +209,6 @@ def count(
 
 
 def card(knobs: Params, inputs: list[artifacts.Artifact], facts: dict[str, Any]) -> str:
-    prompt = prompts.render("{instruction}", "{input}")
+    prompt = prompts.render("{instruction}", "{input}") if knobs.prompt == "alpaca" else None
     about = {"base": knobs.model, "licence": output.licence(knobs.model), "dataset": [one.root for one in inputs]}
     return output.card({**knobs.result, **facts, **about, "prompt": prompt})

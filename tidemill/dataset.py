@@ -76,11 +76,18 @@ class Dataset:
         """The sha256, hex, over all files, parameters and inputs: the same for everyone with the same dataset."""
         return self._artifact.root
 
-    def to_datasets(self) -> "datasets.DatasetDict":
-        """The splits for `datasets`, TRL and the like. Nothing is cached, so these are this folder's rows."""
+    def to_datasets(self, form: FormName | None = None) -> "datasets.DatasetDict":
+        """The splits for `datasets`, TRL and the like, as they are or in a `form` of one line a row.
+
+        Nothing is cached, so these are this folder's rows.
+        """
         import datasets
 
-        return datasets.DatasetDict({name: datasets.Dataset(table) for name, table in self.tables.items()})
+        if form is None:
+            return datasets.DatasetDict({name: datasets.Dataset(table) for name, table in self.tables.items()})
+        lines = forms.made(form, self._pairs(), str(self.path))
+        parts = {name: [line for line in lines if line["split"] == name] for name in self.tables}
+        return datasets.DatasetDict({name: datasets.Dataset.from_list(part) for name, part in parts.items() if part})
 
     def to_pandas(self) -> "pandas.DataFrame":
         """All rows, with the column `split`."""
@@ -107,9 +114,13 @@ class Dataset:
         return found
 
     def export(self, file: str | Path, form: FormName = "messages") -> int:
-        """Write all rows to `file` as JSON lines in `form`, one of `tidemill.FORMS`. Returns how many."""
-        rows = ((name, row) for name, table in self.tables.items() for row in table.to_pylist())
-        return forms.write(Path(file), form, rows)
+        """Write all rows to `file` as JSON lines in `form`, one of `tidemill.FORMS`; in "reward" those with tests, in
+        "harbor" a folder of them. Returns how many."""
+        return forms.write(Path(file), form, self._pairs(), str(self.path))
+
+    def _pairs(self) -> Iterator[tuple[str, Row]]:
+        """Each row with its split."""
+        return ((name, row) for name, table in self.tables.items() for row in table.to_pylist())
 
     def _open(self) -> artifacts.Artifact:
         with contextlib.chdir(self.workspace):

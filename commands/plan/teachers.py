@@ -103,7 +103,11 @@ def sampling(values: dict[str, Any]) -> list[Line]:
     endpoint = engines.Endpoint.model_validate(sample["endpoint"])
     benchmark = suites.load(sample["benchmark"], Path(sample.get("data", suites.DATA)), sample["data_sha256"])
     problems = benchmark.first(sample["problems"])
-    forms = {"base": sample["prompt"], "tuned": sample["tuned_prompt"] or sample["prompt"]}
+    tuned = sample["tuned_prompt"] or sample["prompt"]
+    forms = {
+        "base": sample["prompt"],
+        "tuned": values["train"].get("prompt", "alpaca") if tuned == "trained" else tuned,
+    }
     drawn = decoding.Settings(
         max_new_tokens=sample["max_new_tokens"], temperature=sample["temperature"], top_p=sample["top_p"], seed=0
     )

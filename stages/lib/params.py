@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from stages.lib.errors import BadInput
@@ -30,6 +30,12 @@ class Section(BaseModel):
     def result(self) -> dict[str, Any]:
         """The parameters that can change the result, as plain JSON values."""
         return self.model_dump(mode="json")
+
+
+def new(default: Any) -> Any:
+    """A field that came after datasets and models had been made: at its `default` it stays out of `Section.result`, so
+    that these keep their root hashes."""
+    return Field(default=default, exclude_if=lambda value: value == default)
 
 
 SectionType = TypeVar("SectionType", bound=Section)

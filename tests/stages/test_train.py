@@ -2,15 +2,20 @@
 
 import json
 import random
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sampling
 from tiny import tokenizer
 from tuning import row, run, small, write_dataset
 from workspace import Workspace
 
+from stages import train
 from stages.lib import artifacts, records
 from stages.lib.dataset import rows as dataset_rows
 from stages.lib.models import causal, prompts
@@ -202,6 +207,103 @@ def test_bad_rows(small: Workspace, rows: list[dict[str, Any]], message: str) ->
     write_dataset(rows, [])
     done = small.run("train")
     assert done.returncode == 3 and message in done.stderr, done.stderr
+
+
+def test_what_came_later_is_not_in_a_result_that_does_without_it(workspace: Workspace) -> None:
+    """So that a model or dataset made before keeps its root hash."""
+    found = train.params.load("train", train.Params)
+    assert not {"prompt", "mix"} & found.result.keys() and not {"dora", "rslora"} & found.result["lora"].keys()
+    workspace.set("train.prompt", "chat")
+    workspace.set("train.lora.dora", True)
+    found = train.params.load("train", train.Params)
+    assert found.result["prompt"] == "chat" and found.result["lora"]["dora"] is True
+
+
+@pytest.fixture
+def chatty(small: Workspace, tiny: Path) -> Workspace:
+    """The tiny model as a base such as Qwen2.5-Coder's: documents end otherwise than the chat template's answers."""
+    import trl
+
+    shutil.copytree(tiny, "chatty")
+    words = causal.load_tokenizer(f"path:{tiny}")
+    words.chat_template = (Path(trl.__file__).parent / "chat_templates/qwen2_5.jinja").read_text()
+    words.eos_token = "<|endoftext|>"
+    words.save_pretrained("chatty")
+    small.set("train.model", "path:chatty")
+    small.set("train.prompt", "chat")
+    return small
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_base_is_tuned_and_asked_in_its_own_chat_template(chatty: Workspace, method: str) -> None:
+    chatty.set("train.method", method)
+    run(chatty)
+    metrics = json.loads(Path("metrics/train.json").read_text())
+    assert metrics["validation_loss_after"] < metrics["validation_loss_before"] - 0.1
+    assert artifacts.open("models/tuned").params["prompt"] == "chat"
+    model, words = causal.load_tuned(Path("models/tuned"))
+    base = causal.load_tokenizer("path:chatty")
+    assert words.eos_token == "<|im_end|>" and words.chat_template == base.chat_template
+    assert model.generation_config.eos_token_id == words.eos_token_id or method == "lora"
+    assert "in its base's chat template" in Path("models/tuned/README.md").read_text()
+    asked = {"model": "path:chatty", "problems": 2, "max_new_tokens": 4, "threads": 1, "device": "cpu"}
+    for key, value in {**asked, "tuned_prompt": "trained"}.items():
+        chatty.set(f"sample.{key}", value)
+    opening = "<|im_start|>system\nYou are Qwen"
+    assert all(one["prompt"].startswith(opening) for one in sampling.run(chatty, "sample@tuned"))
+    assert not any(one["prompt"].startswith(opening) for one in sampling.run(chatty))
+
+
+@pytest.mark.slow
+def test_a_base_without_a_chat_template_is_refused_before_it_is_loaded(chatty: Workspace) -> None:
+    words = causal.load_tokenizer("path:chatty")
+    words.chat_template = None
+    words.save_pretrained("chatty")
+    Path("chatty/chat_template.jinja").unlink()
+    Path("chatty/model.safetensors").unlink()
+    done = chatty.run("train")
+    message = "train.prompt: chat, but the tokenizer of path:chatty has no chat template"
+    assert done.returncode == 3 and message in done.stderr, done.stderr
+    shown = subprocess.run(
+        [sys.executable, "-m", "commands", "show-example"], env=chatty.environment(), capture_output=True, text=True
+    )
+    assert shown.returncode == 3 and message in shown.stderr, shown.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["dora", "rslora"])
+def test_dora_and_rslora_by_parameter(small: Workspace, tiny: Path, way: str) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    small.set(f"train.lora.{way}", True)
+    run(small)
+    metrics = json.loads(Path("metrics/train.json").read_text())
+    assert metrics["validation_loss_after"] < metrics["validation_loss_before"] - 0.1
+    config = json.loads(Path("models/tuned/adapter/adapter_config.json").read_text())
+    assert config["use_dora"] == (way == "dora") and config["use_rslora"] == (way == "rslora")
+    theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), "models/tuned/adapter").eval()
+    ours, _ = causal.load_tuned(Path("models/tuned"))
+    ids = torch.tensor([examples.encode(row(3), tokenizer()).input_ids])
+    with torch.inference_mode():
+        assert torch.allclose(theirs(ids).logits, ours(ids).logits, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_other_rows_are_mixed_in_and_recorded(small: Workspace) -> None:
+    others = [{name: row(n)[name] for name in ("instruction", "input", "output")} for n in range(100, 130)]
+    records.write_lines(Path("other.jsonl"), others)
+    small.set("train.mix", [{"file": "other.jsonl", "share": 0.5}])
+    run(small)
+    assert json.loads(Path("metrics/train.json").read_text())["rows"] == 40
+    (part,) = artifacts.open("models/tuned").params["mix"]
+    assert part["file"] == "other.jsonl" and part["rows"] == 20
+    assert "| mixed in | 20 rows of `other.jsonl` |" in Path("models/tuned/README.md").read_text()
+    small.set("train.mix", [{"file": "other.jsonl", "share": 0.7}])
+    done = small.run("train")
+    assert done.returncode == 3 and "is 47 rows of other.jsonl, but it has 30" in done.stderr, done.stderr
 
 
 def test_the_chat_template_holds_a_conversation() -> None:

@@ -17,7 +17,7 @@ def render(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: An
     Without a tokenizer (None) "chat" is what the user says: the endpoint has the template.
 
     `description` is what the model itself said in HumanEvalExplain's first step.
-    Raises `BadInput` for "chat" where the tokenizer has no chat template, and for a form that the benchmark lacks.
+    Raises `BadInput` for a form that the benchmark lacks.
     """
     asked = _form(benchmark, form)
     text, given = (_fill(part, benchmark, problem, description) for part in (asked.text, asked.input))
@@ -72,7 +72,5 @@ def _finish(text: str, given: str, form: FormName, tokenizer: Any) -> str:
         return prompts.render(text, given)
     if tokenizer is None:
         return text
-    if not tokenizer.chat_template:
-        raise BadInput("sample.prompt: chat, but the model's tokenizer has no chat template; set alpaca or completion")
     said = [{"role": "user", "content": text}]
     return str(tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False))

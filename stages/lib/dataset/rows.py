@@ -5,9 +5,8 @@ Such a file is a JSON list or JSON lines, in one of two forms:
     {"instruction": …, "input": …, "output": …}     Alpaca's; `input` may be left out
     {"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}
 
-`messages` may begin with a system message, which is put before the first instruction, and go on for as many turns as
-they like: the row's last turn is its instruction and output, and the turns before it are its `history`. Other keys are
-ignored.
+`messages` may begin with a system message, the row's `system`, and go on for as many turns as they like: the row's last
+turn is its instruction and output, and the turns before it are its `history`. Other keys are ignored.
 """
 
 import json
@@ -16,6 +15,7 @@ from typing import Any
 
 from stages.lib import artifacts, dataset, records
 from stages.lib.errors import BadInput
+from stages.lib.models import prompts
 from stages.lib.records import Row
 
 FIELDS = ("instruction", "input", "output")
@@ -61,54 +61,53 @@ def read_sealed(file: Path) -> list[Row]:
     return rows
 
 
-def read_own(file: Path) -> list[Row]:
-    """The rows of one's own file as id (the row's hash), instruction, input and output."""
+def read_own(file: Path, key: str = "train.file") -> list[Row]:
+    """The rows of one's own file as id (the row's hash), instruction, input and output; `key`: the parameter that names
+    it."""
     try:
-        found = _parse(file.read_text(encoding="utf-8-sig"), file)
+        found = _parse(file.read_text(encoding="utf-8-sig"), file, key)
     except FileNotFoundError:
-        raise BadInput(f"train.file: {file} does not exist; correct the path in params.yaml") from None
+        raise BadInput(f"{key}: {file} does not exist; correct the path in params.yaml") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"train.file: {file} cannot be read: {error}") from None
+        raise BadInput(f"{key}: {file} cannot be read: {error}") from None
     if not found:
-        raise BadInput(f"train.file: {file} has no rows")
+        raise BadInput(f"{key}: {file} has no rows")
     rows = [_to_row(value, where) for where, value in found]
-    return [{"id": artifacts.digest(row), **row} for row in rows]
+    return [{"id": artifacts.digest(prompts.fold(row)), **row} for row in rows]
 
 
-def _parse(text: str, file: Path) -> list[tuple[str, Any]]:
-    """Each row and where it stands: `rows.json row 3`, `rows.jsonl line 3`."""
+def _parse(text: str, file: Path, key: str) -> list[tuple[str, Any]]:
+    """Each row and where it stands: `train.file: rows.json row 3`, `train.file: rows.jsonl line 3`."""
     if text.lstrip().startswith("["):
         try:
             values = json.loads(text)
         except ValueError as error:
-            raise BadInput(f"train.file: {file} is not valid JSON: {error}") from None
-        return [(f"{file} row {number}", value) for number, value in enumerate(values, start=1)]
+            raise BadInput(f"{key}: {file} is not valid JSON: {error}") from None
+        return [(f"{key}: {file} row {number}", value) for number, value in enumerate(values, start=1)]
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            found.append((f"{file} line {number}", json.loads(line)))
+            found.append((f"{key}: {file} line {number}", json.loads(line)))
         except ValueError as error:
             raise BadInput(
-                f"train.file: {file} line {number} is not JSON ({error}); write one JSON list, or one object a line"
+                f"{key}: {file} line {number} is not JSON ({error}); write one JSON list, or one object a line"
             ) from None
     return found
 
 
 def _to_row(value: Any, where: str) -> Row:
     if not isinstance(value, dict):
-        raise BadInput(f"train.file: {where} is no object but {value!r:.60}")
+        raise BadInput(f"{where} is no object but {value!r:.60}")
     row = _from_messages(value["messages"], where) if "messages" in value else _from_alpaca(value)
     for name, text in (
         pair for turn in (*row.get("history", ()), row) for pair in turn.items() if pair[0] != "history"
     ):
         if not isinstance(text, str):
-            raise BadInput(
-                f"train.file: {where} has no text in {name!r}; a row needs instruction and output, or messages"
-            )
-        if name != "input" and not text.strip():
-            raise BadInput(f"train.file: {where} has an empty {name}; write one or remove the row")
+            raise BadInput(f"{where} has no text in {name!r}; a row needs instruction and output, or messages")
+        if name not in ("input", "system") and not text.strip():
+            raise BadInput(f"{where} has an empty {name}; write one or remove the row")
     return row
 
 
@@ -122,13 +121,13 @@ def _from_messages(said: Any, where: str) -> Row:
     count = len(roles[system:]) // 2 if roles else 0
     if not count or roles is None or roles[system:] != TURN * count:
         raise BadInput(
-            f"train.file: {where} has messages by {roles}; user and assistant must take turns, the assistant last, "
+            f"{where} has messages by {roles}; user and assistant must take turns, the assistant last, "
             "with a system message before them or without; cut the conversation after an answer, or remove it"
         )
     texts = [one.get("content") for one in said]
-    if system and all(isinstance(text, str) for text in texts[:2]):
-        texts[1] = f"{texts[0]}\n\n{texts[1]}"
     spoken = texts[system:]
     *history, last = ({"instruction": spoken[at], "output": spoken[at + 1]} for at in range(0, len(spoken), 2))
     row = {"instruction": last["instruction"], "input": "", "output": last["output"]}
+    if system:
+        row["system"] = texts[0]
     return {**row, "history": history} if history else row

@@ -28,14 +28,14 @@ def load(model: str, tokenizer: Any, precision: str) -> Callable[[Sequence[decod
     def answer(requests: Sequence[decoding.Request], settings: decoding.Settings) -> list[decoding.Answer]:
         texts = [request.prompt for request in requests]
         ids = tokenizer(texts, add_special_tokens=settings.special_tokens)["input_ids"]
-        drawn = [_sampling(request, settings) for request in requests]
+        drawn = [_sampling(request, settings, tokenizer.eos_token_id) for request in requests]
         outputs = llm.generate([{"prompt_token_ids": one} for one in ids], drawn, use_tqdm=False)
         return [_read(output.outputs[0], settings) for output in outputs]
 
     return answer
 
 
-def _sampling(request: decoding.Request, settings: decoding.Settings) -> Any:
+def _sampling(request: decoding.Request, settings: decoding.Settings, end: int) -> Any:
     from vllm import SamplingParams
 
     seed = hashlib.sha256(f"{settings.seed} {request.key}".encode()).digest()[:4]
@@ -44,6 +44,7 @@ def _sampling(request: decoding.Request, settings: decoding.Settings) -> Any:
         top_p=settings.top_p,
         max_tokens=settings.max_new_tokens,
         seed=int.from_bytes(seed, "big"),
+        stop_token_ids=[end],
         stop=decoding.literals(settings.stop) or None,
         include_stop_str_in_output=True,
     )

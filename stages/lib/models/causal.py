@@ -9,6 +9,7 @@ from typing import Any
 
 from stages.lib import artifacts, checkpoint
 from stages.lib.errors import BadInput
+from stages.lib.models import prompts
 from stages.lib.models.location import locate
 
 UNPACKED = Path(".tidemill/models")  # GGUF files as folders of float32 safetensors
@@ -140,7 +141,8 @@ def _from_folder(path: Path, dtype: Any) -> Any:
 
 
 def load_tuned(path: Path, dtype: str = "float32") -> tuple[Any, Any]:
-    """The model that `train` wrote to `path`: a LoRA adapter over the base named in base.json, or a full model.
+    """The model that `train` wrote to `path`: a LoRA adapter over the base named in base.json, or a full model; and the
+    tokenizer beside it, which knows the form and the end of answer that were taught.
 
     An adapter is merged in float32, and the sum rounded to `dtype`.
     """
@@ -151,9 +153,15 @@ def load_tuned(path: Path, dtype: str = "float32") -> tuple[Any, Any]:
         return load_causal(f"path:{path / 'model'}", dtype)
     from peft import PeftModel
 
-    model, tokenizer = load_causal(base["model"])
+    model, _ = load_causal(base["model"])
     merged = PeftModel.from_pretrained(model, path / "adapter").merge_and_unload()
-    return merged.to(getattr(torch, dtype)), tokenizer
+    return merged.to(getattr(torch, dtype)), load_tokenizer(f"path:{path / 'tokenizer'}")
+
+
+def taught_form(path: Path) -> prompts.FormName:
+    """The form of the prompts from which the model in `path` was taught by `train`."""
+    form: prompts.FormName = artifacts.read_json(path / "base.json").get("prompt", "alpaca")
+    return form
 
 
 def whole_tuned(path: Path) -> str:

@@ -6,6 +6,6 @@ through unshare(1), else none, which is refused unless it was asked for. docs/sa
 
 from stages.lib.sandbox.languages import missing
 from stages.lib.sandbox.program import Execution, Limits, Outcome, Program, Verdict
-from stages.lib.sandbox.run import isolation, run_all
+from stages.lib.sandbox.run import isolation, run_all, session
 
-__all__ = ["Execution", "Limits", "Outcome", "Program", "Verdict", "isolation", "missing", "run_all"]
+__all__ = ["Execution", "Limits", "Outcome", "Program", "Verdict", "isolation", "missing", "run_all", "session"]

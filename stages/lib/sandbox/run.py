@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,27 +48,50 @@ def run_all(
     Raises BadInput for a language without an entry, and where there is no isolation and none was allowed.
     """
     programs = list(programs)
-    tools = [languages.toolchain(language) for language in sorted({program.language for program in programs})]
+    with session({one.language for one in programs}, limits, workers, allow_weak, control, hash_seed) as run:
+        yield from run(programs)
+
+
+@contextmanager
+def session(
+    spoken: Iterable[str],
+    limits: Limits,
+    workers: int,
+    allow_weak: bool = False,
+    control: bool = True,
+    hash_seed: int = 0,
+) -> Iterator[Callable[[Iterable[Program]], Iterator[Outcome]]]:
+    """As `run_all`, for many batches of programs in these languages: walls and servers are built once."""
+    names = sorted(set(spoken))
+    tools = [languages.toolchain(language) for language in names]
     with walls.find(allow_weak, tools) as found, ThreadPoolExecutor(workers) as pool:
         slots: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-        spare = languages.SPARE_PROCESSES if languages.NATIVE.keys() & {one.language for one in programs} else 0
+        spare = languages.SPARE_PROCESSES if languages.NATIVE.keys() & set(names) else 0
         made = [Slot(found, limits, spare, control, hash_seed) for _ in range(workers)]
         for slot in made:
             slots.put(slot)
-        pending: deque[Future[Outcome]] = deque()
         try:
-            for program in programs:
-                pending.append(pool.submit(_run, slots, program))
-                if len(pending) > 2 * workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+            yield lambda programs: _run_batch(pool, slots, workers, programs)
         finally:
-            for future in pending:
-                future.cancel()
             pool.shutdown()
             for slot in made:
                 slot.close()
+
+
+def _run_batch(
+    pool: ThreadPoolExecutor, slots: "queue.SimpleQueue[Slot]", workers: int, programs: Iterable[Program]
+) -> Iterator[Outcome]:
+    pending: deque[Future[Outcome]] = deque()
+    try:
+        for program in programs:
+            pending.append(pool.submit(_run, slots, program))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 @dataclass

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.lib.errors import BadInput
-from stages.lib.models import prompts
+from stages.lib.models import chat, prompts
 
 IGNORED = -100  # the label of tokens without loss (torch.nn.CrossEntropyLoss, ignore_index)
 
@@ -31,9 +31,16 @@ def drawn(rows: list[dict[str, Any]], count: int | None, seed: int) -> list[dict
     return [rows[at] for at in sorted(random.Random(f"{seed} rows").sample(range(len(rows)), count))]
 
 
-def encode(row: dict[str, Any], tokenizer: Any) -> Example:
-    """A row as prompt, response and end token, after the turns of its `history`, if it has one. Prompt and response are
-    encoded apart, as they meet when the model answers; a tokenizer's own opening token comes with the first prompt."""
+def encode(row: dict[str, Any], tokenizer: Any, form: prompts.FormName = "alpaca") -> Example:
+    """A row as prompt, response and end token, after the turns of its `history`, if it has one.
+
+    `form` alpaca: prompt and response are encoded apart, as they meet when the model answers; a tokenizer's own opening
+    token comes with the first prompt. chat: as the tokenizer's chat template has it (`models.chat`).
+    """
+    if form == "chat":
+        ids, answers = chat.encode(prompts.messages(row), tokenizer)
+        return Example(row["id"], ids, [token if one else IGNORED for token, one in zip(ids, answers, strict=True)])
+    row = prompts.fold(row)
     input_ids: list[int] = []
     labels: list[int] = []
     for turn in (*row.get("history", ()), row):

@@ -10,14 +10,25 @@ CARD = Path(__file__).with_name("card.md.j2")
 CHAT = Path(__file__).with_name("chat.jinja")
 
 
-def write(out: Path, model: Any, weights: dict[str, Any] | None, tokenizer: Any, base: str, method: str) -> None:
+def write(
+    out: Path,
+    model: Any,
+    weights: dict[str, Any] | None,
+    tokenizer: Any,
+    base: str,
+    method: str,
+    form: prompts.FormName = "alpaca",
+) -> None:
     """Write the weights to `out`/adapter (LoRA) or `out`/model (full), the tokenizer, and base.json, by which
     `models.load_tuned` finds the base. The same weights give the same bytes.
 
-    `weights` is given if devices held shares of them; otherwise the model's own are used.
+    `weights` is given if devices held shares of them; otherwise the model's own are used. A model that was taught in
+    the `form` chat keeps its base's chat template.
     """
-    artifacts.write_json(out / "base.json", {"model": base, "method": method})
-    tokenizer.chat_template = chat_template()
+    taught = {} if form == "alpaca" else {"prompt": form}
+    artifacts.write_json(out / "base.json", {"model": base, "method": method, **taught})
+    if form == "alpaca":
+        tokenizer.chat_template = chat_template()
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     if method == "full":
@@ -38,7 +49,6 @@ def write_merged(out: Path) -> None:
     model, tokenizer = causal.load_tuned(out)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    tokenizer.chat_template = chat_template()
     model.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")
 

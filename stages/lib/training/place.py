@@ -25,5 +25,5 @@ def of(key: str) -> Place:
     number = key.removeprefix("evolved-")
     if not number.isdecimal() or number == key:
         raise BadInput(f"train@{key}: use train or train@evolved-ROUND, such as train@evolved-1")
-    changes = {"file": f"data/evolved/{number}", "rows": None}  # train.rows draws from train.file's rows alone
+    changes: dict[str, Any] = {"file": f"data/evolved/{number}", "rows": None, "mix": []}  # of train.file alone
     return Place(f"models/evolved/{number}", f"train@{key}", changes)

@@ -33,6 +33,7 @@ class Run:
     sharding: Literal["none", "fsdp"]
     device: str
     devices: int
+    dora: bool = False
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _of_shapes(config: Any, run: Run) -> Any:
         if run.method == "lora":
             from peft import LoraConfig, get_peft_model
 
-            lora = LoraConfig(task_type="CAUSAL_LM", r=run.rank, target_modules=run.targets)
+            lora = LoraConfig(task_type="CAUSAL_LM", r=run.rank, target_modules=run.targets, use_dora=run.dora)
             model = get_peft_model(model, lora, low_cpu_mem_usage=True)
     return model.train()
 
@@ -251,4 +252,5 @@ def run_of(section: dict[str, Any], devices: int, device: str) -> Run:
         sharding=section["sharding"],
         device=device,
         devices=devices,
+        dora=section["lora"].get("dora", False),
     )

@@ -25,12 +25,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters (Hu et al. 2021, https://arxiv.org/abs/2106.09685) on `targets` of the model."""
+    """Low-rank adapters (Hu et al. 2021, https://arxiv.org/abs/2106.09685) on `targets` of the model; `dora`: with a
+    trained magnitude (Liu et al. 2024, https://arxiv.org/abs/2402.09353); `rslora`: scaled by alpha over the root of
+    the rank (Kalajdzievski 2023, https://arxiv.org/abs/2312.03732)."""
 
     rank: int
     alpha: int
     dropout: float
     targets: str | list[str]
+    dora: bool = False
+    rslora: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,6 +242,8 @@ def adapter(lora: Lora) -> Any:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
+        use_dora=lora.dora,
+        use_rslora=lora.rslora,
     )
 
 
