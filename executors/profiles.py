@@ -155,14 +155,16 @@ def _reads(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
     """What dvc.yaml takes from here, since DVC cannot take it from params.yaml or else from a profile.
 
     - train: the path of train.file, a dep.
-    - mix: the hash of each file or dataset of train.mix, whose number deps cannot follow. "" stands for one that is not
-      there, which train refuses.
+    - mix: the hash of each file or dataset of train.mix and of train.validation_file, whose number deps cannot follow.
+      "" stands for one that is not there, which train refuses.
     - generate: one more section of parameters for generate, which asks the judges if generate.until is set.
     """
     train, generate = (params.over(values.get(stage, {}), layer.get(stage, {})) for stage in ("train", "generate"))
     goes_on = isinstance(generate, dict) and generate.get("until") is not None
     file, parts = (train.get("file"), train.get("mix") or []) if isinstance(train, dict) else (None, [])
     mixed = [part["file"] for part in parts if isinstance(part, dict) and "file" in part]
+    if isinstance(train, dict) and train.get("validation_file"):
+        mixed.append(train["validation_file"])
     return {
         "generate": "judge" if goes_on else "generate",
         "train": file,

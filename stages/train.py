@@ -5,6 +5,7 @@ Reads   train.file: data/dataset, or a file of your own rows; the base model tra
 Writes  models/tuned/adapter or model    LoRA's weights, or all of them, in peft's and transformers' format
         models/tuned/model               with train.merge, LoRA's weights merged into the base
         models/tuned/log.jsonl           a line per step: loss, learning rate, gradient norm; validation loss
+        models/tuned/held_out.jsonl      the tuned model's loss on each validation row
         models/tuned/set_aside.jsonl     rows over train.max_tokens; rows are never truncated
         models/tuned/README.md           the model card
         metrics/train.json, plots/train.csv
@@ -23,12 +24,10 @@ from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, progress, records
 from stages.lib.dataset import mixing
-from stages.lib.dataset.rows import origin
-from stages.lib.dataset.rows import read as read_rows
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, chat, location, prompts
 from stages.lib.records import Row
-from stages.lib.training import devices, examples, output, packing, place, requirements
+from stages.lib.training import devices, examples, held_out, material, output, packing, place, requirements
 from stages.lib.training.examples import Example
 from stages.lib.training.packing import Sequence
 
@@ -54,6 +53,7 @@ class Params(params.Section):
     prompt: prompts.FormName = params.new("alpaca")
     file: str = Field(exclude=True)  # where the rows lie; what they are is recorded
     validation_share: float = Field(ge=0, lt=1)
+    validation_file: str | None = Field(default=None, exclude=True)  # as file
     rows: int | None = Field(ge=1)
     mix: list[mixing.Part] = Field(default=[], exclude=True)  # what was mixed in is recorded
     epochs: int = Field(ge=1)
@@ -94,35 +94,37 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     """One process of the run; the first one seals the result."""
     if not world.leads:
         logging.getLogger("tidemill").setLevel(logging.WARNING)
-    parts = read_rows(knobs.file, knobs.validation_share)
-    own = examples.drawn(parts["train"], knobs.rows, knobs.seed)
-    drawn, others, mixed = mixing.mix(own, parts.get("validation", []), knobs.mix, knobs.seed)
+    rows_from = (knobs.file, knobs.validation_share, knobs.validation_file, knobs.rows, knobs.mix)
+    given = material.gather(*rows_from, knobs.seed)
     with progress.work("reading the base model's settings"):
         needed, tokenizer = fit_into_memory(knobs, world), load_tokenizer(knobs)
-    rows, too_long = encode(drawn, tokenizer, knobs)
-    held_out, _ = encode(parts.get("validation", []), tokenizer, knobs)
+    rows, too_long = encode(given.train, tokenizer, knobs)
+    validation, _ = encode(given.validation, tokenizer, knobs)
     if not rows:
         raise BadInput(
             f"{knobs.file}: none of its {len(too_long)} training rows fits train.max_tokens ({knobs.max_tokens})"
         )
-    inputs, source = origin(knobs.file, parts)
-    inputs, source = [*inputs, *others], source | ({"mix": mixed} if mixed else {})
     order = packing.in_order(rows, knobs.epochs, knobs.seed, knobs.max_tokens if knobs.packing == "best_fit" else None)
-    made_with = {**knobs.result, "model_sha256": location.fingerprint(knobs.model), "devices": world.size, **source}
-    saves = checkpoint.folder(where.stage, inputs, made_with, knobs.seed)
-    log.info("%d rows, %d set aside, %d to validate on", len(rows), len(too_long), len(held_out))
-    tuned = tune(knobs, tokenizer, order, held_out, saves, needed)
+    base = {"model_sha256": location.fingerprint(knobs.model), "devices": world.size}
+    made_with = {**knobs.result, **base, **given.source}
+    saves = checkpoint.folder(where.stage, given.inputs, made_with, knobs.seed)
+    log.info("%d rows, %d set aside, %d to validate on", len(rows), len(too_long), len(validation))
+    tuned = tune(knobs, tokenizer, order, validation, saves, needed)
     if not world.leads:
         return
-    facts = count(knobs, rows, too_long, held_out, tuned)
-    with artifacts.create(where.model, stage=where.stage, inputs=inputs, params=made_with, seed=knobs.seed) as out:
+    facts = output.describe(rows, too_long, validation, tuned)
+    with artifacts.create(
+        where.model, stage=where.stage, inputs=given.inputs, params=made_with, seed=knobs.seed
+    ) as out:
         output.write(out, tuned.model, tuned.weights, tokenizer, knobs.model, knobs.method, knobs.prompt)
         if knobs.merge and knobs.method == "lora":
             output.write_merged(out)
         records.write_lines(out / "log.jsonl", tuned.entries)
         aside = [{"id": row.id, "reason": "too long", "tokens": len(row.input_ids)} for row in too_long]
         records.write_lines(out / "set_aside.jsonl", aside)
-        (out / "README.md").write_text(card(knobs, inputs, source | facts), encoding="utf-8")
+        if knobs.sharding == "none":  # shares of a model answer only together
+            records.write_lines(out / held_out.FILE, held_out.losses(tuned.model, validation))
+        (out / "README.md").write_text(card(knobs, given.inputs, given.source | facts), encoding="utf-8")
         artifacts.write_metrics(where.stage, facts)
         artifacts.write_series(where.stage, [entry for entry in tuned.entries if "loss" in entry])
     checkpoint.discard(saves)
@@ -157,7 +159,7 @@ def tune(
     knobs: Params,
     tokenizer: Any,
     order: list[Sequence],
-    held_out: list[Example],
+    validation: list[Example],
     saves: Path,
     needed: requirements.Estimate,
 ) -> Any:
@@ -183,29 +185,7 @@ def tune(
     )
     with progress.work("measuring this machine's speed"):
         rate = flops.matrix_rate(device, knobs.precision) * (world.size if device == "cuda" else 1)
-    return trainer.fit(model, tokenizer, order, held_out, settings, saves, Speed(needed.flops_per_token, rate))
-
-
-def count(
-    knobs: Params, rows: list[Example], too_long: list[Example], held_out: list[Example], tuned: Any
-) -> dict[str, Any]:
-    losses = [entry["loss"] for entry in tuned.entries if "loss" in entry]
-    validation = [entry["eval_loss"] for entry in tuned.entries if "eval_loss" in entry] or [None]
-    weights = list(tuned.model.parameters())
-    return {
-        "rows": len(rows),
-        "rows_set_aside": len(too_long),
-        "validation_rows": len(held_out),
-        "tokens": sum(len(row.input_ids) for row in rows),  # of one epoch
-        "response_tokens": sum(label != examples.IGNORED for row in rows for label in row.labels),
-        "steps": len(losses),
-        "parameters": sum(one.numel() for one in weights),
-        "trainable_parameters": sum(one.numel() for one in weights if one.requires_grad),
-        "loss_first": losses[0],
-        "loss_last": losses[-1],
-        "validation_loss_before": validation[0],
-        "validation_loss_after": validation[-1],
-    }
+    return trainer.fit(model, tokenizer, order, validation, settings, saves, Speed(needed.flops_per_token, rate))
 
 
 def card(knobs: Params, inputs: list[artifacts.Artifact], facts: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from commands.ablate import driver, effects, results
@@ -55,6 +56,8 @@ def gather(matrix: Matrix, finished: list[Result], events: list[dict[str, str]])
         "differences": differences,
         "tuning": tuning,
         "flipped": effects.flipped(found),
+        "losses": effects.losses(found, reference),
+        "mean_loss": mean_losses(found, reference),
         "verdict": effects.conclude_tuning(tuning) or effects.conclude(differences, reference.name),
         "stages": count_stages(finished, events),
         "score_plot": draw_scores(found, reference),
@@ -88,6 +91,12 @@ def group(found: Sequence[Result], reference: Result) -> list[dict[str, Any]]:
                     {"name": UNTUNED if model == "base" else one.name, "untuned": model == "base", "score": score}
                 )
     return [{"benchmark": name, "slice": slices[name], "rows": rows} for name, rows in groups.items()]
+
+
+def mean_losses(found: Sequence[Result], reference: Result) -> dict[str, float]:
+    """Each run's mean loss over the held-out rows that the reference was tested on too."""
+    shared = {one.name: [loss for row, loss in one.losses.items() if row in reference.losses] for one in found}
+    return {name: mean(losses) for name, losses in shared.items() if losses}
 
 
 def count_stages(found: Sequence[Result], events: Sequence[dict[str, str]]) -> dict[str, int]:
@@ -195,6 +204,8 @@ def to_json(facts: dict[str, Any]) -> dict[str, Any]:
         "differences": [asdict(one) for one in facts["differences"]],
         "tuning": [asdict(one) for one in facts["tuning"]],
         "flipped": facts["flipped"],
+        "losses": [asdict(one) for one in facts["losses"]],
+        "mean_loss": facts["mean_loss"],
         "stages": facts["stages"],
     }
 

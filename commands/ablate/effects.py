@@ -29,6 +29,19 @@ def compare(found: Sequence[Result], reference: Result) -> list[Difference]:
     return _corrected([statistics.compare(a[0], b[0], a[1].shares, b[1].shares) for a, b in turned])
 
 
+def losses(found: Sequence[Result], reference: Result) -> list[Difference]:
+    """Each run's loss on held-out rows against the reference's, on the rows that both were tested on, in nats; p is
+    Holm-corrected. `gained` counts the rows whose loss is higher."""
+    made = []
+    for one in found:
+        rows = [row for row in reference.losses if row in one.losses]
+        if one is reference or not rows:
+            continue
+        ours, theirs = ({row: side.losses[row] for row in rows} for side in (reference, one))
+        made.append(statistics.compare(reference.name, one.name, ours, theirs))
+    return _corrected(made)
+
+
 def tuning(found: Sequence[Result]) -> list[Difference]:
     """What tuning changed on each benchmark, where the runs are scored on several; [] for one. p is Holm-corrected.
 

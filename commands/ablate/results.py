@@ -12,8 +12,10 @@ from executors.tracking.clone import Clone
 from stages.lib import statistics
 from stages.lib.artifacts import SEAL
 from stages.lib.measures import registry
+from stages.lib.training import held_out
 
 MODELS = ("tuned", "base")
+HELD_OUT = f"models/tuned/{held_out.FILE}"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Result:
-    """One run: experiment, commit, params, each stage's metrics, and the root hash of each artifact."""
+    """One run: experiment, commit, params, each stage's metrics, the root hash of each artifact, scores and losses."""
 
     name: str
     experiment: str
@@ -48,6 +50,7 @@ class Result:
     metrics: dict[str, dict[str, Any]]
     roots: dict[str, str]
     scores: dict[str, Score]
+    losses: dict[str, float]  # the tuned model's on each held-out row, by row id
 
     def figure(self, path: str) -> float | None:
         """A figure of metrics/measure.json by its path; None if the run does not have it."""
@@ -90,8 +93,17 @@ def _read(matrix: Matrix, run: str, commit: str, clone: Clone) -> Result:
             if f"data/scores/{model}" in locked:
                 rows = files.rows(f"data/scores/{model}/scores.parquet")
                 scores[model] = score(rows, benchmark, metrics[f"score-{model}"]["slice"])
+        losses = _losses(files) if "models/tuned" in locked else {}
     overrides = matrix.runs[run]
-    return Result(run, matrix.experiment(run), commit, overrides, params, metrics, roots, scores)
+    return Result(run, matrix.experiment(run), commit, overrides, params, metrics, roots, scores, losses)
+
+
+def _losses(files: Any) -> dict[str, float]:
+    """The losses that `train` wrote row by row; none where the model was shared among devices."""
+    if not files.exists(HELD_OUT):
+        return {}
+    rows = [json.loads(line) for line in files.text(HELD_OUT).splitlines()]
+    return {row["id"]: row["loss"] for row in rows}
 
 
 def score(rows: list[dict[str, Any]], benchmark: str, slice: str) -> Score:
@@ -108,7 +120,7 @@ def average(matrix: Matrix, found: list[Result]) -> list[Result]:
     groups: dict[str, list[Result]] = defaultdict(list)
     for one in found:
         groups[matrix.repeats.get(one.name, one.name)].append(one)
-    return [replace(of[0], name=name, scores=_mean_scores(of)) for name, of in groups.items()]
+    return [replace(of[0], name=name, scores=_mean_scores(of), losses=_mean_losses(of)) for name, of in groups.items()]
 
 
 def _mean_scores(repeated: list[Result]) -> dict[str, Score]:
@@ -117,6 +129,12 @@ def _mean_scores(repeated: list[Result]) -> dict[str, Score]:
         for model in MODELS
         if all(model in one.scores for one in repeated)
     }
+
+
+def _mean_losses(repeated: list[Result]) -> dict[str, float]:
+    """Each row's mean over the repetitions that were all tested on it."""
+    shared = set.intersection(*(set(one.losses) for one in repeated))
+    return {row: mean([one.losses[row] for one in repeated]) for row in sorted(shared)}
 
 
 def _mean(scores: list[Score]) -> Score:

@@ -154,6 +154,7 @@ def result(
     rows: int,
     benchmark: str = "humaneval",
     before: set[int] = frozenset(),
+    losses: dict[str, float] | None = None,
     **overrides: Any,
 ) -> results.Result:
     def scored(passed: set[int]) -> list[dict[str, Any]]:
@@ -172,7 +173,9 @@ def result(
     values = {"coreset": {"method": name, "k": 3}}
     roots = {"data/corpus": "c" * 64, "models/tuned": artifacts.digest(name)}
     scores = {"tuned": score, "base": base}
-    return results.Result(name, f"m-{name}", "a" * 40, overrides, values, {"measure": measured}, roots, scores)
+    return results.Result(
+        name, f"m-{name}", "a" * 40, overrides, values, {"measure": measured}, roots, scores, losses or {}
+    )
 
 
 EVENTS = [{"run": "one", "stage": "train", "how": how} for how in ("ran", "cached")]
@@ -202,6 +205,29 @@ def test_the_page_compares_in_pairs_and_says_what_that_shows(profiles: Path) -> 
     json.dumps(told)
 
 
+def test_losses_are_compared_on_the_rows_that_both_were_tested_on(profiles: Path) -> None:
+    write_matrix(profiles)
+    rows = {f"row {number}": 1.0 + 0.1 * number for number in range(12)}
+    lower = {row: loss - 0.01 * (number + 1) for number, (row, loss) in enumerate(rows.items())}
+    found = [
+        result("one", set(), 10, losses=rows),
+        result("two", set(), 10, losses=lower | {"another": 9.0}),
+        result("three", set(), 10),
+    ]
+    facts = comparison.gather(replace(matrix.load("ours"), reference="one"), found, EVENTS)
+    (two,) = facts["losses"]
+    assert (two.one, two.other, two.problems, two.gained, two.lost) == ("one", "two", 12, 0, 12)
+    assert two.mean == pytest.approx(-0.065) and two.low < two.mean < two.high < 0 and two.p < 0.001
+    html = comparison.report.render("index.html.j2", folder=comparison.FOLDER, **facts)
+    markdown = comparison.report.render("index.md.j2", folder=comparison.FOLDER, **facts)
+    assert "against one (1.5500)" in html and "| two | 12 | 1.4850 | -0.0650 |" in markdown
+    assert comparison.to_json(facts)["losses"][0]["mean"] == two.mean
+    none = comparison.gather(replace(matrix.load("ours"), reference="three"), found, EVENTS)
+    assert none["losses"] == [] and "held-out" not in comparison.report.render(
+        "index.html.j2", folder=comparison.FOLDER, **none
+    )
+
+
 def test_a_mix_without_a_task_has_none_of_it(profiles: Path) -> None:
     runs = [result("one", {1}, 5), result("two", {1}, 5)]
     runs[0].metrics["measure"]["mix"] = {"tasks": {"code repair": 1.0}}
@@ -219,13 +245,14 @@ def test_seeds_repeat_every_run_and_the_page_averages_over_them(profiles: Path) 
     values = matrix.values(loaded.texts["b-seed7"])
     assert (values["coreset"]["k"], values["train"]["seed"], values["assemble"]["seed"]) == (20, 7, 7)
     found = [
-        result("a-seed0", {1}, 10),
-        result("a-seed7", {1, 2}, 10),
+        result("a-seed0", {1}, 10, losses={"x": 1.0, "y": 3.0}),
+        result("a-seed7", {1, 2}, 10, losses={"x": 2.0}),
         result("b-seed0", {1, 2, 3}, 10),
         result("b-seed7", {3}, 10),
     ]
     facts = comparison.gather(loaded, found, EVENTS)
     mean = {one.name: one.scores["tuned"] for one in facts["runs"]}
+    assert facts["runs"][0].losses == {"x": 1.5}, "of the rows that both seeds were tested on"
     assert mean["a"].pass_at_1 == pytest.approx(1.5 / 30) and mean["a"].seeds == pytest.approx((1 / 30, 2 / 30))
     assert mean["a"].shares["HumanEval/2"] == 0.5 and mean["b"].samples == 2
     pair = next(one for one in facts["differences"] if (one.one, one.other) == ("a", "b"))

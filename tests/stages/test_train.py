@@ -69,6 +69,11 @@ def test_a_run_learns_and_leaves_what_peft_loads(small: Workspace, tiny: Path) -
     assert metrics["validation_loss_after"] < metrics["validation_loss_before"] - 0.1
     assert metrics["validation_loss_before"] == pytest.approx(loss_by_hand(tiny, range(20, 24)), rel=1e-5)
 
+    held_out = records.read_lines(Path("models/tuned/held_out.jsonl"))
+    assert [one["id"] for one in held_out] == [row(number)["id"] for number in range(20, 24)]
+    mean = sum(one["loss"] for one in held_out) / 4
+    assert mean == pytest.approx(metrics["validation_loss_after"], rel=1e-4)
+
     base = AutoModelForCausalLM.from_pretrained(tiny)
     theirs = PeftModel.from_pretrained(base, "models/tuned/adapter").merge_and_unload()
     ours, _ = causal.load_tuned(Path("models/tuned"))
@@ -304,6 +309,21 @@ def test_other_rows_are_mixed_in_and_recorded(small: Workspace) -> None:
     small.set("train.mix", [{"file": "other.jsonl", "share": 0.7}])
     done = small.run("train")
     assert done.returncode == 3 and "is 47 rows of other.jsonl, but it has 30" in done.stderr, done.stderr
+
+
+@pytest.mark.slow
+def test_another_files_rows_validate_and_are_not_learned(small: Workspace) -> None:
+    said = [{name: row(number)[name] for name in ("instruction", "input", "output")} for number in (3, 4, 40)]
+    Path("other.jsonl").write_text("".join(json.dumps(one) + "\n" for one in said))
+    small.set("train.validation_file", "other.jsonl")
+    run(small)
+    metrics = json.loads(Path("metrics/train.json").read_text())
+    assert metrics["validation_rows"] == 3 and metrics["rows"] == 18, "rows 3 and 4 are held out"
+    assert len(records.read_lines(Path("models/tuned/held_out.jsonl"))) == 3
+    assert artifacts.open("models/tuned").params["validation_sha256"] == artifacts.hash_file(Path("other.jsonl"))
+    small.set("train.validation_file", "absent.jsonl")
+    refused = small.run("train")
+    assert refused.returncode == 3 and "train.validation_file: absent.jsonl does not exist" in refused.stderr
 
 
 def test_the_chat_template_holds_a_conversation() -> None:

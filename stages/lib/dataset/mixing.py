@@ -53,6 +53,12 @@ def mix(
     return mixed, [artifacts.open(part.file) for part in parts if Path(part.file).is_dir()], facts
 
 
+def without(rows: Sequence[Row], others: Sequence[Row]) -> list[Row]:
+    """`rows` less those that say the same as one of `others`."""
+    known = {_said(row) for row in others}
+    return [row for row in rows if _said(row) not in known]
+
+
 def _others(file: str, known: set[tuple[str, ...]]) -> list[Row]:
     """The rows of `file` whose text is not `known`; it is then."""
     if Path(file).suffix and not Path(file).is_dir():

@@ -1,0 +1,45 @@
+"""The rows that a model is tuned and validated on, and what is recorded of where they come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.lib import artifacts
+from stages.lib.dataset import mixing, rows
+from stages.lib.records import Row
+from stages.lib.training import examples
+
+
+@dataclass(frozen=True)
+class Material:
+    """`inputs`: the datasets among the sources; `source`: what is recorded of them and of the files."""
+
+    train: list[Row]
+    validation: list[Row]
+    inputs: list[artifacts.Artifact]
+    source: dict[str, Any]
+
+
+def gather(
+    file: str,
+    validation_share: float,
+    validation_file: str | None,
+    count: int | None,
+    mix: Sequence[mixing.Part],
+    seed: int,
+) -> Material:
+    """`count` rows of `file` with those of `mix`, and the rows to validate on: those of `validation_file`, or else the
+    split that `file` has. A training row that says what a row of `validation_file` says is left out.
+
+    Raises `BadInput` as `rows.read`, `examples.drawn` and `mixing.mix` do.
+    """
+    parts = rows.read(file, validation_share)
+    inputs, source = rows.origin(file, parts)
+    train, validation = parts["train"], parts.get("validation", [])
+    if validation_file:
+        validation = rows.read_own(Path(validation_file), "train.validation_file")
+        train = mixing.without(train, validation)
+        source = source | {"validation_sha256": artifacts.hash_file(Path(validation_file))}
+    train, others, mixed = mixing.mix(examples.drawn(train, count, seed), validation, mix, seed)
+    return Material(train, validation, [*inputs, *others], source | ({"mix": mixed} if mixed else {}))
