@@ -23,11 +23,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, progress, records
-from stages.lib.dataset import mixing
+from stages.lib.dataset import material, mixing
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, chat, location, prompts
 from stages.lib.records import Row
-from stages.lib.training import devices, examples, held_out, material, output, packing, place, requirements
+from stages.lib.training import devices, examples, held_out, output, packing, place, requirements
 from stages.lib.training.examples import Example
 from stages.lib.training.packing import Sequence
 

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import params
-from stages.lib.dataset import mixing
-from stages.lib.dataset.rows import read as read_rows
+from stages.lib.dataset import material, mixing
 from stages.lib.models import causal, chat, location
 from stages.lib.training import devices as training_devices
 from stages.lib.training import examples, flops, requirements
@@ -54,9 +53,8 @@ def _dataset_tokens(section: dict[str, Any]) -> int | None:
     tokenizer, form = causal.load_tokenizer(section["model"]), section.get("prompt", "alpaca")
     if form == "chat":
         chat.prepare(tokenizer, section["model"], "train.prompt")
-    parts = read_rows(section["file"], section["validation_share"])
-    own = examples.drawn(parts["train"], section["rows"], section["seed"])
     others = [mixing.Part.model_validate(part) for part in section.get("mix", [])]
-    rows, _, _ = mixing.mix(own, parts.get("validation", []), others, section["seed"])
+    rows_from = section["file"], section["validation_share"], section.get("validation_file"), section["rows"], others
+    rows = material.gather(*rows_from, section["seed"]).train
     fit, _ = examples.fitting([examples.encode(row, tokenizer, form) for row in rows], section["max_tokens"])
     return int(section["epochs"]) * sum(len(row.input_ids) for row in fit)

@@ -4,7 +4,6 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from stages.lib.errors import BadInput
 from stages.lib.models import chat, prompts
 
 IGNORED = -100  # the label of tokens without loss (torch.nn.CrossEntropyLoss, ignore_index)
@@ -17,18 +16,6 @@ class Example:
     id: str
     input_ids: list[int]
     labels: list[int]
-
-
-def drawn(rows: list[dict[str, Any]], count: int | None, seed: int) -> list[dict[str, Any]]:
-    """`count` of `rows`, drawn without replacement (paper, section 4.3), or all of them; in file order.
-
-    Raises `BadInput` if there are fewer.
-    """
-    if count is None:
-        return rows
-    if count > len(rows):
-        raise BadInput(f"params.yaml: train.rows: {count}, but there are only {len(rows)} rows to train on")
-    return [rows[at] for at in sorted(random.Random(f"{seed} rows").sample(range(len(rows)), count))]
 
 
 def encode(row: dict[str, Any], tokenizer: Any, form: prompts.FormName = "alpaca") -> Example:

@@ -17,6 +17,7 @@ from workspace import REPOSITORY, Workspace
 from commands import __main__ as commands
 from commands.plan import training as training_plan
 from stages.lib import artifacts
+from stages.lib.dataset import material
 from stages.lib.dataset import rows as dataset_rows
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, location
@@ -386,10 +387,10 @@ def test_own_rows_that_cannot_be_had(tmp_path: Path, text: str | None, message: 
 
 def test_rows_are_drawn_by_the_seed() -> None:
     rows = [row(number) for number in range(9)]
-    assert examples.drawn(rows, None, 0) == rows
-    assert examples.drawn(rows, 4, 1) == examples.drawn(rows, 4, 1) != examples.drawn(rows, 4, 2)
+    assert material.drawn(rows, None, 0) == rows
+    assert material.drawn(rows, 4, 1) == material.drawn(rows, 4, 1) != material.drawn(rows, 4, 2)
     with pytest.raises(BadInput, match=r"train\.rows: 10, but there are only 9 rows"):
-        examples.drawn(rows, 10, 0)
+        material.drawn(rows, 10, 0)
 
 
 @pytest.mark.slow

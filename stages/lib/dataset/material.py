@@ -1,5 +1,6 @@
 """The rows that a model is tuned and validated on, and what is recorded of where they come from."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,8 @@ from typing import Any
 
 from stages.lib import artifacts
 from stages.lib.dataset import mixing, rows
+from stages.lib.errors import BadInput
 from stages.lib.records import Row
-from stages.lib.training import examples
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def gather(
     """`count` rows of `file` with those of `mix`, and the rows to validate on: those of `validation_file`, or else the
     split that `file` has. A training row that says what a row of `validation_file` says is left out.
 
-    Raises `BadInput` as `rows.read`, `examples.drawn` and `mixing.mix` do.
+    Raises `BadInput` as `rows.read`, `drawn` and `mixing.mix` do.
     """
     parts = rows.read(file, validation_share)
     inputs, source = rows.origin(file, parts)
@@ -41,5 +42,17 @@ def gather(
         validation = rows.read_own(Path(validation_file), "train.validation_file")
         train = mixing.without(train, validation)
         source = source | {"validation_sha256": artifacts.hash_file(Path(validation_file))}
-    train, others, mixed = mixing.mix(examples.drawn(train, count, seed), validation, mix, seed)
+    train, others, mixed = mixing.mix(drawn(train, count, seed), validation, mix, seed)
     return Material(train, validation, [*inputs, *others], source | ({"mix": mixed} if mixed else {}))
+
+
+def drawn(rows: list[dict[str, Any]], count: int | None, seed: int) -> list[dict[str, Any]]:
+    """`count` of `rows`, drawn without replacement (paper, section 4.3), or all of them; in file order.
+
+    Raises `BadInput` if there are fewer.
+    """
+    if count is None:
+        return rows
+    if count > len(rows):
+        raise BadInput(f"params.yaml: train.rows: {count}, but there are only {len(rows)} rows to train on")
+    return [rows[at] for at in sorted(random.Random(f"{seed} rows").sample(range(len(rows)), count))]
