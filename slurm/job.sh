@@ -50,17 +50,14 @@ run() { # `run WORDS…` returns their exit status, also after signals
 	"$@" &
 	child=$!
 	trap tell TERM USR1
-	while true; do
-		wait "$child"
-		status=$?
-		[ "$status" -gt 128 ] && kill -0 "$child" 2>/dev/null || break
-	done
+	while kill -0 "$child" 2>/dev/null; do wait "$child"; done # a signal ends `wait`, not the child
 	trap : TERM USR1
-	return "$status"
+	wait "$child"
 }
 
 pod() { run "${ENTER[@]}" "$PYTHON" "$FOLDER/pod.py" "$@"; }
 
+trap 'finish 75' TERM USR1 # until there is a child to tell
 if [ "$CONTAINER" = podman ]; then # this job's own name
 	NAME=$NAME-$me
 	ENTER=("${ENTER[@]:0:2}" --name "$NAME" "${ENTER[@]:2}")

@@ -100,15 +100,18 @@ class Follower:
 
     def _ends(self, records: list[Record]) -> Outcome:
         """The outcome by what the nodes have left in the folder, or else by what the controller says."""
-        by_task = {record.task: record for record in records}
-        outcomes = [self._end(one, by_task.get(one.partition("_")[2])) for one in self._numbers()]
+        by_task, late = {record.task: record for record in records}, time.monotonic() + LATE
+        outcomes = [self._end(one, by_task.get(one.partition("_")[2]), late) for one in self._numbers()]
         failed = [outcome for outcome in outcomes if outcome.status]
         bad = [outcome for outcome in failed if outcome.status == BAD_INPUT]
         lasting = [outcome for outcome in failed if not outcome.again]
         return next(iter([*bad, *lasting, *failed]), Outcome(0))
 
-    def _end(self, one: str, record: Record | None) -> Outcome:
-        status = self._status(one, wait=0.0 if record else LATE)
+    def _end(self, one: str, record: Record | None, late: float) -> Outcome:
+        """How the job `one` ended; a status of which the controller knows nothing may arrive until `late`."""
+        while record is None and not self._file(one).is_file() and time.monotonic() < late:
+            time.sleep(0.2)
+        status = int(self._file(one).read_text()) if self._file(one).is_file() else None
         if status is None and record and record.state in ("COMPLETED", "FAILED"):
             status = record.exit if record.exit or record.state == "COMPLETED" else None
         if status is not None:
@@ -116,12 +119,3 @@ class Follower:
         if record is None:
             return Outcome(CRASHED, f"job {one} ended, and neither it nor Slurm says how; run it again")
         return Outcome(CRASHED, f"job {one} {end(record)}", record.state in SPARED)
-
-    def _status(self, one: str, wait: float) -> int | None:
-        """The exit status that the job `one` has left; None if it left none."""
-        path, deadline = self._file(one), time.monotonic() + wait
-        while not path.is_file():
-            if time.monotonic() >= deadline:
-                return None
-            time.sleep(0.2)
-        return int(path.read_text())

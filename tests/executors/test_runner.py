@@ -3,12 +3,17 @@
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from workspace import REPOSITORY, Workspace
+
+from executors import runner
+from stages.lib import checkpoint
 
 
 def test_unknown_stage_is_bad_input(workspace: Workspace) -> None:
@@ -126,6 +131,24 @@ def test_a_read_only_workspace_is_said_plainly(workspace: Workspace) -> None:
         pytest.skip(f"no mount namespace here: {ran.stderr.strip()}")
     assert ran.returncode == 3 and "Read-only file system; make it writable" in ran.stderr, ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_two_sigterm_at_once_are_one_and_a_later_one_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm sends it to every process of a job, and the program that started the stage passes it on."""
+    now = [0.0]
+    monkeypatch.setattr(runner, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(checkpoint, "_stop_requested", False)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        runner._stop_on_sigterm()
+        for now[0] in (5.0, 5.1, 5.9):
+            signal.raise_signal(signal.SIGTERM)
+            assert checkpoint.stop_requested()
+        now[0] = 8.0
+        with pytest.raises(checkpoint.Preempted, match="stopped at once by a second SIGTERM"):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_git_sees_nothing_that_a_run_makes(tmp_path: Path) -> None:

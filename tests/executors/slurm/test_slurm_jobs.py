@@ -1,7 +1,9 @@
 """Jobs on a real Slurm, with a small program in place of k8s/base/pod.py: exit statuses, the queue, kills, refusals."""
 
 import os
+import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -309,6 +311,27 @@ def test_the_next_jobs_of_a_stage_start_without_the_submitter(bench: Bench, clus
     assert sorted({job["JobName"] for job in cluster.jobs() if job["JobState"] == "PENDING"}) == []
 
 
+def test_a_submitter_killed_between_two_jobs_of_a_stage_submits_the_rest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, real = bench.folder / "go", submit.Submitter._submit
+
+    def killed(submitter: submit.Submitter, plan: Plan, part: jobs.Part, before: str) -> str:
+        if before:
+            raise KeyboardInterrupt
+        return real(submitter, plan, part, before)
+
+    program = f"{SHARD}while not os.path.exists({str(go)!r}): time.sleep(0.1)"
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(submit.Submitter, "_submit", killed)
+        bench.run(program, **SHARDED)
+    running = bench.start(program, **SHARDED)
+    bench.until(f"{NAME}-shards: submitted as job")
+    go.touch()
+    assert running.status() == 0
+    assert [line.split()[0] for line in bench.logged()] == ["fetch", "shard", "shard", "shard", "run"]
+
+
 def test_two_nodes_meet_by_torchruns_variables(bench: Bench) -> None:
     plan = Plan("train", {"a": 1}, "HEAD", "", {"url": "/nowhere"})
     told = "[os.environ.get(f'PET_{word}') for word in ('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'MASTER_PORT')]"
@@ -388,6 +411,41 @@ def test_without_slurm_or_without_its_controller(
         submit.Submitter(Controller(patience=0), bench.settings(), Courier()).submit(PLAN)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An image without a file, in which a container has this machine's Python."""
+    if not shutil.which("podman"):
+        pytest.skip("no podman here: `apt-get install podman`")
+    conf = tmp_path / "containers.conf"  # as .ci/images: this machine may itself be a container
+    conf.write_text(
+        '[engine]\nruntime = "runc"\n[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+    )
+    monkeypatch.setenv("CONTAINERS_CONF", str(conf))
+    (tmp_path / "empty").mkdir()
+    archive = subprocess.run(["tar", "-C", tmp_path / "empty", "-c", "."], capture_output=True, check=True).stdout
+    name = f"localhost/tidemill-test-{os.getpid()}"
+    subprocess.run(["podman", "import", "--quiet", "-", name], input=archive, capture_output=True, check=True)
+    monkeypatch.setattr(jobs.container, "reference", lambda *_: name)
+    yield name
+    subprocess.run(["podman", "image", "rm", "--force", name], capture_output=True, check=False)
+
+
+def test_in_podmans_container_a_stage_saves_before_the_limit_and_its_status_is_passed_on(
+    bench: Bench, cluster: SlurmCluster, image: str
+) -> None:
+    bench.values |= {"container": "podman", "retries": 0, "mounts": ["/usr", "/lib", "/lib64", "/bin"]}
+    plan = Plan("embed", {"a": 2}, "HEAD", "", {"url": "s3://bucket/x"})
+    here = "print('process', os.getpid(), os.environ['TIDEMILL_IMAGE'], flush=True)"
+    running = bench.start(f"{SAVES}{ONCE}{here}\ntime.sleep(600 if first else 0); sys.exit(9)", plan)
+    bench.until("| process")
+    (number,) = [job["JobId"] for job in cluster.jobs() if job["JobState"] == "RUNNING"]
+    cluster.call("scancel", "--batch", "--signal=USR1", number)  # as Slurm does before the limit
+    bench.until_queued_again()
+    assert running.status() == 9
+    assert [line for line in bench.logged() if line == f"process 1 {image}"] == [f"process 1 {image}"] * 2
+    assert "saved" in bench.logged()
+
+
 def test_a_python_that_nodes_do_not_have(bench: Bench) -> None:
     bench.values["python"] = "/nowhere/python"
     assert bench.run("") == 3
@@ -405,6 +463,25 @@ def test_a_folder_that_cannot_be_written_to(bench: Bench) -> None:
     bench.values["folder"] = str(bench.folder / "file")
     with pytest.raises(BadInput, match=r"cluster.folder: cannot write to .*: Not a directory"):
         bench.run("")
+
+
+def test_a_folder_that_nodes_do_not_see(bench: Bench, cluster: SlurmCluster) -> None:
+    running = bench.start("", partition="closed")
+    bench.until("waits for its partition, which is down")
+    (bench.folder / "shared").rename(bench.folder / "elsewhere")
+    cluster.call("scontrol", "update", "PartitionName=closed", "State=UP")
+    assert running.status() == 1, bench.said
+    assert bench.heard(", or could not write there to the folder of slurm/params.yaml"), bench.said
+
+
+def test_a_colleagues_job_is_waited_for(bench: Bench, cluster: SlurmCluster) -> None:
+    """It has a folder of its own, which we may not read."""
+    first = bench.start("print('up', flush=True); time.sleep(4); sys.exit(3)")
+    bench.until("| up")
+    bench.values["folder"] = str(bench.folder / "mine")
+    second = bench.start("sys.exit(9)")
+    assert (first.status(), second.status()) == (3, 3)
+    assert bench.heard("already in the queue as job") and bench.logged() == ["up"]
 
 
 def test_the_temporary_folder_goes_with_the_job(bench: Bench) -> None:
