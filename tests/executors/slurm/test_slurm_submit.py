@@ -3,34 +3,17 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clones import KEPT, Street
-from slurmcluster import MISSING, SlurmCluster, until
+from slurmcluster import SlurmCluster, until
 from workspace import REPOSITORY
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(MISSING), reason=f"no {', '.join(MISSING)} here: `apt-get install slurmctld slurmd munge`"),
-    pytest.mark.skipif(os.getuid() != 0, reason="Slurm's daemons start jobs as root"),
 ]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    with SlurmCluster(tmp_path_factory.mktemp("slurm") / "cluster") as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def cluster(running: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
-    monkeypatch.setenv("SLURM_CONF", str(running.conf))
-    yield running
-    running.call("scancel", "--user=root", check=False)
-    until(lambda: not running.call("squeue", "--noheader"))
 
 
 def make_street(tmp_path: Path, *more: str, **of_embed: int) -> Street:
