@@ -74,16 +74,8 @@ class Bench:
         until(lambda: self.heard(words), lambda: "\n".join(self.said))
 
     def until_queued_again(self, restarts: int = 1) -> None:
-        """Wait until the job is back in the queue, and spare it the two minutes that Slurm leaves it there. (Started
-        in the second of its end, a node would not know it for another.)"""
-
-        def queued() -> list[str]:
-            found = [job for job in self.cluster.jobs() if job["JobName"].startswith("tidemill")]
-            return [job["JobId"] for job in found if job["JobState"] == "PENDING" and int(job["Restarts"]) >= restarts]
-
-        until(queued, lambda: "\n".join(self.said))
-        for number in queued():
-            self.cluster.call("scontrol", "update", f"JobId={number}", "StartTime=now+2")
+        """Wait until the job is back in the queue, and start it soon."""
+        self.cluster.hasten(lambda: "\n".join(self.said), restarts)
 
 
 class Running:

@@ -126,6 +126,19 @@ class SlurmCluster:
         lines = self.call("scontrol", "--oneliner", "show", "job", check=False).splitlines()
         return [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines if "JobId=" in line]
 
+    def hasten(self, what: Callable[[], object], restarts: int = 1) -> None:
+        """Wait until a job is back in the queue, and spare it the two minutes that Slurm leaves it there. (Started in
+        the second of its end, a node would not know it for another.)"""
+
+        def queued() -> list[str]:
+            found = [job for job in self.jobs() if job["JobState"] == "PENDING" and int(job["Restarts"]) >= restarts]
+            tasks = [(job.get("ArrayJobId", job["JobId"]), job.get("ArrayTaskId")) for job in found]
+            return [f"{number}_{task}" if task else number for number, task in tasks]  # 5 alone is all of array 5
+
+        until(queued, what, seconds=240)
+        for number in queued():
+            self.call("scontrol", "update", f"JobId={number}", "StartTime=now+2")
+
     def stepds(self) -> list[int]:
         """The processes of this cluster's nodes that hold a job's."""
         found = []
