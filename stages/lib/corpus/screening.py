@@ -28,6 +28,7 @@ class Slice:
     """A slice's save. Its rows lie in `outcomes` batches: those that passed, and then those of each rule in turn."""
 
     save: Path
+    fresh: bool  # made just now, and not by an earlier run
 
     def rows(self, outcome: int = 0, columns: Sequence[str] = DROPPED.names) -> pa.Table:
         """The rows of an outcome, of schema DROPPED, or these columns of it; of those that passed, `rule` is "" or one
@@ -66,10 +67,11 @@ class Screen:
         """The save of the slice of this number with these rows; one that is there is used."""
         number, batch = piece
         save = self.saves / f"slice-{number:06d}"
-        if not checkpoint.is_valid(save):
-            with checkpoint.made(save) as folder:
-                self._write(batch, folder)
-        return Slice(save)
+        if checkpoint.is_valid(save):
+            return Slice(save, fresh=False)
+        with checkpoint.made(save) as folder:
+            self._write(batch, folder)
+        return Slice(save, fresh=True)
 
     def _write(self, batch: pa.RecordBatch, folder: Path) -> None:
         before, after = self.rules
