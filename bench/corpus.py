@@ -4,7 +4,7 @@
 
 The functions are those of data/functions (`dvc repro collect` first), enlarged to so many rows: each copy has half of
 its names changed, a tenth of the rows come twice exactly, and a tenth with one to three tokens changed; all drawn with
-one seed. They are written as CodeSearchNet's files, from which `stages/run collect` and `stages/run filter` run with the
+one seed. They are written as CodeSearchNet's files, from which `stages/run collect` and `filter` run with the
 default rules, but for self_contained, which would drop most of them. The peers of the near-duplicate step get the same
 texts, shingles, threshold and bands: datasketch with exact comparison in Python (what this project had before), and
 rensa's own LSH with the same comparison. Writes bench/results/corpus.json.
