@@ -33,12 +33,12 @@ from datasketch import MinHash, MinHashLSH
 REPOSITORY = Path(__file__).parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests/support")]
 
-from stages.lib.corpus import duplicates  # noqa: E402
+from stages.lib.corpus import duplicates, sketches  # noqa: E402
 
 RESULT = REPOSITORY / "bench/results/corpus.json"
 NAME = re.compile(r"\b[A-Za-z_]\w{3,}\b")
 THRESHOLD, SHINGLE, PERMUTATIONS = 0.8, 5, 128
-BANDS = duplicates._bands(THRESHOLD, PERMUTATIONS)
+BANDS = sketches._bands(THRESHOLD, PERMUTATIONS)
 
 
 def main() -> None:

@@ -148,13 +148,13 @@ def test_whatever_one_function_raises_sets_it_aside(street: Workspace, monkeypat
     honest = names.used_imports
 
     def fails(imports: Any, code: str, language: str) -> str:
-        if "dedent" in code:
+        if "len(" in code:
             raise MemoryError("too deep")
         return honest(imports, code, language)
 
     monkeypatch.setattr(names, "used_imports", fails)
     monkeypatch.setattr(codesearchnet, "used_imports", fails)
-    street.set("collect.max_bad_share", 0.5)
+    street.set("collect.max_bad_share", 0.9)
     collect.main()
     aside = [json.loads(line) for line in Path("data/functions/set_aside.jsonl").read_text().splitlines()]
     reasons = json.loads(Path("metrics/collect.json").read_text())["set_aside_by_reason"]
@@ -171,7 +171,7 @@ def test_a_row_that_a_rule_fails_on_is_dropped_and_counted(street: Workspace, mo
     honest = rules.operations
 
     def fails(code: str, language: str) -> int:
-        if "dedent" in code:
+        if "len(" in code:
             raise RecursionError("too deep")
         return honest(code, language)
 

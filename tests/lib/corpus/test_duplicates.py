@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from stages.lib.corpus import duplicates
-from stages.lib.corpus.duplicates import KEPT, SKIPPED, Sketches, near_duplicates
+from stages.lib.corpus.duplicates import near_duplicates
+from stages.lib.corpus.sketches import KEPT, SKIPPED, Sketches, sketch
 
 THRESHOLD = 0.8
 
@@ -78,7 +79,7 @@ def test_a_family_costs_in_proportion_to_its_rows() -> None:
 
 
 def sketched(texts: list[str], rows: int) -> list[Sketches]:
-    return [duplicates.sketch(texts[at : at + rows], THRESHOLD, 5, 128) for at in range(0, len(texts), rows)]
+    return [sketch(texts[at : at + rows], THRESHOLD, 5, 128) for at in range(0, len(texts), rows)]
 
 
 def test_the_pieces_that_rows_come_in_change_nothing() -> None:
@@ -105,7 +106,7 @@ def test_an_index_that_is_restored_decides_as_before(done: int) -> None:
 
 
 def test_sketches_hold_each_shingle_once_in_rising_order() -> None:
-    made = duplicates.sketch(["a b c d e f", "", "a b", "x " * 40], THRESHOLD, 5, 128)
+    made = sketch(["a b c d e f", "", "a b", "x " * 40], THRESHOLD, 5, 128)
     rows = [made.shingles[start:end] for start, end in zip(made.starts, made.starts[1:], strict=False)]
     assert [len(row) for row in rows] == [2, 1, 1, 1]
     assert all((np.diff(row.astype(np.int64)) > 0).all() for row in rows)
