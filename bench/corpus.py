@@ -103,6 +103,7 @@ def compare(texts: list[str]) -> dict[str, Any]:
         seconds, answers[name] = timed(way, texts)
         dropped = sum(earlier is not None for earlier in answers[name])
         found[name] = {"cpu_s": seconds, "dropped": dropped}
+        print(name, len(texts), found[name], file=sys.stderr, flush=True)
     for name, answer in answers.items():
         found[name]["rows_unlike_ours"] = sum(one != other for one, other in zip(answer, answers["ours"], strict=True))
     return {"rows": len(texts), **found}
@@ -199,6 +200,7 @@ def stages(functions: list[dict[str, Any]], rows: int) -> dict[str, Any]:
             _, status, used = os.wait4(process.pid, 0)
             if status:
                 raise SystemExit(f"{stage} ended with {status}")
+            print(stage, rows, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024, file=sys.stderr, flush=True)
             found[stage] = {
                 "cpu_s": round(used.ru_utime + used.ru_stime, 1),
                 "largest_process_mb": used.ru_maxrss // 1024,
