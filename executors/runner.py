@@ -2,7 +2,7 @@
 
     stages/run STAGE[@KEY]       run it (dvc.yaml calls exactly this)
     stages/run STAGE --help      what it reads, writes and does
-    stages/run STAGE --shard 1/4 make one shard's saves, no artifact (embed, coreset, sample, score)
+    stages/run STAGE --shard 1/4 make one shard's saves, no artifact (collect, filter, embed, coreset, sample, score)
 
 EXECUTOR chooses where (executors/__init__.py): local (the default) or container (in its image, docs/containers.md). For
 clusters, use `EXECUTOR=kubernetes make` or `EXECUTOR=slurm make` (docs/kubernetes.md, docs/slurm.md).
@@ -99,7 +99,7 @@ def _run(arguments: list[str]) -> int:
     module = importlib.import_module(f"stages.{name}")
     stage: Callable[..., None] = module.main
     if shards.is_one() and "shards" not in vars(module):  # every stage that shards imports `shards`
-        raise BadInput(f"{name} cannot be sharded; embed, coreset, sample and score can")
+        raise BadInput(f"{name} cannot be sharded; collect, filter, embed, coreset, sample and score can")
     with _lock(arguments[0], fcntl.LOCK_SH) if shards.is_one() else nullcontext(), _lock(_process(arguments[0])):
         (STATE / f"{_process(arguments[0])}.json").unlink(missing_ok=True)
         _stop_on_sigterm()

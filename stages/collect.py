@@ -78,7 +78,8 @@ def take_in(knobs: Params, saves: Path, work: progress.Work) -> Iterator[Intake]
                 (f"piece-{number:04d}-{piece.fingerprint}", piece) for piece in pieces if shards.takes(next(numbers))
             )
             for save in workers.results(Extract(knobs.shape, saves), mine, 1 if alone else knobs.workers, AT_ONCE):
-                log.debug("read %s", save.path.name)
+                if save.fresh:
+                    log.debug("read %s", save.path.name)
                 yield save
                 checkpoint.raise_if_stop_requested()
 

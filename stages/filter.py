@@ -117,8 +117,12 @@ def screen(functions: artifacts.Artifact, work: screening.Screen, processes: int
     mine = ((number, batch) for number, batch in enumerate(batches) if shards.takes(number))
     with progress.work("screening", total, "rows") as counted:
         for made in workers.results(work, mine, 1 if total < ROWS_FOR_MANY else processes):
-            counted.add(min(screening.ROWS_AT_ONCE, total - counted.done))
-            log.debug("screened %s", made.save.name)
+            rows = min(screening.ROWS_AT_ONCE, total - counted.done)
+            if made.fresh:
+                counted.add(rows)
+                log.debug("screened %s", made.save.name)
+            else:
+                counted.skip(rows)
             yield made
             checkpoint.raise_if_stop_requested()
 

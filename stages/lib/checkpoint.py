@@ -68,15 +68,15 @@ def seal(save: Path) -> None:
 
 @contextmanager
 def made(save: Path) -> Iterator[Path]:
-    """A folder to fill that becomes the sealed `save` when the block ends without an error; however many processes make
-    the same one, there is never half of it."""
+    """A folder to fill that becomes the sealed `save` when the block ends without an error: there is never half of it,
+    however many processes make the same one."""
     temporary = save.with_name(f".{save.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     yield temporary
-    seal(temporary)
     shutil.rmtree(save, ignore_errors=True)
     temporary.rename(save)
+    seal(save)
 
 
 def code(*places: Path) -> dict[str, str]:

@@ -147,7 +147,7 @@ def test_shards_beside_each_other_one_killed_another_never_run(
         ("embed --shard 4/4", r"--shard takes INDEX/COUNT, 0/4 to 3/4 for four shards; found '4/4'"),
         ("embed --shard two", r"found 'two'"),
         ("embed --shard", r"remove '--shard'"),
-        ("filter --shard 0/2", r"filter cannot be sharded; embed, coreset, sample and score can"),
+        ("assemble --shard 0/2", r"assemble cannot be sharded; collect, filter, embed, coreset, sample and score can"),
     ],
 )
 def test_bad_shards(workspace: Workspace, words: str, message: str) -> None:

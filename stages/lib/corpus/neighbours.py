@@ -13,7 +13,7 @@ import math
 import numba as nb
 import numpy as np
 
-from stages.lib.corpus.duplicates import KEPT, SKIPPED, Sketches
+from stages.lib.corpus.sketches import KEPT, SKIPPED, Sketches
 
 MOST = 32  # rows under one key
 COUNTERS = 1 << 22  # of shingles by their hash's last bits; a shared counter misplaces a shingle and harms nothing

@@ -72,6 +72,7 @@ class Save:
     """A piece's save."""
 
     path: Path
+    fresh: bool  # made just now, and not by an earlier run
 
     def rows(self, columns: list[str] = records.FUNCTION.names) -> pa.Table:
         """These columns of its rows, in the order of the piece."""
@@ -100,7 +101,8 @@ class Extract:
         """The save of this name; one that is there is used."""
         name, piece = numbered
         save = self.saves / name
-        if not checkpoint.is_valid(save):
+        fresh = not checkpoint.is_valid(save)
+        if fresh:
             rows: list[dict[str, Any]] = []
             found = [_published(piece, rows)] if piece.rows else list(self._files(piece, rows))
             with checkpoint.made(save) as folder:
@@ -110,7 +112,7 @@ class Extract:
                 with pa.OSFile(file, "wb") as to, pa.ipc.new_file(to, records.FUNCTION, options=options) as out:
                     out.write_table(table)
                 (folder / _FOUND).write_text(json.dumps([vars(one) for one in found]), encoding="utf-8")
-        return Save(save)
+        return Save(save, fresh)
 
     def _files(self, piece: Piece, rows: list[dict[str, Any]]) -> Iterator[Found]:
         taken: Counter[str] = Counter()

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from stages.lib import checkpoint, records
 from stages.lib.corpus import duplicates, rules
-from stages.lib.corpus.duplicates import KEPT
-from stages.lib.corpus.duplicates import ROWS_AT_ONCE as ROWS_AT_ONCE
+from stages.lib.corpus.sketches import KEPT, Sketches, sketch
+from stages.lib.corpus.sketches import ROWS_AT_ONCE as ROWS_AT_ONCE
 
 DROPPED = pa.schema([*records.FUNCTION, ("rule", pa.string()), ("reason", pa.string())])
 EXACT, NEAR = "exact_duplicate", "near_duplicate"
-_ROWS, _SKETCHES, _REPEATS = "rows.arrow", "sketches.npz", "repeats.npz"
+_ROWS, _SKETCHES = "rows.arrow", "sketches.npz"
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Slice:
     """A slice's save. Its rows lie in `outcomes` batches: those that passed, and then those of each rule in turn."""
 
     save: Path
+    fresh: bool  # made just now, and not by an earlier run
 
     def rows(self, outcome: int = 0, columns: Sequence[str] = DROPPED.names) -> pa.Table:
         """The rows of an outcome, of schema DROPPED, or these columns of it; of those that passed, `rule` is "" or one
@@ -42,10 +43,10 @@ class Slice:
         return np.load(self.save / _SKETCHES)["exact"]
 
     @property
-    def sketches(self) -> duplicates.Sketches:
+    def sketches(self) -> Sketches:
         """Of the rows that passed."""
         with np.load(self.save / _SKETCHES) as held:
-            return duplicates.Sketches(held["shingles"], held["starts"], held["bands"])
+            return Sketches(held["shingles"], held["starts"], held["bands"])
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,11 @@ class Screen:
         """The save of the slice of this number with these rows; one that is there is used."""
         number, batch = piece
         save = self.saves / f"slice-{number:06d}"
-        if not checkpoint.is_valid(save):
-            with checkpoint.made(save) as folder:
-                self._write(batch, folder)
-        return Slice(save)
+        if checkpoint.is_valid(save):
+            return Slice(save, fresh=False)
+        with checkpoint.made(save) as folder:
+            self._write(batch, folder)
+        return Slice(save, fresh=True)
 
     def _write(self, batch: pa.RecordBatch, folder: Path) -> None:
         before, after = self.rules
@@ -91,7 +93,7 @@ class Screen:
                         pa.RecordBatch.from_arrays([_one(column) for column in part.columns], schema=DROPPED)
                     )
         codes = [row["code"] for row in passed]
-        made = duplicates.sketch(codes, self.near.threshold, self.near.shingle, self.near.permutations)
+        made = sketch(codes, self.near.threshold, self.near.shingle, self.near.permutations)
         exact = np.frombuffer(b"".join(map(_fingerprint, codes)), "V16")
         np.savez(folder / _SKETCHES, exact=exact, **vars(made))
 

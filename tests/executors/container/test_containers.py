@@ -169,7 +169,7 @@ def test_a_shard_is_asked_for_inside_the_container(clone: Path) -> None:
     environment = {**os.environ, "EXECUTOR": "container"}
     ran = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=400)
     assert ran.returncode == 3
-    assert "wait cannot be sharded; embed, coreset, sample and score can" in ran.stderr
+    assert "wait cannot be sharded; collect, filter, embed, coreset, sample and score can" in ran.stderr
 
 
 @needs_cpu

@@ -366,7 +366,11 @@ def test_train_on_nodes_meets_by_a_headless_service() -> None:
 @pytest.mark.parametrize(
     ("stage", "given", "message"),
     [
-        ("filter", {"shards": 2}, "filter cannot use 2 shards; only these can: embed, coreset, sample, score"),
+        (
+            "assemble",
+            {"shards": 2},
+            "assemble cannot use 2 shards; only these can: collect, filter, embed, coreset, sample, score",
+        ),
         ("embed", {"nodes": 2}, "embed cannot use 2 nodes; only these can: train"),
     ],
 )

@@ -1,0 +1,213 @@
+"""collect and filter on many functions, and the near-duplicate step beside its peers, in CPU seconds.
+
+    .venv/bin/python -m bench.corpus [--rows 200000 400000] [--pairs 50000] [--families 4000 16000 64000]
+
+The functions are those of data/functions (`dvc repro collect` first), enlarged to so many rows: each copy has half of
+its names changed, a tenth of the rows come twice exactly, and a tenth with one to three tokens changed; all drawn with
+one seed. They are written as CodeSearchNet's files, from which `stages/run collect` and `filter` run with the
+default rules, but for self_contained, which would drop most of them. The peers of the near-duplicate step get the same
+texts, shingles, threshold and bands: datasketch with exact comparison in Python (what this project had before), and
+rensa's own LSH with the same comparison. Writes bench/results/corpus.json.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import rensa
+import xxhash
+from datasketch import MinHash, MinHashLSH
+
+REPOSITORY = Path(__file__).parent.parent
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests/support")]
+
+from stages.lib.corpus import duplicates, sketches  # noqa: E402
+
+RESULT = REPOSITORY / "bench/results/corpus.json"
+NAME = re.compile(r"\b[A-Za-z_]\w{3,}\b")
+THRESHOLD, SHINGLE, PERMUTATIONS = 0.8, 5, 128
+BANDS = sketches._bands(THRESHOLD, PERMUTATIONS)
+
+
+def main() -> None:
+    """Measure and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="*", default=[200_000, 400_000])
+    parser.add_argument("--pairs", type=int, default=50_000)
+    parser.add_argument("--families", type=int, nargs="*", default=[4_000, 16_000, 64_000])
+    wish = parser.parse_args()
+    functions = pq.read_table("data/functions/functions.parquet").to_pylist()
+    duplicates.near_duplicates(["compiles the index"], THRESHOLD)
+    result = {
+        "near_duplicates": compare([row["code"] for row in enlarged(functions, wish.pairs)]),
+        "families": [{"rows": size, "cpu_s": timed(ours, family(size))[0]} for size in wish.families],
+        "stages": [stages(functions, rows) for rows in wish.rows],
+        "load": os.getloadavg()[1],
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.release()},
+    }
+    RESULT.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def enlarged(functions: list[dict[str, Any]], rows: int) -> Iterator[dict[str, Any]]:
+    """`rows` functions made from real ones, always the same."""
+    draw = random.Random(0)
+    last = functions[0]
+    for number in range(rows):
+        kind = draw.random()
+        if kind >= 0.2:
+            source = functions[number % len(functions)]
+            code, copy = source["code"], number // len(functions)
+            last = {**source, "code": renamed(code, f"_{copy}", draw) if copy else code}
+        elif kind < 0.1:
+            places = list(NAME.finditer(last["code"]))
+            code = last["code"]
+            for place in sorted(
+                draw.sample(places, min(len(places), draw.randint(1, 3))), key=lambda one: -one.start()
+            ):
+                code = f"{code[: place.start()]}edited{number}{code[place.end() :]}"
+            yield {**last, "code": code, "path": f"{number}", "line": number}
+            continue
+        yield {**last, "path": f"{number}", "line": number}
+
+
+def renamed(code: str, mark: str, draw: random.Random) -> str:
+    """The code with `mark` at the end of half of its names."""
+    chosen = {name for name in sorted(set(NAME.findall(code))) if draw.random() < 0.5}
+    return NAME.sub(lambda found: found[0] + mark * (found[0] in chosen), code)
+
+
+def family(members: int) -> list[str]:
+    """Texts of 100 words of which any two share 79: a similarity of 0.64."""
+    common = " ".join(f"c{word}" for word in range(79))
+    return [common + "".join(f" m{member}w{word}" for word in range(21)) for member in range(members)]
+
+
+def compare(texts: list[str]) -> dict[str, Any]:
+    """Ours beside its peers on the same texts."""
+    found = {}
+    answers = {}
+    for name, way in (("ours", ours), ("datasketch", with_datasketch), ("rensa", with_rensa)):
+        seconds, answers[name] = timed(way, texts)
+        dropped = sum(earlier is not None for earlier in answers[name])
+        found[name] = {"cpu_s": seconds, "dropped": dropped}
+        print(name, len(texts), found[name], file=sys.stderr, flush=True)
+    for name, answer in answers.items():
+        found[name]["rows_unlike_ours"] = sum(one != other for one, other in zip(answer, answers["ours"], strict=True))
+    return {"rows": len(texts), **found}
+
+
+def ours(texts: list[str]) -> list[int | None]:
+    """The filter's own."""
+    return duplicates.near_duplicates(texts, THRESHOLD, SHINGLE, PERMUTATIONS)
+
+
+def with_datasketch(texts: list[str]) -> list[int | None]:
+    """MinHashLSH of datasketch, every proposed pair compared."""
+    index = MinHashLSH(num_perm=PERMUTATIONS, params=BANDS)
+    base = MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=int)
+
+    def sketch(shingles: frozenset[int]) -> MinHash:
+        one = base.copy()
+        one.update_batch([value & 0xFFFFFFFF for value in shingles])
+        return one
+
+    return kept_only(texts, sketch, index.insert, index.query)
+
+
+def with_rensa(texts: list[str]) -> list[int | None]:
+    """RMinHashLSH of rensa, every proposed pair compared."""
+    count, _ = BANDS
+    index = rensa.RMinHashLSH(THRESHOLD, PERMUTATIONS // count * count, count)
+
+    def sketch(shingles: frozenset[int]) -> Any:
+        one = rensa.RMinHash(PERMUTATIONS // count * count, 1)
+        one.update([value.to_bytes(8, "little") for value in shingles])
+        return one
+
+    return kept_only(texts, sketch, index.insert, index.query)
+
+
+def kept_only(
+    texts: list[str], sketch: Callable[[frozenset[int]], Any], insert: Callable[..., None], query: Callable[[Any], Any]
+) -> list[int | None]:
+    """The rule of the filter around an index of somebody else's."""
+    kept: dict[int, frozenset[int]] = {}
+    found: list[int | None] = []
+    for row, text in enumerate(texts):
+        own = shingles_of(text)
+        signs = sketch(own)
+        near = (one for one in sorted(query(signs)) if len(own & kept[one]) / len(own | kept[one]) >= THRESHOLD)
+        found.append(next(near, None))
+        if found[-1] is None:
+            insert(row, signs)
+            kept[row] = own
+    return found
+
+
+def shingles_of(text: str) -> frozenset[int]:
+    """The hashes of SHINGLE tokens in a row."""
+    tokens = re.findall(r"\w+|[^\w\s]", text)
+    starts = range(max(1, len(tokens) - SHINGLE + 1))
+    return frozenset(xxhash.xxh64_intdigest("\0".join(tokens[at : at + SHINGLE]).encode()) for at in starts)
+
+
+def timed(way: Callable[..., Any], *given: Any) -> tuple[float, Any]:
+    """CPU seconds, and what came of it."""
+    before = time.process_time()
+    found = way(*given)
+    return round(time.process_time() - before, 2), found
+
+
+def stages(functions: list[dict[str, Any]], rows: int) -> dict[str, Any]:
+    """CPU seconds and greatest memory of each stage on so many rows."""
+    from workspace import Workspace
+
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder))
+        names = {
+            "source": "repo",
+            "path": "path",
+            "name": "func_name",
+            "code": "code",
+            "docstring": "docstring",
+            "language": "language",
+        }
+        with gzip.open(Path(folder) / "rows.jsonl.gz", "wt", compresslevel=1) as out:
+            for row in enlarged(functions, rows):
+                out.write(
+                    json.dumps({new: row[old] for old, new in names.items()} | {"url": f"#L{row['line']}"}) + "\n"
+                )
+        workspace.set("collect.sources", [{"kind": "codesearchnet", "path": "rows.jsonl.gz"}])
+        workspace.set("filter.self_contained", False)
+        found: dict[str, Any] = {"rows": rows}
+        for stage in ("collect", "filter"):
+            process = subprocess.Popen(
+                workspace.command(stage), cwd=folder, env=workspace.environment(TIDEMILL_LOG="warning")
+            )
+            _, status, used = os.wait4(process.pid, 0)
+            if status:
+                raise SystemExit(f"{stage} ended with {status}")
+            print(stage, rows, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024, file=sys.stderr, flush=True)
+            found[stage] = {
+                "cpu_s": round(used.ru_utime + used.ru_stime, 1),
+                "largest_process_mb": used.ru_maxrss // 1024,
+            }
+        found["rows_kept"] = json.loads((Path(folder) / "metrics/filter.json").read_text())["rows_out"]
+    return found
+
+
+if __name__ == "__main__":
+    main()
