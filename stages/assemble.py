@@ -115,7 +115,7 @@ def plan(knobs: Params, benchmarks: list[Benchmark], drawn: selection.Drawer) ->
 
 def cap_training(rows: Sequence[rules.Row], knobs: Params, drawn: selection.Drawer) -> list[str | None]:
     """Drops training rows beyond `assemble.rows`."""
-    train = [row for row in rows if dataset.split(row["id"], knobs.validation_share) == "train"]
+    train = [row for row in rows if dataset.split_of(row, knobs.validation_share) == "train"]
     capped = dict(zip((row["id"] for row in train), selection.cap(train, knobs.rows, drawn), strict=True))
     return [capped.get(row["id"]) for row in rows]
 

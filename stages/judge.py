@@ -7,6 +7,7 @@ Writes  data/verdicts/ROUND/verdicts.parquet     the candidates, their rulings (
         data/verdicts/ROUND/dead_letters.jsonl   rows without a usable answer, with every attempt
         data/verdicts/ROUND/judge-N/             the same two files for each further judge of the panel
         data/verdicts/ROUND/ballots.parquet      with a panel: each judge's rulings before the vote
+        data/verdicts/ROUND/passed_over.parquet  passing answers, where judge.keep prefers another to the same question
         data/verdicts/ROUND/audit/               with an audit: plants.parquet, the planted instances with their
                                                  rulings, and the exchanges about them; plants never become verdicts
         metrics/judge-ROUND.json                 what passed the checks and the judge, by task and language, failures by
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import artifacts, params, progress, records, teacher
-from stages.lib.judging import audit, panel, rates, ruling
+from stages.lib.judging import audit, keeping, panel, rates, ruling
 from stages.lib.judging.panel import Ballot, stands
 from stages.lib.records import Row
 from stages.lib.tasks.pool import read_pool
@@ -52,7 +53,10 @@ def main(key: str) -> None:
         f"data/verdicts/{number}", stage=f"judge@{number}", inputs=inputs, params=knobs.result, seed=knobs.seed
     ) as out:
         ballots, spent = ask_panel(sent, trial.asked, number, knobs, out)
-        verdicts = ruling.conclude(candidates, seen, ballots, knobs.vote)
+        ruled = ruling.conclude(candidates, seen, ballots, knobs.vote)
+        verdicts, passed_over = keeping.choose(ruled, panel.certainty(ballots), knobs.keep)
+        if passed_over:
+            records.write(out / "passed_over.parquet", passed_over, keeping.PASSED_OVER)
         records.write(out / "verdicts.parquet", verdicts, records.VERDICT)
         if knobs.panel:
             models = [settings.model for settings in knobs.judges]
@@ -61,7 +65,7 @@ def main(key: str) -> None:
         if audited:
             (out / "audit").mkdir(exist_ok=True)
             records.write(out / "audit" / "plants.parquet", audited, records.PLANT)
-        metrics = {**spent, "candidates": len(candidates), **rates.count(verdicts)}
+        metrics = {**spent, "candidates": len(candidates), **rates.count(verdicts), **keeping.count(ruled, passed_over)}
         artifacts.write_metrics(f"judge@{number}", metrics | describe(audited, ballots, ran, sent, knobs))
         measured = rates.recall_and_alarms(audited)
         artifacts.write_series(f"judge@{number}", rates.series(verdicts, measured))
@@ -95,7 +99,8 @@ def ask(
         for row, answer in zip(rows, model.answers(map(knobs.ask, rows), total=len(rows)), strict=True):
             (aside if aside and row["id"] in plants else ledger).add(answer)
             if answer.value is not None:
-                ballots[row["id"]] = Ballot(answer.request, knobs.read(answer.value, row["task"]))
+                read = knobs.read(answer.value, row["task"])
+                ballots[row["id"]] = Ballot(answer.request, read, knobs.certainty(answer.value))
                 if row["id"] not in plants:
                     passed = stands(ballots[row["id"]].rulings)
                     word = "passed" if passed else "failed"

@@ -13,7 +13,7 @@ ASSUMED = 0.5  # pass rate where no round has been judged yet
 
 def rows(generate: dict[str, Any], number: int) -> tuple[int, str]:
     """The candidates that round `number` is expected to take, and in words why ("" if it has a fixed size)."""
-    fixed = generate["rows_per_round"] * generate["tasks_per_function"]
+    fixed = generate["rows_per_round"] * generate["tasks_per_function"] * generate.get("answers", 1)
     if generate.get("until") is None or number != generate["rounds"]:
         return fixed, ""
     until = goal.Until.model_validate(generate["until"])

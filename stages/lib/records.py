@@ -60,6 +60,7 @@ CANDIDATE = pa.schema(
 OPTIONAL = pa.schema(
     [
         ("reasoning", pa.string()),  # what the teacher thought before the answer, if generate.keep_reasoning
+        ("question", pa.string()),  # the id of the first answer to its instruction, if generate.answers is above 1
     ]
 )
 

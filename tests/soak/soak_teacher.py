@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parent.parent.parent
 SETTLED_S = 0.02  # after which a response that was received must be on disk
 IN_FLIGHT = 32
-# An endpoint that reasons in tags, takes no sampling, and refuses or withholds some answers.
+# An endpoint that reasons in tags, takes no temperature, and refuses or withholds some answers. It does take the seed,
+# which alone tells a second re-ask from the first: without it both are the same body, rightly sent twice.
 DIALECTS = (
     "--reasons",
     "tags",
     "--unsupported",
-    "temperature,top_p,seed",
+    "temperature,top_p",
     "--faults",
     "refusal:0.03,content filter:0.03",
 )
@@ -171,7 +172,7 @@ def work(url: str, folder: str, rows: int) -> None:
         os.write(notes, f"durable {identity(request.sent)} {time.monotonic()}\n".encode())
 
     Endpoint.send, Journal.put = noted_send, noted_put  # type: ignore[method-assign]
-    unsampled = {"temperature": None, "top_p": None, "seed": None} if Path(folder).name == "dialects" else {}
+    unsampled = {"temperature": None, "top_p": None} if Path(folder).name == "dialects" else {}
     knobs = settings(url, concurrency=IN_FLIGHT, patience_s=60.0, timeout_s=60.0, max_reasks=3, **unsampled)
     given = ask_all(knobs, asks(rows), Path(folder))
     assert len(given) == rows

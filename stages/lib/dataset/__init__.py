@@ -56,11 +56,16 @@ def split(row_id: str, validation_share: float) -> str:
     return "validation" if int(row_id[:8], 16) < validation_share * 2**32 else "train"
 
 
+def split_of(row: Row, validation_share: float) -> str:
+    """The split of a dataset's row. All answers to one question fall into one."""
+    return split(row.get("question") or row["id"], validation_share)
+
+
 def splits(rows: Sequence[Row], validation_share: float) -> dict[str, list[Row]]:
     """`rows` by split. Of few rows none may fall into one: each split gets one if there are two rows."""
     parts: dict[str, list[Row]] = {"train": [], "validation": []}
     for row in rows:
-        parts[split(row["id"], validation_share)].append(row)
+        parts[split_of(row, validation_share)].append(row)
     if not parts["train"]:
         parts["train"], parts["validation"] = parts["validation"][-1:], parts["validation"][:-1]
     elif not parts["validation"] and validation_share and len(rows) > 1:

@@ -32,6 +32,10 @@ class Asking(params.Section):
             return teacher.Choice(row["id"], doubt_messages(rules, row, self.examples), (YES, NO))
         return teacher.Ask(row["id"], judge_messages(rules, row, self.examples), judge_schema(rules))
 
+    def certainty(self, said: dict[str, Any]) -> float:
+        """How certain the judge is that the instance is right; 0 where it gives reasons instead."""
+        return float(said[YES]) if self.answers == "probability" else 0.0
+
     def read(self, said: dict[str, Any], task: str) -> list[Ruling]:
         """The rulings in an answer about an instance of `task`."""
         if self.answers == "probability":

@@ -13,10 +13,12 @@ Vote = Literal["majority", "unanimous", "any"]
 
 @dataclass(frozen=True)
 class Ballot:
-    """A judge's rulings on one row, for each rule, and the journal key of its request."""
+    """A judge's rulings on one row, for each rule, the journal key of its request, and how `certain` it is that the row
+    is right, if it tells."""
 
     request: str
     rulings: list[Ruling]
+    certain: float = 0.0
 
 
 def rule(name: str, kind: str, passed: bool, reason: str) -> Ruling:
@@ -47,11 +49,18 @@ def count_votes(ballots: Sequence[Ballot], how: Vote) -> list[Ruling]:
     return rulings
 
 
+def certainty(panel: Sequence[dict[str, Ballot]]) -> dict[str, float]:
+    """How certain the judges are of each row, on average."""
+    rows = {row for judge in panel for row in judge}
+    return {row: sum(judge[row].certain for judge in panel if row in judge) / len(panel) for row in rows}
+
+
 def list_ballots(panel: Sequence[dict[str, Ballot]], models: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The rows of `records.BALLOT`, judge by judge."""
     for number, (model, said) in enumerate(zip(models, panel, strict=True), 1):
         for row, ballot in said.items():
-            yield {"id": row, "judge": number, "model": model, **vars(ballot)}
+            told = {"request": ballot.request, "rulings": ballot.rulings}
+            yield {"id": row, "judge": number, "model": model, **told}
 
 
 def agreement(panel: Sequence[dict[str, Ballot]]) -> list[dict[str, Any]]:

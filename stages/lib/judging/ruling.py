@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import Field, model_validator
 
 from stages.lib import sandbox, teacher
-from stages.lib.judging import asking, audit, execution, panel
+from stages.lib.judging import asking, audit, execution, keeping, panel
 from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
 from stages.lib.judging.rules import load_rules
 from stages.lib.records import Row
@@ -25,6 +25,7 @@ class Judging(asking.Asking):
     max_dead_share: float = Field(ge=0, le=1)
     panel: list[Settings]
     vote: Vote
+    keep: keeping.Keep = Field(default="best", exclude_if=lambda value: value == "best")
     audit: audit.Audit
     require_execution: bool
     execution: sandbox.Execution

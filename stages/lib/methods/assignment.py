@@ -96,6 +96,11 @@ class Assignment:
         """Whether the task wants a bug that the program can plant."""
         return self.method.task is None and self.task.planted is not None
 
+    @property
+    def writes_solution(self) -> bool:
+        """Whether the teacher writes the solution, and not the raw code is it."""
+        return "solution" in self.task.writes
+
     def with_bug(self, bug: Mapping[str, str]) -> Self:
         """This with a bug planted in the code; `bug` has what the task shows of it."""
         function = {**self.function, "given": {**self.function.get("given", {}), **bug}}

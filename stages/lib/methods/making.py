@@ -13,7 +13,7 @@ from pydantic import Field
 from stages.lib import artifacts, progress, records, teacher
 from stages.lib.errors import BadInput
 from stages.lib.judging import ruling
-from stages.lib.methods import goal, material, planting, test_writing, writing
+from stages.lib.methods import answering, goal, material, planting, test_writing, writing
 from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.method import Method
 from stages.lib.records import Row
@@ -29,6 +29,7 @@ class Making(material.Rows):
 
     mix: dict[TaskName, float]
     tasks_per_function: int = Field(gt=0)
+    answers: int = Field(default=1, gt=0, exclude_if=lambda value: value == 1)
     keep_reasoning: bool = Field(default=False, exclude_if=lambda value: not value)
     max_dead_share: float = Field(ge=0, le=1)
     repair: planting.Repair
@@ -51,26 +52,33 @@ class Round:
         drawn_by = self.knobs.seed, self.knobs.mix, self.wording
         most, method = self.knobs.tasks_per_function, self.method
         each = (Assignment.draw_each(most, method, one, self.pool, *drawn_by) for one in functions)
-        return planting.prepare(
-            list(chain.from_iterable(each)), self.pool, drawn_by, self.knobs.repair, self.knobs.tests
-        )
+        rows = list(chain.from_iterable(each))
+        if self.knobs.answers > 1 and not any(row.writes_solution for row in rows):
+            tasks = ", ".join(sorted({row.task.name for row in rows}))
+            raise BadInput(
+                f"generate.answers: {self.knobs.answers}, but the raw code is the solution of {tasks}: set "
+                "generate.method: inspired, where the teacher writes it, or answers: 1"
+            )
+        return planting.prepare(rows, self.pool, drawn_by, self.knobs.repair, self.knobs.tests)
 
     def ask(self, ready: planting.Ready, out: Path) -> tuple[list[Row], dict[str, Any]]:
-        """A candidate for each row the teacher answered, in order; and the cost. Exchanges go to `out`."""
-        knobs, tests = self.knobs, self.knobs.tests
+        """A candidate for each row the teacher answered, in order, and further answers to it if that is asked for; and
+        the cost. Exchanges go to `out`."""
+        knobs, tests, told = self.knobs, self.knobs.tests, dict[str, Any]()
         with self._teacher() as model:
             with model.ledger(out) as ledger:
                 how = knobs.documentation, knobs.keep_reasoning
                 candidates = list(writing.write_candidates(model, ledger, ready.rows, self.number, *how))
+                if tests.languages and tests.origin == "teacher":
+                    candidates, told = test_writing.add_tests(model, candidates, tests.languages, tests.count, out)
+                elif tests.languages:
+                    candidates = planting.with_tests(candidates, ready.tests, tests.languages)
+                    told = {"rows_with_tests": sum(bool(row["tests"]) for row in candidates)}
+                if knobs.answers > 1:
+                    rest = knobs.answers, knobs.keep_reasoning
+                    candidates = answering.add(model, ledger, candidates, ready.rows, *rest)
             ledger.check(knobs.max_dead_share)
-            spent = ledger.metrics()
-            if tests.languages and tests.origin == "teacher":
-                most = tests.count
-                candidates, spent["tests"] = test_writing.add_tests(model, candidates, tests.languages, most, out)
-            elif tests.languages:
-                candidates = planting.with_tests(candidates, ready.tests, tests.languages)
-                spent["tests"] = {"rows_with_tests": sum(bool(row["tests"]) for row in candidates)}
-        return candidates, spent
+        return candidates, ledger.metrics() | ({"tests": told} if told else {})
 
     def ask_until(self, way: "Way", judge: ruling.Judging, out: Path) -> tuple[list[Row], dict[str, Any]]:
         """As `ask`, of as many rows as it takes to reach a target of `way`; the judges are asked about them at once."""
@@ -159,6 +167,8 @@ def start(knobs: Making, judge: ruling.Judging, functions: Sequence[Row], number
             "generate.until counts rows that pass their tests, and takes them from functions: set "
             "generate.tests.from: observed, or generate.until: null"
         )
+    if knobs.answers > 1:
+        raise BadInput("generate.until counts one answer a row: set generate.answers: 1, or generate.until: null")
     if until.usd is not None and knobs.teacher.free and judge.teacher.free:
         raise BadInput("generate.until.usd: the teacher and the judge are free; take it out, or give their prices")
     languages = sorted({row["language"] for row in functions})

@@ -261,7 +261,7 @@ def test_a_methods_instances_are_judged_assembled_and_traced_as_any(workspace: W
     assert kept
     for row in kept:
         links = [title.split()[0] for title, _ in trace.chain(row["id"])]
-        end = "data/corpus/corpus.parquet" if name == "oss-instruct" else "sources.parquet"
+        end = "data/corpus/corpus.parquet" if name in ("oss-instruct", "inspired") else "sources.parquet"
         assert any(link.endswith(end) for link in links), links
 
 
