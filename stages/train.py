@@ -98,7 +98,7 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     own = examples.drawn(parts["train"], knobs.rows, knobs.seed)
     drawn, others, mixed = mixing.mix(own, parts.get("validation", []), knobs.mix, knobs.seed)
     with progress.work("reading the base model's settings"):
-        needed, tokenizer = fit_into_memory(knobs, world), load_tokenizer(knobs)
+        needed, tokenizer = fit_into_memory(knobs, world), chat.load_tokenizer(knobs.model, knobs.prompt)
     rows, too_long = encode(drawn, tokenizer, knobs)
     held_out, _ = encode(parts.get("validation", []), tokenizer, knobs)
     if not rows:
@@ -114,7 +114,7 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     tuned = tune(knobs, tokenizer, order, held_out, saves, needed)
     if not world.leads:
         return
-    facts = count(knobs, rows, too_long, held_out, tuned)
+    facts = output.count(rows, too_long, held_out, tuned)
     with artifacts.create(where.model, stage=where.stage, inputs=inputs, params=made_with, seed=knobs.seed) as out:
         output.write(out, tuned.model, tuned.weights, tokenizer, knobs.model, knobs.method, knobs.prompt)
         if knobs.merge and knobs.method == "lora":
@@ -126,14 +126,6 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
         artifacts.write_metrics(where.stage, facts)
         artifacts.write_series(where.stage, [entry for entry in tuned.entries if "loss" in entry])
     checkpoint.discard(saves)
-
-
-def load_tokenizer(knobs: Params) -> Any:
-    """The base model's tokenizer; with train.prompt chat it ends answers as its template does."""
-    tokenizer = causal.load_tokenizer(knobs.model)
-    if knobs.prompt == "chat":
-        chat.prepare(tokenizer, knobs.model, "train.prompt")
-    return tokenizer
 
 
 def fit_into_memory(knobs: Params, world: devices.World) -> requirements.Estimate:
@@ -184,28 +176,6 @@ def tune(
     with progress.work("measuring this machine's speed"):
         rate = flops.matrix_rate(device, knobs.precision) * (world.size if device == "cuda" else 1)
     return trainer.fit(model, tokenizer, order, held_out, settings, saves, Speed(needed.flops_per_token, rate))
-
-
-def count(
-    knobs: Params, rows: list[Example], too_long: list[Example], held_out: list[Example], tuned: Any
-) -> dict[str, Any]:
-    losses = [entry["loss"] for entry in tuned.entries if "loss" in entry]
-    validation = [entry["eval_loss"] for entry in tuned.entries if "eval_loss" in entry] or [None]
-    weights = list(tuned.model.parameters())
-    return {
-        "rows": len(rows),
-        "rows_set_aside": len(too_long),
-        "validation_rows": len(held_out),
-        "tokens": sum(len(row.input_ids) for row in rows),  # of one epoch
-        "response_tokens": sum(label != examples.IGNORED for row in rows for label in row.labels),
-        "steps": len(losses),
-        "parameters": sum(one.numel() for one in weights),
-        "trainable_parameters": sum(one.numel() for one in weights if one.requires_grad),
-        "loss_first": losses[0],
-        "loss_last": losses[-1],
-        "validation_loss_before": validation[0],
-        "validation_loss_after": validation[-1],
-    }
 
 
 def card(knobs: Params, inputs: list[artifacts.Artifact], facts: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from stages.lib import artifacts, templates
 from stages.lib.models import causal, prompts
+from stages.lib.training.examples import IGNORED, Example
 
 CARD = Path(__file__).with_name("card.md.j2")
 CHAT = Path(__file__).with_name("chat.jinja")
@@ -78,6 +79,27 @@ def chat_template() -> str:
     """A chat template that renders a user's message as the prompt that the model was taught."""
     before, after = prompts.load("without_input").split("{instruction}")
     return CHAT.read_text(encoding="utf-8").replace("BEFORE", before).replace("AFTER", after)
+
+
+def count(rows: list[Example], too_long: list[Example], held_out: list[Example], tuned: Any) -> dict[str, Any]:
+    """What a run has come to, for its metrics and its card: rows, tokens, weights, first and last losses."""
+    losses = [entry["loss"] for entry in tuned.entries if "loss" in entry]
+    validation = [entry["eval_loss"] for entry in tuned.entries if "eval_loss" in entry] or [None]
+    weights = list(tuned.model.parameters())
+    return {
+        "rows": len(rows),
+        "rows_set_aside": len(too_long),
+        "validation_rows": len(held_out),
+        "tokens": sum(len(row.input_ids) for row in rows),  # of one epoch
+        "response_tokens": sum(label != IGNORED for row in rows for label in row.labels),
+        "steps": len(losses),
+        "parameters": sum(one.numel() for one in weights),
+        "trainable_parameters": sum(one.numel() for one in weights if one.requires_grad),
+        "loss_first": losses[0],
+        "loss_last": losses[-1],
+        "validation_loss_before": validation[0],
+        "validation_loss_after": validation[-1],
+    }
 
 
 def card(facts: dict[str, Any]) -> str:
