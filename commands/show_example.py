@@ -9,7 +9,7 @@ from typing import Any
 from stages.lib import params
 from stages.lib.dataset.rows import read as read_rows
 from stages.lib.errors import BadInput
-from stages.lib.models import causal, chat
+from stages.lib.models import chat
 from stages.lib.training import examples
 from stages.lib.training.examples import IGNORED, Example
 
@@ -17,11 +17,9 @@ from stages.lib.training.examples import IGNORED, Example
 def main(arguments: list[str]) -> None:
     """Print the row that `arguments` names, by default the first. Raises `BadInput` if there is none."""
     section = params.merged().get("train", {})
-    tokenizer = causal.load_tokenizer(section["model"])
-    rows = read_rows(section["file"], section["validation_share"])["train"]
     form = section.get("prompt", "alpaca")
-    if form == "chat":
-        chat.prepare(tokenizer, section["model"], "train.prompt")
+    tokenizer = chat.load_tokenizer(section["model"], form)
+    rows = read_rows(section["file"], section["validation_share"])["train"]
     row = find(rows, arguments[0] if arguments else "1", section["file"])
     print(table(examples.encode(row, tokenizer, form), tokenizer, section["max_tokens"]))
 

@@ -3,12 +3,14 @@
 Reads   data/verdicts/ROUND and data/candidates/ROUND for each of assemble.rounds, data/corpus
 Writes  data/dataset/{train,validation}.{jsonl,parquet}  instruction, input, output, task and full lineage
         data/dataset/dropped.parquet                     rows that passed but repeat another or a benchmark
+        data/dataset/difficulty.parquet                  with select: the measure of every row that reached it
         data/dataset/README.md                           the dataset card
         metrics/assemble.json                            rows in, dropped by rule, rows by split, task, language
 
 A file without rows is left out, because `datasets.load_dataset` cannot read one.
 A row's split depends only on its id, so it stays the same when other rows come or go. judge: false, tasks, rows, draw
-and money are for comparisons (docs/ablations.md); draw reads data/embeddings too, unless it is random.
+and money are for comparisons (docs/ablations.md); draw reads data/embeddings too, unless it is random. select takes
+rows by their difficulty (docs/metrics.md), which a base model may have to measure: that resumes after a kill.
 """
 
 from collections import Counter
@@ -20,11 +22,13 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from stages.lib import artifacts, dataset, params, records
+from stages.lib import artifacts, checkpoint, dataset, params, records
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Benchmark, Decontaminator, load_benchmarks
 from stages.lib.dataset import cards, selection
 from stages.lib.errors import BadInput
+from stages.lib.measures import difficulty
+from stages.lib.models import location
 
 DROPPED = pa.schema([*records.INSTANCE, ("rule", pa.string()), ("reason", pa.string())])
 Positive = Annotated[int, Field(gt=0)]
@@ -39,6 +43,7 @@ class Params(params.Section):
     rows: Positive | None
     draw: Literal["random", "k-center", "clusters"]
     money: selection.Money | None
+    select: difficulty.Select | None = params.new(None)
     seed: Annotated[int, Field(ge=0)]
     validation_share: Annotated[float, Field(ge=0, lt=1)]
     near_duplicates: rules.NearDuplicates
@@ -46,7 +51,7 @@ class Params(params.Section):
 
 
 def main() -> None:
-    knobs = params.load("assemble", Params)
+    knobs = read_params()
     corpus = artifacts.open("data/corpus")
     candidates = [artifacts.open(f"data/candidates/{number}") for number in knobs.rounds]
     verdicts = [artifacts.open(f"data/verdicts/{number}") for number in knobs.rounds]
@@ -58,23 +63,50 @@ def main() -> None:
     chosen = choose(knobs, candidates, verdicts, judged)
     passed = [dataset.instance(row, sources[row["function_id"]]) for row in chosen]
     embeddings = [] if knobs.draw == "random" else [artifacts.open("data/embeddings")]
-    steps = plan(knobs, benchmarks, make_drawer(knobs, corpus, embeddings))
+    recorded = knobs.result | {"benchmarks": {one.name: artifacts.digest(one.texts) for one in benchmarks}}
+    inputs = [corpus, *embeddings, *candidates, *verdicts]
+    selector = make_selector(knobs, inputs, recorded, judged)
+    steps = plan(knobs, benchmarks, selector, make_drawer(knobs, corpus, embeddings, selector))
     kept, dropped = rules.apply(steps, passed)
     check(kept, judged, passed)
     parts = dataset.splits(kept, knobs.validation_share)
 
     facts = count(parts, passed, dropped, benchmarks, unchecked, list(steps))
-    recorded = knobs.result | {"benchmarks": {one.name: artifacts.digest(one.texts) for one in benchmarks}}
-    inputs = [corpus, *embeddings, *candidates, *verdicts]
     with artifacts.create("data/dataset", stage="assemble", inputs=inputs, params=recorded) as out:
         dataset.write_splits(out, parts, records.INSTANCE)
         if dropped:
             records.write(out / "dropped.parquet", dropped, DROPPED)
-        rounds = describe_rounds(knobs.rounds, candidates, verdicts, judged)
+        if selector:
+            facts["select"] = selector.facts()
+            records.write(out / "difficulty.parquet", selector.rows(), difficulty.MEASURED)
+        rounds = cards.describe_rounds(knobs.rounds, candidates, verdicts, judged)
         (out / "README.md").write_text(
-            cards.render(facts | {"rounds": rounds, "sources": list_sources(kept), "judged": knobs.judge})
+            cards.render(facts | {"rounds": rounds, "sources": cards.list_sources(kept), "judged": knobs.judge})
         )
         artifacts.write_metrics("assemble", facts)
+    if selector:
+        checkpoint.discard(selector.saves)
+
+
+def read_params() -> Params:
+    knobs = params.load("assemble", Params)
+    if knobs.select and knobs.select.prefer and knobs.draw != "random":
+        raise BadInput(
+            f"params.yaml: assemble.select.prefer and assemble.draw: {knobs.draw} both choose assemble.rows; drop one"
+        )
+    return knobs
+
+
+def make_selector(
+    knobs: Params, inputs: list[artifacts.Artifact], recorded: dict[str, Any], judged: list[list[rules.Row]]
+) -> difficulty.Selector | None:
+    """What selects by difficulty, if anything does; the base model's hash is `recorded`."""
+    if knobs.select is None:
+        return None
+    if knobs.select.base:
+        recorded["base_sha256"] = location.fingerprint(knobs.select.base.model)
+    rulings = {row["id"]: row["rulings"] for rows in judged for row in rows}
+    return difficulty.Selector(knobs.select, rulings, checkpoint.folder("assemble", inputs, recorded, knobs.seed))
 
 
 def choose(
@@ -95,8 +127,15 @@ def choose(
     return [row for row in rows if row["task"] in wanted and (row["passed"] or not knobs.judge)]
 
 
-def make_drawer(knobs: Params, corpus: artifacts.Artifact, embeddings: list[artifacts.Artifact]) -> selection.Drawer:
+def make_drawer(
+    knobs: Params,
+    corpus: artifacts.Artifact,
+    embeddings: list[artifacts.Artifact],
+    selector: difficulty.Selector | None,
+) -> selection.Drawer:
     """How `assemble.rows` training rows are drawn."""
+    if selector and selector.select.prefer:
+        return selector.draw
     if knobs.draw == "random":
         return selection.at_random(knobs.seed)
     ids = records.read(corpus.parts("corpus.parquet"), records.FUNCTION, ["id"])["id"].to_pylist()
@@ -104,12 +143,16 @@ def make_drawer(knobs: Params, corpus: artifacts.Artifact, embeddings: list[arti
     return selection.spread(knobs.draw, {id: place for place, id in enumerate(ids)}, vectors, knobs.seed)
 
 
-def plan(knobs: Params, benchmarks: list[Benchmark], drawn: selection.Drawer) -> dict[str, rules.Rule]:
+def plan(
+    knobs: Params, benchmarks: list[Benchmark], selector: difficulty.Selector | None, drawn: selection.Drawer
+) -> dict[str, rules.Rule]:
     """The rules by name, in the order they apply."""
     steps = {
         "near_duplicate": rules.near_duplicates_of(dataset.text, knobs.near_duplicates),
         "contamination": rules.contamination(dataset.text, Decontaminator(benchmarks, knobs.contamination.ngram)),
     }
+    if selector:
+        steps["select"] = selector.rule
     return steps if knobs.rows is None else {**steps, "rows": lambda rows: cap_training(rows, knobs, drawn)}
 
 
@@ -150,28 +193,3 @@ def count(
         "checked": [benchmark.name for benchmark in benchmarks],
         "unchecked": unchecked,
     }
-
-
-def describe_rounds(
-    numbers: list[int],
-    candidates: list[artifacts.Artifact],
-    verdicts: list[artifacts.Artifact],
-    judged: list[list[rules.Row]],
-) -> list[dict[str, Any]]:
-    """Each round's teacher, judge and counts, for the card."""
-    return [
-        {
-            "number": number,
-            "teacher": made.params["teacher"]["model"],
-            "judge": ruled.params["teacher"]["model"],
-            "candidates": len(rows),
-            "passed": sum(row["passed"] for row in rows),
-        }
-        for number, made, ruled, rows in zip(numbers, candidates, verdicts, judged, strict=True)
-    ]
-
-
-def list_sources(kept: list[rules.Row]) -> list[tuple[str, str, int]]:
-    """Source, licence and row count, for the card."""
-    counts = Counter((row["source"], row["license"]) for row in kept)
-    return [(source, license, rows) for (source, license), rows in sorted(counts.items())]

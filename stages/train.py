@@ -97,7 +97,7 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     rows_from = (knobs.file, knobs.validation_share, knobs.validation_file, knobs.rows, knobs.mix)
     given = material.gather(*rows_from, knobs.seed)
     with progress.work("reading the base model's settings"):
-        needed, tokenizer = fit_into_memory(knobs, world), load_tokenizer(knobs)
+        needed, tokenizer = fit_into_memory(knobs, world), chat.load_tokenizer(knobs.model, knobs.prompt)
     rows, too_long = encode(given.train, tokenizer, knobs)
     validation, _ = encode(given.validation, tokenizer, knobs)
     if not rows:
@@ -112,7 +112,7 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     tuned = tune(knobs, tokenizer, order, validation, saves, needed)
     if not world.leads:
         return
-    facts = output.describe(rows, too_long, validation, tuned)
+    facts = output.count(rows, too_long, validation, tuned)
     with artifacts.create(
         where.model, stage=where.stage, inputs=given.inputs, params=made_with, seed=knobs.seed
     ) as out:
@@ -128,14 +128,6 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
         artifacts.write_metrics(where.stage, facts)
         artifacts.write_series(where.stage, [entry for entry in tuned.entries if "loss" in entry])
     checkpoint.discard(saves)
-
-
-def load_tokenizer(knobs: Params) -> Any:
-    """The base model's tokenizer; with train.prompt chat it ends answers as its template does."""
-    tokenizer = causal.load_tokenizer(knobs.model)
-    if knobs.prompt == "chat":
-        chat.prepare(tokenizer, knobs.model, "train.prompt")
-    return tokenizer
 
 
 def fit_into_memory(knobs: Params, world: devices.World) -> requirements.Estimate:

@@ -50,9 +50,8 @@ def _dataset_tokens(section: dict[str, Any]) -> int | None:
     """Tokens over all epochs; None if the rows are not here yet."""
     if not Path(section["file"]).exists():
         return None
-    tokenizer, form = causal.load_tokenizer(section["model"]), section.get("prompt", "alpaca")
-    if form == "chat":
-        chat.prepare(tokenizer, section["model"], "train.prompt")
+    form = section.get("prompt", "alpaca")
+    tokenizer = chat.load_tokenizer(section["model"], form)
     others = [mixing.Part.model_validate(part) for part in section.get("mix", [])]
     rows_from = section["file"], section["validation_share"], section.get("validation_file"), section["rows"], others
     rows = material.gather(*rows_from, section["seed"]).train

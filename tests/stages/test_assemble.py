@@ -10,6 +10,7 @@ from typing import Any
 
 import corpora
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from workspace import Workspace
 
@@ -279,3 +280,46 @@ def test_few_rows_still_give_both_splits() -> None:
     assert sizes(high, 0.1) == (3, 1) and dataset.splits(high, 0.1)["validation"] == high[:1]
     assert sizes(low, 0.1) == (1, 1) and sizes([*high, *low], 0.1) == (4, 2)
     assert sizes(high, 0.0) == (4, 0) and sizes(high[:1], 0.1) == sizes(low[:1], 0.1) == (1, 0)
+
+
+def test_rows_are_selected_by_a_measure_which_is_written_down(workspace: Workspace) -> None:
+    functions = corpora.functions(20)
+    said = [f"{n} " * (3 + n) for n in range(20)]
+    write([verdict(n, function, solution=said[n]) for n, function in enumerate(functions)], functions)
+    workspace.set("assemble.select", {"by": "length", "least": 6.0, "prefer": "highest"})
+    workspace.set("assemble.rows", 5)
+    workspace.set("assemble.near_duplicates.threshold", 1.0)
+    done = workspace.run("assemble")
+    assert done.returncode == 0, done.stderr
+    held_out = {row["output"] for row in lines("validation")}
+    longest = [text for text in said if text not in held_out][-5:]
+    assert sorted(row["output"] for row in lines("train")) == sorted(longest)
+    measured = pq.read_table("data/dataset/difficulty.parquet").to_pylist()
+    assert len(measured) == 20 and {one["measure"] for one in measured} == {"length"}
+    metrics = json.loads(Path("metrics/assemble.json").read_text())
+    assert metrics["select"]["measured"] == 20 and metrics["dropped"]["select"] == 3
+    dropped = pq.read_table("data/dataset/dropped.parquet").to_pylist()
+    assert "length 3 is below 6" in {row["reason"] for row in dropped if row["rule"] == "select"}
+    assert artifacts.open("data/dataset").params["select"]["by"] == "length"
+
+
+@pytest.mark.parametrize(
+    ("select", "draw", "message"),
+    [
+        ({"by": "ifd", "prefer": "highest"}, "random", "assemble.select: Value error, ifd is measured by a base model"),
+        ({"by": "length", "prefer": "highest"}, "k-center", "assemble.select.prefer and assemble.draw: k-center both"),
+        ({"by": "judge_margin", "least": 0.1}, "random", "no row has a judge_margin"),
+    ],
+)
+def test_bad_selections_end_before_anything_is_written(
+    workspace: Workspace, select: Row, draw: str, message: str
+) -> None:
+    functions = corpora.functions(8)
+    write([verdict(n, function) for n, function in enumerate(functions)], functions)
+    workspace.set("assemble.select", select)
+    workspace.set("assemble.draw", draw)
+    with artifacts.create("data/embeddings", stage="embed") as out:
+        np.save(out / "embeddings.npy", np.zeros((8, 2), np.float16))
+    done = workspace.run("assemble")
+    assert done.returncode == 3 and message in done.stderr, done.stderr
+    assert not Path("data/dataset").exists()

@@ -300,12 +300,16 @@ def test_dora_and_rslora_by_parameter(small: Workspace, tiny: Path, way: str) ->
 def test_other_rows_are_mixed_in_and_recorded(small: Workspace) -> None:
     others = [{name: row(n)[name] for name in ("instruction", "input", "output")} for n in range(100, 130)]
     records.write_lines(Path("other.jsonl"), others)
-    small.set("train.mix", [{"file": "other.jsonl", "share": 0.5}])
+    with artifacts.create("data/evolved/1", stage="evolve") as out:
+        records.write_lines(out / "train.jsonl", [row(number) for number in range(200, 205)])
+    small.set("train.mix", [{"file": "other.jsonl", "share": 0.5}, {"file": "data/evolved/1"}])
     run(small)
-    assert json.loads(Path("metrics/train.json").read_text())["rows"] == 40
-    (part,) = artifacts.open("models/tuned").params["mix"]
-    assert part["file"] == "other.jsonl" and part["rows"] == 20
-    assert "| mixed in | 20 rows of `other.jsonl` |" in Path("models/tuned/README.md").read_text()
+    assert json.loads(Path("metrics/train.json").read_text())["rows"] == 50
+    tuned, root = artifacts.open("models/tuned"), artifacts.open("data/evolved/1").root
+    assert [part["rows"] for part in tuned.params["mix"]] == [25, 5] and tuned.params["mix"][0]["file"] == "other.jsonl"
+    assert root in [one["root"] for one in tuned.inputs]
+    card = Path("models/tuned/README.md").read_text()
+    assert "| mixed in | 25 rows of `other.jsonl` |" in card and f"5 rows of the dataset {root[:16]}" in card
     small.set("train.mix", [{"file": "other.jsonl", "share": 0.7}])
     done = small.run("train")
     assert done.returncode == 3 and "is 47 rows of other.jsonl, but it has 30" in done.stderr, done.stderr

@@ -1,9 +1,11 @@
 """The dataset card."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from stages.lib import templates
+from stages.lib import artifacts, templates
+from stages.lib.records import Row
 
 CARD = Path(__file__).with_name("card.md.j2")
 
@@ -11,3 +13,28 @@ CARD = Path(__file__).with_name("card.md.j2")
 def render(facts: dict[str, Any]) -> str:
     """README.md of data/dataset."""
     return templates.render(CARD, facts)
+
+
+def describe_rounds(
+    numbers: list[int],
+    candidates: list[artifacts.Artifact],
+    verdicts: list[artifacts.Artifact],
+    judged: list[list[Row]],
+) -> list[dict[str, Any]]:
+    """Each round's teacher, judge and counts, for the card."""
+    return [
+        {
+            "number": number,
+            "teacher": made.params["teacher"]["model"],
+            "judge": ruled.params["teacher"]["model"],
+            "candidates": len(rows),
+            "passed": sum(row["passed"] for row in rows),
+        }
+        for number, made, ruled, rows in zip(numbers, candidates, verdicts, judged, strict=True)
+    ]
+
+
+def list_sources(kept: list[Row]) -> list[tuple[str, str, int]]:
+    """Source, licence and row count, for the card."""
+    counts = Counter((row["source"], row["license"]) for row in kept)
+    return [(source, license, rows) for (source, license), rows in sorted(counts.items())]

@@ -10,6 +10,7 @@ from pydantic import Field
 from stages.lib import artifacts
 from stages.lib.dataset import rows as dataset_rows
 from stages.lib.errors import BadInput
+from stages.lib.models import prompts
 from stages.lib.params import Section
 from stages.lib.records import Row
 
@@ -74,6 +75,7 @@ def _others(file: str, known: set[tuple[str, ...]]) -> list[Row]:
 
 
 def _said(row: Row) -> tuple[str, ...]:
+    row = prompts.fold(row)
     return (artifacts.canonical(row.get("history", [])), row["instruction"], row["input"], row["output"])
 
 

@@ -9,10 +9,20 @@ from itertools import accumulate, groupby
 from typing import Any
 
 from stages.lib.errors import BadInput
+from stages.lib.models import causal, prompts
 
 Message = dict[str, str]
 QUESTION = [{"role": "user", "content": "a question"}]
 PROBE = "an answer"  # any text that no template has
+
+
+def load_tokenizer(name: str, form: prompts.FormName, key: str = "train.prompt") -> Any:
+    """The tokenizer of model `name`; in the form chat, it ends answers as its template does. Raises `BadInput` as
+    `prepare` does."""
+    tokenizer = causal.load_tokenizer(name)
+    if form == "chat":
+        prepare(tokenizer, name, key)
+    return tokenizer
 
 
 def prepare(tokenizer: Any, model: str, key: str) -> None:

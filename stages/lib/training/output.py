@@ -81,6 +81,27 @@ def chat_template() -> str:
     return CHAT.read_text(encoding="utf-8").replace("BEFORE", before).replace("AFTER", after)
 
 
+def count(rows: list[Example], too_long: list[Example], held_out: list[Example], tuned: Any) -> dict[str, Any]:
+    """What a run has come to, for its metrics and its card: rows, tokens, weights, first and last losses."""
+    losses = [entry["loss"] for entry in tuned.entries if "loss" in entry]
+    validation = [entry["eval_loss"] for entry in tuned.entries if "eval_loss" in entry] or [None]
+    weights = list(tuned.model.parameters())
+    return {
+        "rows": len(rows),
+        "rows_set_aside": len(too_long),
+        "validation_rows": len(held_out),
+        "tokens": sum(len(row.input_ids) for row in rows),  # of one epoch
+        "response_tokens": sum(label != IGNORED for row in rows for label in row.labels),
+        "steps": len(losses),
+        "parameters": sum(one.numel() for one in weights),
+        "trainable_parameters": sum(one.numel() for one in weights if one.requires_grad),
+        "loss_first": losses[0],
+        "loss_last": losses[-1],
+        "validation_loss_before": validation[0],
+        "validation_loss_after": validation[-1],
+    }
+
+
 def card(facts: dict[str, Any]) -> str:
     """The model card."""
     return templates.render(CARD, facts)
@@ -91,24 +112,3 @@ def _in_one_order(file: Path) -> None:
     config = artifacts.read_json(file)
     ordered = {name: sorted(value) if isinstance(value, list) else value for name, value in config.items()}
     artifacts.write_json(file, ordered)
-
-
-def describe(rows: list[Example], too_long: list[Example], validation: list[Example], tuned: Any) -> dict[str, Any]:
-    """The metrics of a finished training: counts of rows and tokens, losses; `tuned` is a `trainer.Tuned`."""
-    losses = [entry["loss"] for entry in tuned.entries if "loss" in entry]
-    evaluated = [entry["eval_loss"] for entry in tuned.entries if "eval_loss" in entry] or [None]
-    weights = list(tuned.model.parameters())
-    return {
-        "rows": len(rows),
-        "rows_set_aside": len(too_long),
-        "validation_rows": len(validation),
-        "tokens": sum(len(row.input_ids) for row in rows),  # of one epoch
-        "response_tokens": sum(label != IGNORED for row in rows for label in row.labels),
-        "steps": len(losses),
-        "parameters": sum(one.numel() for one in weights),
-        "trainable_parameters": sum(one.numel() for one in weights if one.requires_grad),
-        "loss_first": losses[0],
-        "loss_last": losses[-1],
-        "validation_loss_before": evaluated[0],
-        "validation_loss_after": evaluated[-1],
-    }

@@ -20,7 +20,7 @@ from stages.lib import artifacts
 from stages.lib.dataset import material
 from stages.lib.dataset import rows as dataset_rows
 from stages.lib.errors import BadInput
-from stages.lib.models import causal, location
+from stages.lib.models import causal, location, prompts
 from stages.lib.training import attention, examples, flops, output, packing, requirements, trainer, watch
 from stages.lib.training.requirements import Run
 
@@ -307,11 +307,13 @@ def test_every_form_of_ones_own_rows_gives_the_same_rows(tmp_path: Path, name: s
     assert len(parts["train"]) + len(parts["validation"]) == 40 and parts["validation"]
 
 
-def test_a_system_message_goes_before_the_instruction(tmp_path: Path) -> None:
+def test_a_system_message_goes_before_the_instruction_of_the_paper_s_prompt(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     said = [{"role": "system", "content": "Answer in Go."}, *talk(own_rows(1)[0])]
     file.write_text(json.dumps({"messages": said}))
-    assert dataset_rows.read_own(file)[0]["instruction"] == f"Answer in Go.\n\n{row(0)['instruction']}"
+    (found,) = dataset_rows.read_own(file)
+    assert prompts.fold(found)["instruction"] == f"Answer in Go.\n\n{row(0)['instruction']}"
+    assert prompts.messages(found)[0] == {"role": "system", "content": "Answer in Go."}
 
 
 def test_every_answer_of_a_conversation_is_learned_as_the_chat_template_has_it(tmp_path: Path) -> None:
@@ -433,8 +435,6 @@ def test_the_gguf_file_answers_over_http_as_the_model_that_was_tuned(workspace: 
     """SmolLM2 itself with an adapter of random weights: llama.cpp's most likely tokens are transformers' own."""
     import torch
     from peft import LoraConfig, get_peft_model
-
-    from stages.lib.models import prompts
 
     torch.manual_seed(0)
     base, words = causal.load_causal(SMOLLM2)
