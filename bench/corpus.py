@@ -172,7 +172,7 @@ def timed(way: Callable[..., Any], *given: Any) -> tuple[float, Any]:
 
 
 def stages(functions: list[dict[str, Any]], rows: int) -> dict[str, Any]:
-    """CPU seconds and greatest memory of each stage on so many rows."""
+    """CPU seconds of each stage on so many rows."""
     from workspace import Workspace
 
     with tempfile.TemporaryDirectory() as folder:
@@ -200,11 +200,8 @@ def stages(functions: list[dict[str, Any]], rows: int) -> dict[str, Any]:
             _, status, used = os.wait4(process.pid, 0)
             if status:
                 raise SystemExit(f"{stage} ended with {status}")
-            print(stage, rows, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024, file=sys.stderr, flush=True)
-            found[stage] = {
-                "cpu_s": round(used.ru_utime + used.ru_stime, 1),
-                "largest_process_mb": used.ru_maxrss // 1024,
-            }
+            print(stage, rows, used.ru_utime + used.ru_stime, file=sys.stderr, flush=True)
+            found[stage] = {"cpu_s": round(used.ru_utime + used.ru_stime, 1)}
         found["rows_kept"] = json.loads((Path(folder) / "metrics/filter.json").read_text())["rows_out"]
     return found
 
