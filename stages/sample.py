@@ -62,9 +62,10 @@ class Params(params.Section):
 
 def main(key: str = "") -> None:
     place = paths.of(key)
-    tuned = [artifacts.open(place.model)] if place.model else []
-    knobs = read_params().asking(tuned)
+    knobs = read_params()
     chosen = validation.read() if place.chooses else validation.first(knobs.benchmark, knobs.problems)
+    tuned = [artifacts.open(place.model)] if place.model else []
+    knobs = knobs.asking(tuned)
     pinned = knobs.data_sha256 if chosen.benchmark == knobs.benchmark else ""
     benchmark = suites.load(chosen.benchmark, Path(knobs.data), pinned)
     problems = chosen.take(benchmark)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from stages import assemble, coreset, filter
 from stages.lib import artifacts, dataset, records
 from stages.lib.artifacts import Artifact
+from stages.lib.kcenter import projection
 from stages.lib.tasks.definitions import load_tasks
 
 Row = dict[str, Any]
@@ -179,7 +181,7 @@ class Built:
                 "rows_in": len(self.functions),
                 "rows_out": len(self.corpus),
                 "dropped": by_rule,
-                "language_percent": filter.mix(self.corpus),
+                "language_percent": filter.mix(Counter(row["language"] for row in self.corpus)),
                 "benchmarks_checked": ["HumanEval"],
                 "benchmarks_not_checked": ["MBPP", "HumanEvalPack go"],
             },
@@ -210,7 +212,7 @@ class Built:
             params={"method": "k-center"},
         ) as out:
             records.write(out / "coreset.parquet", centres, coreset.CORESET)
-            records.write(out / "projection.parquet", points, coreset.PROJECTION)
+            records.write(out / "projection.parquet", points, projection.SCHEMA)
             records.write(out / "coverage.parquet", covered, coreset.COVERAGE)
         artifacts.write_metrics("coreset", {"dimension": 8, "radius_last": self.radii[-1]})
         artifacts.write_series(

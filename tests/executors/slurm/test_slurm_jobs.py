@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("status", [0, 3])
 def test_a_status_is_passed_on_at_once(bench: Bench, status: int) -> None:
-    assert bench.run(f"print('phases', *sys.argv[1:]); print('half', end=''); sys.exit({status})") == status
+    said = "print('phases', *sys.argv[1:]); print('half', end='', flush=True)"
+    assert bench.run(f"{said}; time.sleep(1.5); sys.exit({status})") == status
     assert bench.logged() == ["phases fetch run deliver", "half"]
     assert bench.heard(f"{NAME}: runs on n") and bench.heard("ended with status 3") == (status == 3)
 

@@ -108,7 +108,7 @@ def test_every_stage_renders_as_bash_that_parses() -> None:
 @pytest.mark.parametrize(
     ("stage", "resources", "cluster", "words"),
     [
-        ("filter", {"filter": {"cpus": 1, "memory": "1G", "shards": 2}}, {}, "filter cannot use 2 shards; only these"),
+        ("assemble", {"assemble": {"cpus": 1, "memory": "1G", "shards": 2}}, {}, "assemble cannot use 2 shards"),
         ("embed", {"embed": {"cpus": 1, "memory": "1G", "nodes": 2}}, {}, "embed cannot use 2 nodes; only these"),
     ],
 )
