@@ -45,8 +45,8 @@ def test_a_request_has_the_hash_that_it_always_had() -> None:
 def test_the_evening_runs_requests_are_still_answered() -> None:
     """Three rows of its first round, and its journal. A row whose task's prompt is changed on purpose leaves the file
     beside this one."""
-    segment = next((REPOSITORY / "examples/evening/journal").glob("*.zst"))
-    answered = {record["key"] for record in sharing.read(segment)}
+    segments = (REPOSITORY / "examples/evening/journal").glob("*.zst")
+    answered = {record["key"] for segment in segments for record in sharing.read(segment)}
     knobs = params.load("generate", Params, REPOSITORY / "params.yaml")
     method = load_method(knobs.method)
     pool, _ = material.freeze(method, [], [], knobs.pool.cases, knobs.pool.max_characters, knobs.styles)
