@@ -33,6 +33,10 @@ class Piece:
     rows: slice | np.ndarray
     k: int
 
+    def number(self, rows: np.ndarray) -> np.ndarray:
+        """The numbers, in the whole, of these rows of the piece."""
+        return rows + self.rows.start if isinstance(self.rows, slice) else self.rows[rows]
+
 
 @dataclass(frozen=True)
 class Picks:
@@ -74,9 +78,8 @@ def pick(embeddings: np.ndarray, pieces: Sequence[Piece], mine: Iterable[int], s
             continue
         piece, progress = pieces[number], save.with_name(f"{save.name}-progress")
         chosen = k_center_greedy(embeddings[piece.rows], piece.k, saves=progress, **how)
-        numbers = np.arange(len(embeddings))[piece.rows]
         save.mkdir(exist_ok=True)
-        np.save(save / "rows.npy", numbers[chosen.indices])
+        np.save(save / "rows.npy", piece.number(chosen.indices))
         np.save(save / "radii.npy", chosen.radii)
         checkpoint.seal(save)
         checkpoint.discard(progress)

@@ -25,7 +25,7 @@ from stages.lib.models import causal, chat, decoding, location, prompts
 from stages.lib.params import Section
 from stages.lib.records import Row
 from stages.lib.tasks import unit_tests
-from stages.lib.training import examples
+from stages.lib.training import examples, held_out
 from stages.lib.training.examples import IGNORED, Example
 
 Name = Literal["length", "judge_margin", "base_loss", "ifd", "base_pass_rate"]
@@ -186,18 +186,8 @@ def losses(rows: Sequence[Row], model: Any, tokenizer: Any, base: Base, saves: P
 def _losses(model: Any, example: Example, tokenizer: Any) -> list[float]:
     answer = [label for label in example.labels if label != IGNORED]
     opening = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    return [_loss(model, example.input_ids, len(answer)), _loss(model, [opening, *answer], len(answer))]
-
-
-def _loss(model: Any, ids: list[int], count: int) -> float:
-    """The mean cross-entropy of the last `count` tokens."""
-    import torch
-    from torch.nn import functional
-
-    tokens = torch.tensor([ids], device=model.device)
-    with torch.inference_mode():
-        logits = model(tokens, use_cache=False, logits_to_keep=count + 1).logits[0, :-1].float()
-    return float(functional.cross_entropy(logits, tokens[0, -count:]))
+    alone = Example(example.id, [opening, *answer], [IGNORED, *answer])
+    return [held_out.loss(model, example), held_out.loss(model, alone)]
 
 
 def pass_rates(rows: Sequence[Row], model: Any, tokenizer: Any, base: Base, saves: Path) -> dict[str, Any]:

@@ -13,18 +13,25 @@ FILE = "held_out.jsonl"
 
 
 def losses(model: Any, rows: Sequence[Example]) -> list[dict[str, Any]]:
-    """For each row its id, the mean cross-entropy of the tokens that carry loss, in nats, and how many these are."""
+    """For each row its id, its `loss`, and how many of its tokens carry loss."""
+    model.eval()
+    found = []
+    with progress.work("measuring the loss of held-out rows", len(rows), "rows") as work:
+        for row in rows:
+            tokens = sum(label != IGNORED for label in row.labels)
+            found.append({"id": row.id, "loss": round(loss(model, row), 6), "tokens": tokens})
+            work.add(1)
+    return found
+
+
+def loss(model: Any, row: Example) -> float:
+    """The mean cross-entropy of the tokens of `row` that carry loss, in nats. Only their logits are computed."""
     import torch
     from torch.nn import functional
 
-    found = []
-    model.eval()
-    with progress.work("measuring the loss of held-out rows", len(rows), "rows") as work, torch.inference_mode():
-        for row in rows:
-            tokens = torch.tensor([row.input_ids], device=model.device)
-            labels = torch.tensor(row.labels[1:], device=model.device)
-            logits = model(tokens, use_cache=False).logits[0, :-1].float()
-            loss = functional.cross_entropy(logits, labels, ignore_index=IGNORED)
-            found.append({"id": row.id, "loss": round(float(loss), 6), "tokens": int((labels != IGNORED).sum())})
-            work.add(1)
-    return found
+    labels = torch.tensor(row.labels[1:], device=model.device)
+    places = (labels != IGNORED).nonzero()[:, 0]
+    tokens = torch.tensor([row.input_ids], device=model.device)
+    with torch.inference_mode():
+        logits = model(tokens, use_cache=False, logits_to_keep=places).logits[0].float()
+    return float(functional.cross_entropy(logits, labels[places]))
