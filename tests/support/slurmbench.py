@@ -41,7 +41,7 @@ class Bench:
 
     def __init__(self, cluster: SlurmCluster, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cluster, self.folder, self.said = cluster, folder, list[str]()
-        self.program = folder / "pod.py"
+        self.program, self.go = folder / "pod.py", folder / "go"
         self.values = params.read(REPOSITORY / jobs.FILE)["cluster"]
         self.values |= {"folder": str(folder / "shared"), "poll": 0.2, "retries": 1, "grace": 20}
         self.values["resources"] = {"default": {"cpus": 1, "memory": "100M"}}
@@ -50,6 +50,10 @@ class Bench:
         monkeypatch.setattr(jobs, "PROGRAM", self.program)
         monkeypatch.setattr(submit, "say", self.said.append)
         monkeypatch.setattr(submit.container, "named_weights", lambda _stage: [])
+
+    def waits(self) -> str:
+        """Part of a program: wait until the test makes the file `go`."""
+        return f"[time.sleep(0.1) for _ in iter(lambda: os.path.exists({str(self.go)!r}), True)]"
 
     def settings(self, **of_embed: Any) -> Settings:
         wanted = {**self.values["resources"]["default"], **of_embed}

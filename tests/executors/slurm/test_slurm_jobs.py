@@ -22,9 +22,12 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("status", [0, 3])
 def test_a_status_is_passed_on_at_once(bench: Bench, status: int) -> None:
     said = "print('phases', *sys.argv[1:]); print('half', end='', flush=True)"
-    assert bench.run(f"{said}; time.sleep(1.5); sys.exit({status})") == status
+    running = bench.start(f"{said}; {bench.waits()}; sys.exit({status})")
+    bench.until(f"{NAME}: runs on n")
+    bench.go.touch()
+    assert running.status() == status
     assert bench.logged() == ["phases fetch run deliver", "half"]
-    assert bench.heard(f"{NAME}: runs on n") and bench.heard("ended with status 3") == (status == 3)
+    assert bench.heard("ended with status 3") == (status == 3)
 
 
 def test_shards_are_an_array_between_two_jobs(bench: Bench) -> None:
@@ -171,12 +174,14 @@ def test_a_folder_that_nodes_do_not_see(bench: Bench, cluster: SlurmCluster) -> 
 
 def test_a_colleagues_job_is_waited_for(bench: Bench, cluster: SlurmCluster) -> None:
     """It has a folder of its own, which we may not read."""
-    first = bench.start("print('up', flush=True); time.sleep(4); sys.exit(3)")
+    first = bench.start(f"print('up', flush=True); {bench.waits()}; sys.exit(3)")
     bench.until("| up")
     bench.values["folder"] = str(bench.folder / "mine")
     second = bench.start("sys.exit(9)")
+    bench.until("already in the queue as job")
+    bench.go.touch()
     assert (first.status(), second.status()) == (3, 3)
-    assert bench.heard("already in the queue as job") and bench.logged() == ["up"]
+    assert bench.logged() == ["up"]
 
 
 def test_the_temporary_folder_goes_with_the_job(bench: Bench) -> None:

@@ -37,11 +37,13 @@ def test_status_75_costs_no_retry(bench: Bench) -> None:
 def test_before_its_limit_a_stage_saves_and_goes_on(bench: Bench, cluster: SlurmCluster) -> None:
     """Slurm looks at its limits twice a minute, and warns up to a minute early (sbatch(1), --signal)."""
     bench.values["grace"] = 50
-    running = bench.start(f"{SAVES}{ONCE}time.sleep(600 if first else 0)", time="00:01:00")
+    running = bench.start(f"{SAVES}{ONCE}time.sleep(600) if first else {bench.waits()}", time="00:01:00")
     bench.until("goes back to the queue: its progress is saved")
     bench.until_queued_again()
+    bench.until(", start 2")
+    bench.go.touch()
     assert running.status() == 0
-    assert bench.logged()[0] == "saved" and bench.heard("runs on n") and bench.heard("start 2")
+    assert bench.logged()[0] == "saved" and bench.heard("runs on n")
 
 
 def test_a_preempted_job_saves_and_slurm_itself_brings_it_back(bench: Bench, cluster: SlurmCluster) -> None:
@@ -103,13 +105,12 @@ def test_a_node_whose_daemon_is_away_for_a_while_costs_nothing(bench: Bench, clu
 
 
 def test_a_controller_that_is_away_for_a_while_costs_nothing(bench: Bench, cluster: SlurmCluster) -> None:
-    go = bench.folder / "go"
-    bench.program.write_text(f"import os, time\nprint('up')\nwhile not os.path.exists({str(go)!r}): time.sleep(0.1)")
+    bench.program.write_text(f"import os, time\nprint('up')\n{bench.waits()}")
     patient = submit.Submitter(Controller(patience=60), bench.settings(), Courier())  # type: ignore[arg-type]
     running = Running(lambda: patient.submit(PLAN))
     bench.until("runs on n")
     cluster.kill("slurmctld")
-    go.touch()
+    bench.go.touch()
     with pytest.raises(BadInput, match=r"no Slurm: its controller does not answer .*Running jobs go on, and"):
         Controller(patience=0).alive([NAME])
     assert running.status() == 0 and bench.logged() == ["up"], "its status is in the folder"
@@ -135,11 +136,13 @@ def test_a_submission_whose_answer_is_lost_makes_one_job(
 
 
 def test_two_who_submit_at_once_share_one_job(bench: Bench) -> None:
-    program = "print('up', flush=True); time.sleep(3)"
+    program = f"print('up', flush=True); {bench.waits()}"
     both = [bench.start(program) for _ in range(2)]
+    bench.until("already in the queue as job")
+    bench.go.touch()
     assert [one.status() for one in both] == [0, 0]
     numbers = {line.rpartition("job ")[2].partition(";")[0] for line in bench.said if " as job " in line}
-    assert len(numbers) == 1 and bench.heard("already in the queue as job") and bench.heard("submitted as job")
+    assert len(numbers) == 1 and bench.heard("submitted as job")
 
 
 def test_a_job_that_slurm_has_forgotten_has_left_its_status(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
