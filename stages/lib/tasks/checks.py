@@ -24,6 +24,8 @@ _ELSEWHERE = re.compile(
     r"|\bas (?:specified|documented|described above|given above)\b|\bthis instruction\b",
     re.IGNORECASE,
 )
+# A model that may write no more letters still writes its full stop: after a space, a comma, an article, "or equal to".
+_BROKEN_OFF = re.compile(r"(?:[\s,;({\[]|\b(?:an?|the|and|or equal to|or))[.?!]$")
 _FENCE = re.compile(r"```")
 _UNDONE = re.compile(
     r"\b(?:TODO|FIXME|XXX)\b|not[ _]?(?:yet )?implemented|NotImplemented|UnsupportedOperation|unimplemented!|todo!"
@@ -252,7 +254,7 @@ def _is_foreign(letter: str) -> bool:
 def _prose_fault(key: str, text: str, least_words: int) -> str:
     if len(_words(text)) < least_words:
         return f"the {key} has fewer than {least_words} words"
-    if not text.rstrip().endswith((".", "?", "!", ":")):
+    if not text.rstrip().endswith((".", "?", "!", ":")) or _BROKEN_OFF.search(text.rstrip()):
         return f"the {key} breaks off before the end of a sentence"
     return ""
 
