@@ -25,7 +25,10 @@ _ELSEWHERE = re.compile(
     re.IGNORECASE,
 )
 # A model that may write no more letters still writes its full stop: after a space, a comma, an article, "or equal to".
-_BROKEN_OFF = re.compile(r"(?:[\s,;({\[]|\b(?:an?|the|and|or equal to|or))[.?!]$")
+_BROKEN_OFF = re.compile(r"(?:[\s,;({\[×*/=]|\b(?:an?|the|and|or equal to|or))[.?!]$")
+# "Write a function that takes an array and a value.": what follows has no verb of its own, as "and returns" is one.
+_TAKES = re.compile(r"\b(?:that|which) (?:takes|accepts|receives) (.*)$", re.DOTALL)
+_VERB = re.compile(r"(?:\band|,|\bthen|\bwhich|\bthat|\bto) (?:\w+ly )?\w+s\b|\breturn")
 _FENCE = re.compile(r"```")
 _UNDONE = re.compile(
     r"\b(?:TODO|FIXME|XXX)\b|not[ _]?(?:yet )?implemented|NotImplemented|UnsupportedOperation|unimplemented!|todo!"
@@ -99,6 +102,14 @@ def solution_is_prose(row: Instance) -> str:
     return _prose_fault("solution", row.solution, least_words=8) or (
         "the solution has code in it" if _CODE_SIGNS.search(row.solution) else ""
     )
+
+
+def instruction_says_what_to_do(row: Instance) -> str:
+    """The instruction says more of a function than what it takes."""
+    takes = _TAKES.search(row.instruction)
+    if takes and not _VERB.search(takes[1]):
+        return "the instruction says what the function takes, and not what it does"
+    return ""
 
 
 def no_repetition(row: Instance) -> str:
@@ -223,6 +234,7 @@ CHECKS: dict[str, Callable[[Instance], str]] = {
         fields_present,
         instruction_names_language,
         instruction_is_prose,
+        instruction_says_what_to_do,
         solution_is_prose,
         no_repetition,
         not_an_example,

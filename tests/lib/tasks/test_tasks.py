@@ -190,6 +190,8 @@ def test_numbers_of_a_call_are_no_repetition() -> None:
         ("instruction_is_prose", {"instruction": "Return the first key that is less than or equal to."}, "breaks off"),
         ("instruction_is_prose", {"instruction": "Write a Python function that sorts @return array."}, "'@return'"),
         ("instruction_is_prose", {"instruction": "Write what shortens a path}**Note:** it may not."}, "'**Note:'"),
+        ("instruction_is_prose", {"instruction": "Count the paths through a grid of size m×."}, "breaks off"),
+        ("instruction_says_what_to_do", {"instruction": "Write one that takes an array and an x."}, "not what it does"),
         ("instruction_stands_alone", {"instruction": "Write it as in its documentation."}, "'documentation'"),
         ("instruction_stands_alone", {"instruction": "Write one with the types as specified."}, "'as specified'"),
         ("instruction_stands_alone", {"instruction": "Write what returns the 后面 item."}, "another script"),
