@@ -7,7 +7,7 @@ examples/NAME has
   run.yaml      the commit whose code ran, the stage to reach, the root hash of each artifact up to it
   workspace/    files laid over that commit: the params, and the embeddings, whose last bits depend on the processor
   journal/      the models' answers, sealed (stages/lib/teacher/sharing.py)
-  dataset/      the rows for people to read: JSON lines, card, licences
+  dataset/      the rows for people to read: JSON lines, card, licences (NOTICE)
 """
 
 import argparse

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from commands.replay import example
+from commands.replay import example, notice
 from commands.replay.example import FOLDER, Run
 from executors.tracking import clone, git
 from stages.lib import artifacts, params
@@ -18,7 +18,7 @@ DATASET = Path("data/dataset")
 MADE = ("functions", "corpus", "embeddings", "coreset", "candidates", "verdicts", "dataset")
 # Files of the run that cannot be made again to the last bit on another processor.
 EMBEDDINGS = ("data/embeddings", "metrics/embed.json")
-SHOWN = ("train.jsonl", "validation.jsonl", "README.md")
+SPLITS = ("train.jsonl", "validation.jsonl")
 
 
 def record(name: str) -> str:
@@ -75,6 +75,7 @@ def _copy_answers(to: Path) -> int:
 
 def _copy_dataset(to: Path) -> None:
     to.mkdir(parents=True)
-    for name in SHOWN:
+    for name in (*SPLITS, "README.md"):
         if (DATASET / name).is_file():
             shutil.copy(DATASET / name, to / name)
+    notice.write(to / "NOTICE", [DATASET / name for name in SPLITS])
