@@ -19,6 +19,7 @@ from stages.lib.report import rendering as report
 from stages.lib.statistics import Difference
 
 FOLDER = Path(__file__).parent
+PLOTS = ("score", "difference", "tuning")  # also as files of their own
 
 
 def write(matrix: Matrix, clone: Clone, folder: Path) -> str:
@@ -31,6 +32,9 @@ def write(matrix: Matrix, clone: Clone, folder: Path) -> str:
     (folder / "index.html").write_text(html, encoding="utf-8")
     (folder / "index.md").write_text(report.render("index.md.j2", folder=FOLDER, **facts), encoding="utf-8")
     artifacts.write_json(folder / "results.json", to_json(facts))
+    for name in PLOTS:
+        if svg := facts[f"{name}_plot"]:
+            artifacts.write_text(folder / f"{name}.svg", plots.standalone(svg))
     counted = facts["stages"]
     return (
         f"stages: {counted['ran']} ran, {counted['cached']} came from the run cache, {counted['unchanged']} did not "
@@ -152,9 +156,13 @@ def list_ways(found: Sequence[Result], events: Sequence[dict[str, str]]) -> dict
 
 
 def draw_scores(found: Sequence[Result], reference: Result) -> str:
-    """pass@1 with its interval, a line per model; "" if nothing was scored."""
-    rows = [row for part in group(found, reference)[:1] for row in part["rows"]]
-    lines = [(row["name"], row["score"].pass_at_1, row["score"].low, row["score"].high) for row in rows]
+    """pass@1 with its interval, a line per model and benchmark; "" if nothing was scored."""
+    parts = group(found, reference)
+    lines = [
+        (label, row["score"].pass_at_1, row["score"].low, row["score"].high)
+        for part in parts
+        for label, row in zip(_labels(part, alone=len(parts) == 1), part["rows"], strict=True)
+    ]
     return plots.interval_lines("pass@1 of each model with its 95% interval", lines, "pass@1") if lines else ""
 
 
@@ -208,6 +216,13 @@ def to_json(facts: dict[str, Any]) -> dict[str, Any]:
         "mean_loss": facts["mean_loss"],
         "stages": facts["stages"],
     }
+
+
+def _labels(part: dict[str, Any], alone: bool) -> list[str]:
+    """A name for each of a benchmark's models in a plot; `alone` where there is no other benchmark."""
+    tuned = sum(not row["untuned"] for row in part["rows"])
+    names = ["tuned model" if tuned == 1 and not row["untuned"] else row["name"] for row in part["rows"]]
+    return [row["name"] for row in part["rows"]] if alone else [f"{part['benchmark']}, {name}" for name in names]
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

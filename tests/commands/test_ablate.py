@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from commands.ablate import comparison, effects, matrix, money, results
 from executors.tracking import clone
 from stages.lib import artifacts, params, statistics
 from stages.lib.errors import BadInput
+from stages.lib.report import figures
 from stages.lib.teacher import journal
 
 MATRICES = sorted(path.stem for path in (REPOSITORY / "profiles/ablations").glob("*.yaml"))
@@ -279,6 +281,9 @@ def test_what_tuning_changed_is_tested_over_all_benchmarks(profiles: Path) -> No
     html = comparison.report.render("index.html.j2", folder=comparison.FOLDER, **facts)
     assert "Problems that flipped" in html and "all of them together" in html
     assert effects.tuning(found[:1]) == []
+    picture = ElementTree.fromstring(figures.standalone(facts["score_plot"]))
+    labels = {text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")}
+    assert {f"{one}, {model}" for one in ("humaneval", "mbpp") for model in ("untuned model", "tuned model")} <= labels
 
 
 def test_the_detectable_difference_is_found_four_times_in_five() -> None:
@@ -391,7 +396,7 @@ def test_killed_it_goes_on_and_no_stage_runs_twice(street: Street, tmp_path: Pat
     told = json.loads((folder / "results.json").read_text())
     assert len({run["roots"]["data/corpus"] for run in told["runs"].values()}) == 3
     assert len({run["roots"]["data/functions"] for run in told["runs"].values()}) == 1
-    assert (folder / "index.html").is_file() and (folder / "index.md").is_file()
+    assert (folder / "index.html").is_file() and (folder / "index.md").is_file() and (folder / "score.svg").is_file()
 
     # A third time there is nothing to do; a run whose experiment is gone takes every stage from the cache of runs,
     # and what the killed saving of an experiment leaves behind does no harm.

@@ -8,17 +8,19 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 Points = Sequence[float]
 
-# Marker colours that no plot uses by chance, and the variables of style.css that replace them.
+# Marker colours that no plot uses by chance, and the variables of palette.css that replace them.
 INK, MUTED, RULE = "#010203", "#010204", "#010205"
 FIRST, SECOND, FAINT = "#010206", "#010207", "#010208"
 VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", FIRST: "first", SECOND: "second", FAINT: "faint"}
 
+PALETTE = Path(__file__).with_name("palette.css")
 SIZE = 4.8, 3.1  # inches of 72 user units
 SETTINGS: Any = {
     "svg.fonttype": "none",
@@ -118,6 +120,14 @@ def interval_points(title: str, points: Sequence[tuple[float, float, float, floa
     return _draw(title, plot, x, y)
 
 
+def standalone(svg: str) -> str:
+    """An inline plot as a file of its own, which follows dark mode too."""
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    style = "svg { background: var(--paper); font-family: var(--sans); }"
+    begin, _, rest = svg.partition(">")
+    return f"{begin} {spaces}><style>{PALETTE.read_text(encoding='utf-8')}{style}</style>{rest}\n"
+
+
 def _draw(title: str, plot: Callable[[Any], None], x: str = "", y: str = "", size: tuple[float, float] = SIZE) -> str:
     import matplotlib
     from matplotlib.figure import Figure
@@ -133,10 +143,10 @@ def _draw(title: str, plot: Callable[[Any], None], x: str = "", y: str = "", siz
 def _dots(axes: Any, points: np.ndarray, color: str, size: float) -> None:
     """A dot at each of the (N, 2) points, as zero-length strokes with round ends: a tenth of a scatter plot's bytes."""
     from matplotlib.patches import PathPatch
-    from matplotlib.path import Path
+    from matplotlib.path import Path as Outline
 
-    codes = np.tile([Path.MOVETO, Path.LINETO], len(points))
-    path = Path(np.repeat(points, 2, axis=0), codes)
+    codes = np.tile([Outline.MOVETO, Outline.LINETO], len(points))
+    path = Outline(np.repeat(points, 2, axis=0), codes)
     axes.add_patch(PathPatch(path, fill=False, edgecolor=color, linewidth=size, capstyle="round"))
     axes.update_datalim(points)
     axes.autoscale_view()

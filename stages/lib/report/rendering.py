@@ -21,7 +21,7 @@ def render(template: str, folder: Path = FOLDER, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "percent": percent, "usd": usd, "clip": clip, "plural": plural}
-    style = (FOLDER / "style.css").read_text(encoding="utf-8")
+    style = "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("palette.css", "style.css"))
     return environment.get_template(template).render(style=style, **values)
 
 
