@@ -25,10 +25,10 @@ _ELSEWHERE = re.compile(
     re.IGNORECASE,
 )
 # A model that may write no more letters still writes its full stop: after a space, a comma, an article, "or equal to".
-_BROKEN_OFF = re.compile(r"(?:[\s,;({\[×*/=]|\b(?:an?|the|and|or equal to|or))[.?!]$")
+_BROKEN_OFF = re.compile(r"(?:[\s,;({\[×*/=]['\"]?|\b(?:an?|the|and|or equal to|or))[.?!]$")
 # "Write a function that takes an array and a value.": what follows has no verb of its own, as "and returns" is one.
 _TAKES = re.compile(r"\b(?:that|which) (?:takes|accepts|receives) (.*)$", re.DOTALL)
-_VERB = re.compile(r"(?:\band|,|\bthen|\bwhich|\bthat|\bto) (?:\w+ly )?\w+s\b|\breturn")
+_VERB = re.compile(r"(?:\band|,|\bthen|\bwhich|\bthat|\bto) (?:\w+ly )?\w+s\b|(?<!to )\breturn")
 _FENCE = re.compile(r"```")
 _UNDONE = re.compile(
     r"\b(?:TODO|FIXME|XXX)\b|not[ _]?(?:yet )?implemented|NotImplemented|UnsupportedOperation|unimplemented!|todo!"
@@ -113,12 +113,13 @@ def instruction_says_what_to_do(row: Instance) -> str:
 
 
 def no_repetition(row: Instance) -> str:
-    """No four words occur more than twice in the instruction, as they do when a model is stuck in a loop. A number is
-    no word: the call that shows a bug may hold many alike."""
-    words = [word for word in _words(row.instruction) if not word.isdigit()]
-    grams = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
-    if grams and (worst := max(grams.items(), key=lambda item: item[1]))[1] > 2:
-        return f"the instruction repeats {' '.join(worst[0])!r}"
+    """No six words occur twice in the instruction, and no four more than twice, as they do when a model is stuck in a
+    loop. A number or a letter is no word: the call that shows a bug may hold many alike."""
+    words = [word for word in _words(row.instruction) if len(word) > 1 and not word.isdigit()]
+    for length, most in ((4, 2), (6, 1)):
+        grams = Counter(zip(*(words[start:] for start in range(length)), strict=False))
+        if grams and (worst := max(grams.items(), key=lambda item: item[1]))[1] > most:
+            return f"the instruction repeats {' '.join(worst[0])!r}"
     return ""
 
 
@@ -266,7 +267,11 @@ def _is_foreign(letter: str) -> bool:
 def _prose_fault(key: str, text: str, least_words: int) -> str:
     if len(_words(text)) < least_words:
         return f"the {key} has fewer than {least_words} words"
-    if not text.rstrip().endswith((".", "?", "!", ":")) or _BROKEN_OFF.search(text.rstrip()):
+    if (
+        not text.rstrip().endswith((".", "?", "!", ":"))
+        or _BROKEN_OFF.search(text.rstrip())
+        or text.count("(") > text.count(")")
+    ):
         return f"the {key} breaks off before the end of a sentence"
     return ""
 

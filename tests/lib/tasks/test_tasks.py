@@ -191,6 +191,17 @@ def test_numbers_of_a_call_are_no_repetition() -> None:
         ("instruction_is_prose", {"instruction": "Write a Python function that sorts @return array."}, "'@return'"),
         ("instruction_is_prose", {"instruction": "Write what shortens a path}**Note:** it may not."}, "'**Note:'"),
         ("instruction_is_prose", {"instruction": "Count the paths through a grid of size m×."}, "breaks off"),
+        ("instruction_is_prose", {"instruction": "Convert bytes to a format that people can read (e."}, "breaks off"),
+        (
+            "solution_is_prose",
+            {"solution": "It returns 'array' if the input is an array, and 'date' if it is a '."},
+            "breaks off",
+        ),
+        (
+            "no_repetition",
+            {"instruction": "Encode it only if it was one string before, only if it was one string before."},
+            "repeats",
+        ),
         ("instruction_says_what_to_do", {"instruction": "Write one that takes an array and an x."}, "not what it does"),
         ("instruction_stands_alone", {"instruction": "Write it as in its documentation."}, "'documentation'"),
         ("instruction_stands_alone", {"instruction": "Write one with the types as specified."}, "'as specified'"),
