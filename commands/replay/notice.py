@@ -68,7 +68,7 @@ def _lines(origins: list[Origin]) -> Iterator[str]:
     yield "The rows of this dataset were made from functions of these packages. Each row names its package and"
     yield "its licence. The texts below are those that the packages carry.\n"
     for origin in origins:
-        texts = [numbers.setdefault(text, len(numbers) + 1) for text in origin.texts.values()]
+        texts = [numbers.setdefault(text, len(numbers) + 1) for text in dict.fromkeys(origin.texts.values())]
         carried = f"text {', '.join(map(str, texts))}" if texts else "it carries no text"
         yield f"{origin.name}: {origin.license or 'unknown'} ({carried}); {plural(origin.rows, 'row')}"
     for text, number in numbers.items():
