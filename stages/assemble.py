@@ -40,6 +40,7 @@ class Params(params.Section):
     rounds: Annotated[list[Positive], Field(min_length=1)]
     judge: bool
     tasks: Literal["all"] | Annotated[list[str], Field(min_length=1)]
+    tested: list[str] = params.new([])
     rows: Positive | None
     draw: Literal["random", "k-center", "clusters"]
     money: selection.Money | None
@@ -115,7 +116,7 @@ def choose(
     verdicts: list[artifacts.Artifact],
     judged: list[list[rules.Row]],
 ) -> list[rules.Row]:
-    """The verdicts that may become rows: those that passed, less what judge, tasks and money exclude."""
+    """The verdicts that may become rows: those that passed, less what judge, tasks, tested and money exclude."""
     rows = [row for rows in judged for row in rows]
     if not knobs.judge:
         made = [records.read(one.file("candidates.parquet"), records.CANDIDATE).to_pylist() for one in candidates]
@@ -124,6 +125,8 @@ def choose(
         paid = selection.affordable(rows, knobs.money, [*candidates, *verdicts])
         rows = [row for row in rows if row["id"] in paid]
     wanted = selection.choose_tasks(knobs.tasks, rows)
+    tested = selection.choose_tasks(knobs.tested, rows, "assemble.tested")
+    rows = [row for row in rows if row["task"] not in tested or row["execution"] == "passed"]
     return [row for row in rows if row["task"] in wanted and (row["passed"] or not knobs.judge)]
 
 

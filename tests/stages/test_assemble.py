@@ -209,6 +209,17 @@ def test_some_tasks_alone(workspace: Workspace) -> None:
     assert {row["id"] for row in rows} == {row["id"] for row in verdicts if row["task"] in kept}
 
 
+def test_of_some_tasks_only_rows_that_were_tested(workspace: Workspace) -> None:
+    functions = corpora.functions(30)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    for row in verdicts[::3]:
+        row["execution"] = "passed"
+    write(verdicts, functions)
+    rows = assembled(workspace, tested=["code generation"])
+    kept = [row for row in verdicts if row["task"] != "code generation" or row.get("execution") == "passed"]
+    assert {row["id"] for row in rows} == {row["id"] for row in kept} and len(kept) < len(verdicts)
+
+
 @pytest.mark.slow
 def test_a_cap_takes_training_rows_by_their_ids_alone(workspace: Workspace) -> None:
     functions = corpora.functions(60)

@@ -21,13 +21,13 @@ class Money(Section):
     completion: float
 
 
-def choose_tasks(wanted: Literal["all"] | list[str], rows: Sequence[Row]) -> set[str]:
-    """The tasks that are kept. Raises `BadInput` for one that none of the `rows` has."""
+def choose_tasks(wanted: Literal["all"] | list[str], rows: Sequence[Row], key: str = "assemble.tasks") -> set[str]:
+    """The tasks that are `wanted` by params.yaml's `key`. Raises `BadInput` for one that none of the `rows` has."""
     known = {row["task"] for row in rows}
     if wanted == "all":
         return known
     if unknown := [task for task in wanted if task not in known]:
-        raise BadInput(f"assemble.tasks: no row has the task {unknown[0]!r}; they have {', '.join(sorted(known))}")
+        raise BadInput(f"{key}: no row has the task {unknown[0]!r}; they have {', '.join(sorted(known))}")
     return set(wanted)
 
 
