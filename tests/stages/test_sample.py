@@ -102,6 +102,22 @@ def test_an_answer_ends_with_the_first_match_of_a_stop_pattern(tiny: Path) -> No
 
 
 @pytest.mark.torch
+def test_finished_answers_leave_the_batch_and_change_no_other(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = causal.load_causal(f"path:{tiny}")
+    requests = [decoding.Request(str(number), f"def f{number}(x):" + " x" * number) for number in range(8)]
+    settings = decoding.Settings(24, 1.0, 0.9, 0, stop=(r"[xyz]",))
+    together = decoding.answer(model, tokenizer, requests, settings)
+    lengths = {answer.tokens for answer in together}
+    assert len(lengths) > 2, "some are finished before others"
+    rows = []
+    forward = model.forward
+    monkeypatch.setattr(decoding, "LOOK", 2)
+    monkeypatch.setattr(model, "forward", lambda *a, **k: rows.append(len(k["input_ids"])) or forward(*a, **k))
+    assert decoding.answer(model, tokenizer, requests, settings) == together
+    assert rows[0] == 8 and rows[-1] < 8 and rows == sorted(rows, reverse=True)
+
+
+@pytest.mark.torch
 @pytest.mark.slow
 def test_killed_and_stopped_it_goes_on_to_the_same_bytes(small: Workspace) -> None:
     small.set("sample.batch_rows", 1)

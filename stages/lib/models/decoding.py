@@ -12,6 +12,8 @@ from typing import Any
 
 _SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}]")  # what makes a regular expression more than a text
 
+LOOK = 16  # tokens between two looks at which answers are finished
+
 
 @dataclass(frozen=True)
 class Request:
@@ -76,7 +78,10 @@ def lengths(tokenizer: Any, prompts: Sequence[str]) -> list[int]:
 
 
 def answer(model: Any, tokenizer: Any, requests: Sequence[Request], settings: Settings) -> list[Answer]:
-    """The answers to one batch of requests, in their order."""
+    """The answers to one batch of requests, in their order.
+
+    Every `LOOK` tokens those that are finished leave the batch, so that one long answer costs no more than itself.
+    """
     import torch
     from transformers import GenerationConfig, StoppingCriteriaList
 
@@ -88,35 +93,67 @@ def answer(model: Any, tokenizer: Any, requests: Sequence[Request], settings: Se
         return_tensors="pt",
         return_token_type_ids=False,
     ).to(model.device)
-    width = inputs["input_ids"].shape[1]
-    finish = _Finish(tokenizer, width, len(requests), settings.stop)
+    batch = _Batch(inputs["input_ids"], inputs["attention_mask"])
+    finish = _Finish(tokenizer, batch.ids.shape[1], len(requests), settings.stop)
+    draws, gumbel = _draws(requests, settings)
     # A complete configuration, so that a model's own (penalties, top-k) does not change what is measured.
     config = GenerationConfig(
-        max_new_tokens=settings.max_new_tokens,
         do_sample=False,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+        return_dict_in_generate=True,
     )
     model.generation_config = config
+    left = settings.max_new_tokens
     with torch.inference_mode():
-        output = model.generate(
-            **inputs,
-            generation_config=config,
-            logits_processor=_draws(requests, settings),
-            stopping_criteria=StoppingCriteriaList([finish]),
-        )
-    return [finish.read(row, output[row, width:].tolist()) for row in range(len(requests))]
+        while finish.rows and left > 0:
+            config.max_new_tokens = min(LOOK, left)
+            made = model.generate(
+                **batch.inputs,
+                generation_config=config,
+                logits_processor=draws,
+                stopping_criteria=StoppingCriteriaList([finish]),
+            )
+            left -= config.max_new_tokens
+            kept = finish.leave(made.sequences)
+            gumbel.select(kept)
+            batch = batch.grown(made, kept)
+    return finish.answers()
 
 
-def _draws(requests: Sequence[Request], settings: Settings) -> Any:
-    """Logits processors that make the most likely token a draw at this temperature (none for greedy)."""
+@dataclass(frozen=True)
+class _Batch:
+    """The rows that are still being answered: token ids and mask, (rows, tokens), and what the model remembers."""
+
+    ids: Any
+    mask: Any
+    memory: Any = None
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        return {"input_ids": self.ids, "attention_mask": self.mask, "past_key_values": self.memory}
+
+    def grown(self, made: Any, kept: list[int]) -> "_Batch":
+        """With the tokens that were `made`, those rows alone whose places are `kept`."""
+        mask = self.mask.new_ones(made.sequences.shape)
+        mask[:, : self.mask.shape[1]] = self.mask
+        if len(kept) == len(mask) or not kept:
+            return _Batch(made.sequences, mask, made.past_key_values)
+        places = self.ids.new_tensor(kept)
+        made.past_key_values.batch_select_indices(places)
+        return _Batch(made.sequences[places], mask[places], made.past_key_values)
+
+
+def _draws(requests: Sequence[Request], settings: Settings) -> tuple[Any, "_Gumbel"]:
+    """Logits processors that make the most likely token a draw at this temperature (none for greedy), and the one among
+    them that has to know which rows there are."""
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
+    gumbel = _Gumbel([f"{settings.seed} {request.key}" for request in requests])
     if settings.temperature == 0:
-        return LogitsProcessorList()
+        return LogitsProcessorList(), gumbel
     nucleus = [TopPLogitsWarper(settings.top_p)] if settings.top_p < 1 else []
-    keys = [f"{settings.seed} {request.key}" for request in requests]
-    return LogitsProcessorList([TemperatureLogitsWarper(settings.temperature), *nucleus, _Gumbel(keys)])
+    return LogitsProcessorList([TemperatureLogitsWarper(settings.temperature), *nucleus, gumbel]), gumbel
 
 
 class _Gumbel:
@@ -131,6 +168,10 @@ class _Gumbel:
         seeds = [int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True) for key in keys]
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
+    def select(self, kept: Sequence[int]) -> None:
+        """Go on with the rows at these places alone."""
+        self._generators = [self._generators[place] for place in kept]
+
     def __call__(self, _input_ids: Any, scores: Any) -> Any:
         import torch
 
@@ -139,26 +180,38 @@ class _Gumbel:
 
 
 class _Finish:
-    """Tracks which rows of a batch are finished, and after how many tokens."""
+    """Tracks which answers are finished, and after how many tokens; `rows` are those that are still in the batch."""
 
     def __init__(self, tokenizer: Any, prompt_width: int, rows: int, stop: Sequence[str]) -> None:
+        self.rows = list(range(rows))
         self._tokenizer = tokenizer
         self._width = prompt_width
         self._stop = _pattern(stop) if stop else None
         self._tokens: list[int | None] = [None] * rows
+        self._written: list[list[int]] = [[] for _ in range(rows)]
 
     def __call__(self, input_ids: Any, _scores: Any, **_: Any) -> Any:
         import torch
 
-        for row, tokens in enumerate(self._tokens):
-            if tokens is None and self._is_finished(written := input_ids[row, self._width :].tolist()):
+        for place, row in enumerate(self.rows):
+            if self._tokens[row] is None and self._is_finished(written := input_ids[place, self._width :].tolist()):
                 self._tokens[row] = len(written)
-        return torch.tensor([tokens is not None for tokens in self._tokens], device=input_ids.device)
+        return torch.tensor([self._tokens[row] is not None for row in self.rows], device=input_ids.device)
 
-    def read(self, row: int, written: list[int]) -> Answer:
-        tokens = self._tokens[row]
-        kept = written if tokens is None else written[:tokens]
-        return Answer(self._text(kept), len(kept), tokens is not None)
+    def leave(self, sequences: Any) -> list[int]:
+        """Keep what was written of every row, let those go that are finished, and return the others' places."""
+        for place, row in enumerate(self.rows):
+            self._written[row] = sequences[place, self._width :].tolist()[: self._tokens[row]]
+        kept = [place for place, row in enumerate(self.rows) if self._tokens[row] is None]
+        self.rows = [self.rows[place] for place in kept]
+        return kept
+
+    def answers(self) -> list[Answer]:
+        """All answers, in the requests' order."""
+        return [
+            Answer(self._text(written), len(written), tokens is not None)
+            for written, tokens in zip(self._written, self._tokens, strict=True)
+        ]
 
     def _is_finished(self, written: list[int]) -> bool:
         if written[-1] == self._tokenizer.eos_token_id:
