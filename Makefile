@@ -12,7 +12,7 @@ UV := .tidemill/uv/bin/uv pip compile --quiet --universal --python-version 3.11 
 
 # `make PROFILE=NAME` with any target puts a profile in force first; it stays so.
 LAYER := $(if $(PROFILE),$(BIN)/python -m commands profile "$(PROFILE)" &&)
-TYPED_NAME := $(if $(filter command,$(origin NAME)),$(NAME))# some systems have a NAME of their own
+typed = $(if $(filter command,$(origin $1)),$($1))# some systems have a NAME or a LANGUAGE of their own
 COMMAND := @$(LAYER) $(BIN)/python -m commands
 WORKERS := -n 2 --dist loadfile
 
@@ -33,9 +33,10 @@ $(READY): locks/dev.txt locks/torch.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r locks/torch.txt
 	@touch $@
 
-dataset: $(READY) ## your own code to a dataset: make dataset SOURCE=~/code/project [TEACHER=http://localhost:8000/v1 MODEL=name] [ROWS=500]
+dataset: $(READY) ## your own code, or another tool's rows, to a dataset: make dataset SOURCE=~/code/project (or DATA=rows.jsonl) [TEACHER=http://localhost:8000/v1 MODEL=name] [ROWS=500]
 	$(COMMAND) dataset --source "$(SOURCE)" --teacher "$(TEACHER)" --model "$(MODEL)" --judge "$(JUDGE)" --rows "$(ROWS)" \
-		--key "$(KEY)" --price "$(PRICE)" --budget "$(BUDGET)" --name "$(TYPED_NAME)" --yes "$(YES)"
+		--key "$(KEY)" --price "$(PRICE)" --budget "$(BUDGET)" --name "$(call typed,NAME)" --yes "$(YES)" \
+		--data "$(call typed,DATA)" --license "$(LICENSE)" --language "$(call typed,LANGUAGE)" --columns "$(COLUMNS)"
 
 tune: $(READY) ## train on the dataset and measure, or on rows of your own: make tune [DATA=rows.jsonl]
 	$(COMMAND) tune $(if $(filter undefined,$(origin DATA)),,--data "$(DATA)")
@@ -109,7 +110,7 @@ weights: $(READY) ## download weights before a run (without NAME: list them): ma
 	$(COMMAND) weights $(NAME)
 
 profile: $(READY) ## list the profiles and say which is in force; `make PROFILE=openai` puts one in force, PROFILE=default none
-	@$(BIN)/python -m commands profile $(or $(PROFILE),$(TYPED_NAME))
+	@$(BIN)/python -m commands profile $(or $(PROFILE),$(call typed,NAME))
 
 ablate: $(READY) ## compare runs as DVC experiments: make ablate NAME=smoke [PAGE=1 rebuilds only its page]
 	$(COMMAND) ablate $(NAME) $(if $(PAGE),--page)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from executors.tracking import graph
 from stages.lib import params, teacher
 from stages.lib.errors import BadInput
+from stages.lib.methods.method import asks_teacher
 from stages.lib.models import weights
 from stages.lib.teacher.budget import Prices
 from stages.lib.teacher.client import ANSWERS
@@ -80,6 +81,8 @@ def models(values: dict[str, Any]) -> list[Model]:
     """The models that a run with the parameters `values` asks, each once."""
     found: dict[tuple[str, str, bool], Model] = {}
     for stage in (stage for stage in ASKING if stage in values):
+        if stage == "generate" and not asks_teacher(values[stage]):
+            continue
         own = params.completed(values, stage)["teacher"]
         for number, overrides in enumerate([{}, *values[stage].get("panel", [])]):
             who = f"{stage}.teacher" if number == 0 else f"{stage}.panel[{number - 1}]"

@@ -19,6 +19,7 @@ PIPELINE = Path("dvc.yaml")
 # Keys that dvc.yaml tracks apart from their section. DVC refuses a missing key, so each has a mapping of its own here,
 # which may be empty.
 APART = {"evolve": ("rounds", "validation")}
+NOTHING = "stages/lib/methods/foreign/method.yaml"  # a dep where there is none to name
 HEADER = f"""\
 # The profile in force: values that go over params.yaml's. `make PROFILE=NAME` writes this file and `make
 # PROFILE={DEFAULT}` empties it. Don't edit it, the next `make` writes it again: put your own values in
@@ -95,6 +96,8 @@ def mistakes(values: dict[str, Any]) -> list[str]:
             for key, name in (("file", "train"), ("mix", "mix"))
             if (said := told.get(name)) != read[name]
         ]
+    if "assemble" in stages and (said := told.get("corpus")) != read["corpus"]:
+        found.append(f"generate.foreign: {read['corpus']} is read, but {params.PROFILE} tells DVC {said}; {mend}")
     if "generate" in stages and told.get("generate") != read["generate"]:
         found.append(f"generate.until: {params.PROFILE} tells DVC to watch {told.get('generate')} for it; {mend}")
     return found
@@ -158,15 +161,21 @@ def _reads(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
     - mix: the hash of each file or dataset of train.mix and of train.validation_file, whose number deps cannot follow.
       "" stands for one that is not there, which train refuses.
     - generate: one more section of parameters for generate, which asks the judges if generate.until is set.
+    - corpus, coreset, embeddings: what rows are made from, deps of generate and assemble: the file of generate.foreign
+      instead, for which nothing else has to run. The others then name something that is always there.
     """
     train, generate = (params.over(values.get(stage, {}), layer.get(stage, {})) for stage in ("train", "generate"))
-    goes_on = isinstance(generate, dict) and generate.get("until") is not None
+    generate = generate if isinstance(generate, dict) else {}
+    foreign = generate.get("foreign") or {}
     file, parts = (train.get("file"), train.get("mix") or []) if isinstance(train, dict) else (None, [])
     mixed = [part["file"] for part in parts if isinstance(part, dict) and "file" in part]
     if isinstance(train, dict) and train.get("validation_file"):
         mixed.append(train["validation_file"])
     return {
-        "generate": "judge" if goes_on else "generate",
+        "generate": "judge" if generate.get("until") is not None else "generate",
+        "corpus": foreign.get("file", "data/corpus"),
+        "coreset": NOTHING if foreign else "data/coreset",
+        "embeddings": NOTHING if foreign else "data/embeddings",
         "train": file,
         "mix": {name: _hash_of(Path(name)) for name in mixed},
     }

@@ -53,19 +53,18 @@ class Params(params.Section):
 
 def main() -> None:
     knobs = read_params()
-    corpus = artifacts.open("data/corpus")
     candidates = [artifacts.open(f"data/candidates/{number}") for number in knobs.rounds]
     verdicts = [artifacts.open(f"data/verdicts/{number}") for number in knobs.rounds]
     judged = [records.read(one.file("verdicts.parquet"), records.VERDICT).to_pylist() for one in verdicts]
     folder = knobs.contamination.folder
     benchmarks, unchecked = load_benchmarks(Path(folder) if folder else None)
 
-    sources = dataset.read_sources(corpus, candidates)
+    corpus, sources = dataset.read_sources(candidates)
     chosen = choose(knobs, candidates, verdicts, judged)
     passed = [dataset.instance(row, sources[row["function_id"]]) for row in chosen]
-    embeddings = [] if knobs.draw == "random" else [artifacts.open("data/embeddings")]
+    embeddings = [artifacts.open("data/embeddings")] if corpus and knobs.draw != "random" else []
     recorded = knobs.result | {"benchmarks": {one.name: artifacts.digest(one.texts) for one in benchmarks}}
-    inputs = [corpus, *embeddings, *candidates, *verdicts]
+    inputs = [*corpus, *embeddings, *candidates, *verdicts]
     selector = make_selector(knobs, inputs, recorded, judged)
     steps = plan(knobs, benchmarks, selector, make_drawer(knobs, corpus, embeddings, selector))
     kept, dropped = rules.apply(steps, passed)
@@ -132,7 +131,7 @@ def choose(
 
 def make_drawer(
     knobs: Params,
-    corpus: artifacts.Artifact,
+    corpus: list[artifacts.Artifact],
     embeddings: list[artifacts.Artifact],
     selector: difficulty.Selector | None,
 ) -> selection.Drawer:
@@ -141,7 +140,9 @@ def make_drawer(
         return selector.draw
     if knobs.draw == "random":
         return selection.at_random(knobs.seed)
-    ids = records.read(corpus.parts("corpus.parquet"), records.FUNCTION, ["id"])["id"].to_pylist()
+    if not corpus:
+        raise BadInput(f"assemble.draw: {knobs.draw}: another tool's rows come from no corpus; set random")
+    ids = records.read(corpus[0].parts("corpus.parquet"), records.FUNCTION, ["id"])["id"].to_pylist()
     vectors = np.load(embeddings[0].file("embeddings.npy"), mmap_mode="r")
     return selection.spread(knobs.draw, {id: place for place, id in enumerate(ids)}, vectors, knobs.seed)
 

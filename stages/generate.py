@@ -1,7 +1,8 @@
 """generate: a teacher model turns raw functions into instruction instances, one task per row.
 
 Reads   data/coreset, data/corpus; from round 2 on data/verdicts/ROUND-1, whose good and bad cases become the prompts'
-        examples (round 1 uses the seed examples of the tasks); a git history if generate.method is commit
+        examples (round 1 uses the seed examples of the tasks); a git history if generate.method is commit; only the
+        file of generate.foreign if it is foreign
 Writes  data/candidates/ROUND/candidates.parquet    task_name, instruction, information, solution and lineage
         data/candidates/ROUND/sources.parquet       what rows are made from, if not functions
         data/candidates/ROUND/pool.jsonl            the round's frozen example pool
@@ -30,7 +31,7 @@ from stages.lib import artifacts, params, records
 from stages.lib.corpus.functions import with_imports
 from stages.lib.errors import BadInput
 from stages.lib.judging import ruling
-from stages.lib.methods import making, material
+from stages.lib.methods import bringing, making, material
 from stages.lib.methods.assignment import Wording
 from stages.lib.methods.method import load_method
 from stages.lib.tasks.pool import Case, from_verdicts
@@ -70,6 +71,9 @@ def main(key: str) -> None:
     if number > knobs.rounds:
         raise BadInput(f"generate@{number}: generate.rounds in params.yaml is {knobs.rounds}; raise it to {number}")
     method = load_method(knobs.method)
+    if knobs.foreign is not None:
+        bring(number, knobs, knobs.foreign)
+        return
     inputs = [artifacts.open("data/corpus"), artifacts.open("data/coreset")]
     if number > 1:
         inputs.append(artifacts.open(f"data/verdicts/{number - 1}"))
@@ -100,6 +104,26 @@ def main(key: str) -> None:
         records.write(out / "candidates.parquet", candidates, records.CANDIDATE)
         metrics = describe(candidates, set_aside, pool, pool_hash, knobs, spent)
         artifacts.write_metrics(f"generate@{number}", metrics | {"bugs": dict(sorted(ready.counts.items()))})
+
+
+def bring(number: int, knobs: Params, foreign: bringing.Foreign) -> None:
+    """A round's even share of the rows that another tool wrote, in the file's order."""
+    if knobs.until is not None or knobs.answers > 1:
+        raise BadInput("generate.until and generate.answers ask a teacher for rows; the method foreign has its rows")
+    found = bringing.read(foreign, load_method(knobs.method).hash, knobs.max_dead_share)
+    part = material.share_out(found, number, knobs.rounds, len(found))
+    if not any(one.candidate for one in part):
+        raise BadInput(f"round {number} has no rows: {foreign.file} has {len(found)}, for {knobs.rounds} rounds")
+    log.info("round %d: %d of %d rows of %s", number, len(part), len(found), foreign.file)
+    recorded = knobs.result | {"foreign": knobs.result["foreign"] | foreign.origin}
+    with seal(number, [], recorded, knobs.seed) as out:
+        again = [{"id": one.id, "reason": "repeats an earlier row", "row": one.place} for one in part if one.repeats]
+        records.write_lines(out / "pool.jsonl", [])
+        records.write_lines(out / "set_aside.jsonl", again)
+        records.write(out / "sources.parquet", [one.source for one in part if one.source], records.FUNCTION)
+        candidates, spent = making.bring(knobs, part, number, out)
+        records.write(out / "candidates.parquet", candidates, records.CANDIDATE)
+        artifacts.write_metrics(f"generate@{number}", describe(candidates, again, [], "", knobs, spent))
 
 
 def go_on(

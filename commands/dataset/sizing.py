@@ -13,6 +13,7 @@ from commands.plan import teachers, training
 from executors.endpoints import Model
 from stages.lib import artifacts, params, records
 from stages.lib.errors import BadInput
+from stages.lib.methods import bringing
 from stages.lib.tasks import slices
 from stages.lib.teacher.settings import EMBEDDED
 
@@ -26,10 +27,15 @@ PROMPT_SPEED = 10  # tokens of a prompt that are read while one of an answer is 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the person typed; "" for what they left out."""
+    """What the person typed; "" for what they left out. `source` is code, and `data` the rows of another tool, of which
+    `license`, `language` and `columns` say more."""
 
     source: str
     rows: int
+    data: str = ""
+    license: str = ""
+    language: str = ""
+    columns: str = ""
     teacher: str = ""
     model: str = ""
     judge: str = ""
@@ -40,6 +46,13 @@ class Wish:
 
     def check(self) -> None:
         """Raise `BadInput` for words that do not go together."""
+        if bool(self.source) == bool(self.data):
+            raise BadInput(
+                "name your code: make dataset SOURCE=~/code/project (a folder, git URL, archive, file, package), or "
+                "another tool's rows: make dataset DATA=rows.jsonl"
+            )
+        if not self.data and (self.license or self.language or self.columns):
+            raise BadInput("LICENSE, LANGUAGE and COLUMNS are of another tool's rows: make dataset DATA=rows.jsonl …")
         if bool(self.teacher) != bool(self.model):
             raise BadInput("TEACHER and MODEL go together: make dataset … TEACHER=http://localhost:8000/v1 MODEL=name")
         if self.teacher and not urlsplit(self.teacher).hostname:
@@ -112,13 +125,25 @@ def _with_endpoint(profile: dict[str, Any], wish: Wish) -> dict[str, Any]:
         "budget_usd": budget,
         "concurrency": LOCAL_CONCURRENCY if wish.is_local else HOSTED_CONCURRENCY,
     }
-    profile["generate"] |= {
-        "documentation": "shown",
-        "max_code_tokens": 600,
-        "pool": {"cases": 40, "max_characters": 2000},
-    }
+    if not wish.data:
+        profile["generate"] |= {
+            "documentation": "shown",
+            "max_code_tokens": 600,
+            "pool": {"cases": 40, "max_characters": 2000},
+        }
     profile["judge"] = {"answers": "reasons", "examples": 2, "teacher": {"model": judge}}
     return profile
+
+
+def values_of_rows(wish: Wish, file: str) -> dict[str, Any]:
+    """The profile for the rows in `file` that another tool wrote. Raises `BadInput` for COLUMNS without a form."""
+    pairs = [pair.partition("=") for pair in wish.columns.replace(",", " ").split()]
+    if wrong := [key + sign for key, sign, name in pairs if not name]:
+        raise BadInput(f'COLUMNS: {wrong[0]!r} names no column; use COLUMNS="output=response tests=unit_tests"')
+    said = {"license": wish.license, "language": wish.language, "columns": {key: name for key, _, name in pairs}}
+    foreign = {"file": file, **{key: value for key, value in said.items() if value}}
+    profile: dict[str, Any] = {"generate": {"method": "foreign", "foreign": foreign}}
+    return _with_endpoint(profile, wish) if wish.teacher else profile
 
 
 def preview(wish: Wish, held: dict[str, Any]) -> dict[str, Any]:
@@ -149,17 +174,11 @@ def plan(held: dict[str, Any], asked: Sequence[Model], wanted: int) -> list[str]
     functions = suitable(generate)
     asked_about = min(functions, generate["rows_per_round"] * generate["rounds"])
     rows = asked_about * generate["tasks_per_function"]
-    lines = teachers.generation(held)
-    most = sum(min(line.most, line.budget) if line.budget is not None else 0.0 for line in lines)
-    spend = sum(line.spend for line in lines)
     said = [
         f"corpus    {filtered['rows_out']:,} of {filtered['rows_in']:,} functions pass the filter, {functions:,} "
         "suit the teacher",
         f"rows      {rows:,} for the teacher to write; checks and judge keep a part of them",
-        f"requests  {sum(line.requests for line in lines):,} to teacher and judge, "
-        f"{sum(line.prompt for line in lines):,} tokens in and {sum(line.answer for line in lines):,} out",
-        f"dollars   {spend:.2f}, at most {most:.2f}" if most else "dollars   none",
-        f"time      {_time(lines, asked)}",
+        *_cost(held, asked),
     ]
     if rows < wanted:
         rule, count = max(filtered["dropped"].items(), key=lambda item: item[1])
@@ -168,6 +187,32 @@ def plan(held: dict[str, Any], asked: Sequence[Model], wanted: int) -> list[str]
             "functions (section filter of params.yaml)"
         )
     return said
+
+
+def plan_of_rows(held: dict[str, Any], asked: Sequence[Model], entries: Sequence[bringing.Entry]) -> list[str]:
+    """As `plan`, for another tool's rows: which of them cannot be used, and what it takes to judge the rest."""
+    bad, again = bringing.faults(entries), sum(one.repeats for one in entries)
+    said = [
+        f"rows      {sum(one.candidate is not None for one in entries):,} of {len(entries):,} go to checks and judge"
+    ]
+    if bad:
+        said.append(f"faults    {len(bad):,}, which become dead letters: {bringing.listed(bad)}")
+    if again:
+        said.append(f"repeats   {again:,} that say what an earlier row says")
+    return [*said, *_cost(held, asked)]
+
+
+def _cost(held: dict[str, Any], asked: Sequence[Model]) -> list[str]:
+    lines = teachers.generation(held)
+    most = sum(min(line.most, line.budget) if line.budget is not None else 0.0 for line in lines)
+    spend = sum(line.spend for line in lines)
+    who = "teacher and judge" if any(line.stage.startswith("generate") for line in lines) else "the judge"
+    return [
+        f"requests  {sum(line.requests for line in lines):,} to {who}, "
+        f"{sum(line.prompt for line in lines):,} tokens in and {sum(line.answer for line in lines):,} out",
+        f"dollars   {spend:.2f}, at most {most:.2f}" if most else "dollars   none",
+        f"time      {_time(lines, asked)}",
+    ]
 
 
 def _time(lines: Sequence[teachers.Line], asked: Sequence[Model]) -> str:

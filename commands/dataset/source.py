@@ -41,6 +41,12 @@ def read(word: str) -> dict[str, Any]:
     return _package(found[1] or "pip", found[2], found[3] or "")
 
 
+def named_from_here(word: str) -> str:
+    """The path of a file, relative to this folder where it is below it."""
+    path, here = Path(word).expanduser().resolve(), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def _folder(path: Path) -> dict[str, Any]:
     if any(codesearchnet.is_published(file) for pattern in codesearchnet.PATTERNS for file in path.rglob(pattern)):
         return {"kind": "codesearchnet", "name": path.resolve().name, "path": str(path.resolve())}

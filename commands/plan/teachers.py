@@ -14,6 +14,9 @@ from typing import Any
 from commands.plan import until
 from executors.endpoints import read_settings
 from stages.lib import params
+from stages.lib.judging.asking import Asking
+from stages.lib.methods import bringing
+from stages.lib.methods.method import asks_teacher
 from stages.lib.tasks.definitions import load_task
 from stages.lib.tasks.pool import Case, seed_cases
 from stages.lib.tasks.prompts import generation_messages
@@ -71,9 +74,12 @@ def generation(values: dict[str, Any]) -> list[Line]:
     """A line per round of generate and judge, as if every row and plant reached the judge."""
     generate, lines = values["generate"], []
     for stage in ("generate", "judge"):
+        if stage == "generate" and not asks_teacher(generate):
+            continue
         settings = read_settings(f"{stage}.teacher", params.completed(values, stage)["teacher"])
         for number in range(1, generate["rounds"] + 1):
-            load = last_run(f"{stage}@{number}", settings) or rendered(settings, generate)
+            load = last_run(f"{stage}@{number}", settings)
+            load = load or (judged if generate.get("foreign") else rendered)(settings, values)
             if stage == "judge" and values["judge"]["answers"] == "probability":
                 load = replace(load, answer=1.0)  # a yes or a no
             rows, _ = until.rows(generate, number)
@@ -174,9 +180,22 @@ def last_run(stage: str, settings: Settings) -> Load | None:
     return Load(requests, told["prompt_tokens"] / sent, told["completion_tokens"] / sent, "the last run")
 
 
-def rendered(settings: Settings, generate: dict[str, Any]) -> Load:
+def judged(settings: Settings, values: dict[str, Any]) -> Load:
+    """What a row of another tool takes, from the judge's prompts about the first ones."""
+    foreign = bringing.parse(values["generate"])
+    asking = Asking.model_validate({key: values["judge"][key] for key in Asking.model_fields})
+    found = [one.candidate for one in bringing.read(foreign, "", 1.0) if one.candidate][:SAMPLE]
+    return _load(
+        [sum(len(one["content"].encode()) for one in asking.ask(row).messages) for row in found],
+        1.0,
+        settings.most_tokens,
+    )
+
+
+def rendered(settings: Settings, values: dict[str, Any]) -> Load:
     """What a row takes, from generate's prompts about the corpus's first functions, or a guess. The judge's prompts,
     with one instance more and fewer examples, are about as long."""
+    generate = values["generate"]
     functions = _functions(generate["max_code_tokens"])
     if not functions:
         return Load(

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import artifacts
-from stages.lib.methods import goal
+from stages.lib.dataset.rows import entries
+from stages.lib.methods import bringing, goal
 
 ASSUMED = 0.5  # pass rate where no round has been judged yet
 
 
 def rows(generate: dict[str, Any], number: int) -> tuple[int, str]:
-    """The candidates that round `number` is expected to take, and in words why ("" if it has a fixed size)."""
+    """The candidates that round `number` is expected to take, or its share of another tool's rows; and in words why
+    ("" if it has a fixed size)."""
+    if generate.get("foreign"):
+        return math.ceil(len(entries(Path(generate["foreign"]["file"]), bringing.KEY)) / generate["rounds"]), ""
     fixed = generate["rows_per_round"] * generate["tasks_per_function"] * generate.get("answers", 1)
     if generate.get("until") is None or number != generate["rounds"]:
         return fixed, ""

@@ -78,7 +78,13 @@ def test_mistakes_are_named_and_leave_the_profile_in_force(here: Path) -> None:
 def test_what_train_reads_reaches_dvc(here: Path) -> None:
     Path("profiles/rows.yaml").write_text("train: {file: mine.jsonl}\n")
     profile.put(["rows"])
-    assert params.read(params.PROFILE)["reads"] == {"generate": "generate", "train": "mine.jsonl", "mix": {}}
+    reads = params.read(params.PROFILE)["reads"]
+    assert (reads["generate"], reads["train"], reads["mix"]) == ("generate", "mine.jsonl", {})
+    assert (reads["corpus"], reads["coreset"], reads["embeddings"]) == (
+        "data/corpus",
+        "data/coreset",
+        "data/embeddings",
+    )
     profile.put([])
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(re.sub(r"(?m)^  file: data/dataset", "  file: other.jsonl", text))

@@ -295,6 +295,13 @@ def test_a_model_tuned_on_ones_own_rows_is_reported_with_these(report: Callable[
     assert summary()["trained on"] == "41 rows of mine.jsonl, 7 for validation"
 
 
+def test_rows_of_another_tool_are_reported_as_such(report: Callable[..., tuple[Built, Page]]) -> None:
+    _, page = report(foreign={"file": "mine.jsonl", "sha256": "0ab1"})
+    assert "Another tool wrote the rows: mine.jsonl , sha256 0ab1" in page.text and "A teacher wrote" not in page.text
+    assert "Teacher another tool" in page.text and "generate@1 rows of the file" in page.text
+    assert summary()["generate@1"].endswith("rows of the file")
+
+
 def test_a_run_without_drops_or_validation_or_a_row_that_passed(report: Callable[..., tuple[Built, Page]]) -> None:
     _, page = report(drops=False, validation=False, passing=False)
     assert "It dropped nothing in this run." in page.text

@@ -119,8 +119,9 @@ class Built:
         own: bool = False,
         lost: str = "",
         panel: bool = False,
+        foreign: Row | None = None,
     ) -> None:
-        self.panel = panel
+        self.panel, self.foreign = panel, foreign
         self.planted = {key: planted for key in audited if planted}
         self.judge_rule = judge_rule
         self.functions = [function(number) for number in range(60)]
@@ -226,7 +227,8 @@ class Built:
     def write_round(self, key: int) -> None:
         knobs = {"teacher": {"model": MODEL}}
         inputs = self.open("data/corpus", "data/coreset")
-        with artifacts.create(f"data/candidates/{key}", stage=f"generate@{key}", inputs=inputs, params=knobs) as out:
+        made = knobs | ({"foreign": self.foreign} if self.foreign else {})
+        with artifacts.create(f"data/candidates/{key}", stage=f"generate@{key}", inputs=inputs, params=made) as out:
             unjudged = [self.unjudged] if key == 2 else []
             records.write(out / "candidates.parquet", [*self.verdicts[key], *unjudged], records.CANDIDATE)
             write_exchanges(out, [row["request"] for row in self.verdicts[key]])

@@ -1,6 +1,6 @@
 """The instruction dataset: its rows and its split."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,10 +35,15 @@ def instance(verdict: Row, function: Row) -> Row:
     }
 
 
-def read_sources(corpus: artifacts.Artifact, candidates: Iterable[artifacts.Artifact]) -> dict[str, Row]:
-    """What rows were made from, by id: functions of the corpus, or what the generation method used instead."""
-    files = [*corpus.parts("corpus.parquet"), *(one.path / SOURCES for one in candidates)]
-    return {
+def read_sources(candidates: Sequence[artifacts.Artifact]) -> tuple[list[artifacts.Artifact], dict[str, Row]]:
+    """The corpus, unless all rows are another tool's; and what rows were made from, by id: its functions, or what the
+    generation method used instead."""
+    corpus = [artifacts.open("data/corpus")] if any("foreign" not in one.params for one in candidates) else []
+    files = [
+        *(part for one in corpus for part in one.parts("corpus.parquet")),
+        *(one.path / SOURCES for one in candidates),
+    ]
+    return corpus, {
         row["id"]: row for file in files if file.is_file() for row in records.read(file, records.FUNCTION).to_pylist()
     }
 

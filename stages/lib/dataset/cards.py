@@ -21,10 +21,11 @@ def describe_rounds(
     verdicts: list[artifacts.Artifact],
     judged: list[list[Row]],
 ) -> list[dict[str, Any]]:
-    """Each round's teacher, judge and counts, for the card."""
+    """Each round's teacher, or the file of `foreign` rows, its judge and counts, for the card."""
     return [
         {
             "number": number,
+            "foreign": made.params.get("foreign"),
             "teacher": made.params["teacher"]["model"],
             "judge": ruled.params["teacher"]["model"],
             "candidates": len(rows),

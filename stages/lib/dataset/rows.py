@@ -1,6 +1,6 @@
 """The rows that `train` learns from: a sealed dataset's, or those of a file of one's own.
 
-Such a file is a JSON list or JSON lines, in one of two forms:
+Such a file is a JSON list, JSON lines or Parquet, in one of two forms:
 
     {"instruction": …, "input": …, "output": …}     Alpaca's; `input` may be left out
     {"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}
@@ -12,6 +12,9 @@ turn is its instruction and output, and the turns before it are its `history`. O
 import json
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from stages.lib import artifacts, dataset, records
 from stages.lib.errors import BadInput
@@ -64,32 +67,44 @@ def read_sealed(file: Path) -> list[Row]:
 def read_own(file: Path, key: str = "train.file") -> list[Row]:
     """The rows of one's own file as id (the row's hash), instruction, input and output; `key`: the parameter that names
     it."""
-    try:
-        found = _parse(file.read_text(encoding="utf-8-sig"), file, key)
-    except FileNotFoundError:
-        raise BadInput(f"{key}: {file} does not exist; correct the path in params.yaml") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{key}: {file} cannot be read: {error}") from None
-    if not found:
-        raise BadInput(f"{key}: {file} has no rows")
-    rows = [_to_row(value, where) for where, value in found]
+    rows = [to_row(value, f"{key}: {file} {place}") for place, value in entries(file, key)]
     return [{"id": artifacts.digest(prompts.fold(row)), **row} for row in rows]
 
 
-def _parse(text: str, file: Path, key: str) -> list[tuple[str, Any]]:
-    """Each row and where it stands: `train.file: rows.json row 3`, `train.file: rows.jsonl line 3`."""
+def entries(file: Path, key: str) -> list[tuple[str, Any]]:
+    """Each row of one's own file as it stands there, after its place: "row 3", or "line 3" of JSON lines.
+
+    Raises `BadInput`, naming `key`, for a file that is missing, cannot be read or has no rows.
+    """
+    try:
+        found = _of_parquet(file) if file.suffix == ".parquet" else _of_json(file, key)
+    except FileNotFoundError:
+        raise BadInput(f"{key}: {file} does not exist; correct the path in params.yaml") from None
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise BadInput(f"{key}: {file} cannot be read: {error}") from None
+    if not found:
+        raise BadInput(f"{key}: {file} has no rows")
+    return found
+
+
+def _of_parquet(file: Path) -> list[tuple[str, Any]]:
+    return [(f"row {number}", row) for number, row in enumerate(pq.read_table(file).to_pylist(), start=1)]
+
+
+def _of_json(file: Path, key: str) -> list[tuple[str, Any]]:
+    text = file.read_text(encoding="utf-8-sig")
     if text.lstrip().startswith("["):
         try:
             values = json.loads(text)
         except ValueError as error:
             raise BadInput(f"{key}: {file} is not valid JSON: {error}") from None
-        return [(f"{key}: {file} row {number}", value) for number, value in enumerate(values, start=1)]
+        return [(f"row {number}", value) for number, value in enumerate(values, start=1)]
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            found.append((f"{key}: {file} line {number}", json.loads(line)))
+            found.append((f"line {number}", json.loads(line)))
         except ValueError as error:
             raise BadInput(
                 f"{key}: {file} line {number} is not JSON ({error}); write one JSON list, or one object a line"
@@ -97,7 +112,8 @@ def _parse(text: str, file: Path, key: str) -> list[tuple[str, Any]]:
     return found
 
 
-def _to_row(value: Any, where: str) -> Row:
+def to_row(value: Any, where: str) -> Row:
+    """The row in `value`, which stands at `where`. Raises `BadInput` if nothing could be learned from it."""
     if not isinstance(value, dict):
         raise BadInput(f"{where} is no object but {value!r:.60}")
     row = _from_messages(value["messages"], where) if "messages" in value else _from_alpaca(value)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from stages.lib import sandbox
 from stages.lib.tasks import unit_tests
 
-_FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"^[ \t]*```[ \t]*([^\s`]*)[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def program(text: str, tests: Sequence[str], language: str, entry_point: str) -> sandbox.Program | str:
@@ -25,8 +25,18 @@ def program(text: str, tests: Sequence[str], language: str, entry_point: str) ->
 
 def code_of(text: str, entry_point: str) -> str:
     """The fenced block that names the function, otherwise the first block, otherwise the whole text."""
-    blocks = [block[1] for block in _FENCED.finditer(text)]
-    return next((block for block in blocks if entry_point in block), (blocks or [text])[0])
+    return block_of(text, entry_point)[1]
+
+
+def block_of(text: str, entry_point: str = "") -> tuple[str, str]:
+    """As `code_of`, after the word that stands behind the fence ("" without one)."""
+    blocks = [(block[1], block[2]) for block in _FENCED.finditer(text)]
+    return next((block for block in blocks if entry_point in block[1]), (blocks or [("", text)])[0])
+
+
+def without_block(text: str) -> str:
+    """`text` without its first fenced block."""
+    return _FENCED.sub("", text, count=1)
 
 
 def _defines(code: str, name: str) -> bool:

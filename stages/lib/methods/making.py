@@ -13,7 +13,7 @@ from pydantic import Field
 from stages.lib import artifacts, progress, records, teacher
 from stages.lib.errors import BadInput
 from stages.lib.judging import ruling
-from stages.lib.methods import answering, goal, material, planting, test_writing, writing
+from stages.lib.methods import answering, bringing, goal, material, planting, test_writing, writing
 from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.method import Method
 from stages.lib.records import Row
@@ -155,6 +155,24 @@ class Way:
         """Those of `set_aside`, and of the functions set aside on the way, that lie before the last one used."""
         last = max((order[one] for one in self.used), default=-1)
         return [row for row in [*set_aside, *self.set_aside] if order[row["id"]] < last]
+
+
+def bring(knobs: Making, entries: Sequence[bringing.Entry], number: int, out: Path) -> tuple[list[Row], dict[str, Any]]:
+    """The candidates of round `number` among rows that another tool wrote, and the cost: only of tests, where the
+    teacher is to write those that a row lacks. Rows with a fault are dead letters, with the row as it stands there."""
+    made = [{**one.candidate, "round": number} for one in entries if one.candidate]
+    tests, told = knobs.tests, dict[str, Any]()
+    with teacher.connect(knobs.teacher, label=f"generate@{number}", seed=knobs.seed) as model:
+        with model.ledger(out) as ledger:
+            for one in entries:
+                if not one.repeats:
+                    ledger.add(one.answer)
+        if tests.languages and tests.origin == "teacher":
+            without = [row for row in made if not row["tests"]]
+            added, told = test_writing.add_tests(model, without, tests.languages, tests.count, out)
+            by_id = {row["id"]: row for row in added}
+            made = [by_id.get(row["id"], row) for row in made]
+    return made, ledger.metrics() | {"tests": told | {"rows_with_tests": sum(bool(row["tests"]) for row in made)}}
 
 
 def start(knobs: Making, judge: ruling.Judging, functions: Sequence[Row], number: int) -> Way:

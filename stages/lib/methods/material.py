@@ -9,15 +9,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from stages.lib import params
 from stages.lib.artifacts import digest
 from stages.lib.corpus import commits
 from stages.lib.errors import BadInput
 from stages.lib.evolution.evolutions import load_evolutions
+from stages.lib.methods import bringing
 from stages.lib.methods.goal import Until
 from stages.lib.methods.method import FOLDER, Method, known
 from stages.lib.records import Row
@@ -26,6 +27,8 @@ from stages.lib.tasks.pool import Case, frozen, seed_cases
 from stages.lib.tasks.slices import estimate_tokens, take_slice
 
 FILTERS = FOLDER / "commit/filters.yaml"
+FOREIGN = "foreign"
+Part = TypeVar("Part")
 
 
 class Commits(params.Section):
@@ -48,9 +51,16 @@ class Rows(params.Section):
     rows_per_round: int = Field(gt=0)
     method: Annotated[str, AfterValidator(known)]
     commits: Commits
+    foreign: bringing.Foreign | None = params.new(None)
     documentation: Literal["required", "shown", "hidden"]
     max_code_tokens: int = Field(gt=0)
     until: Until | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @model_validator(mode="after")
+    def _has_its_rows(self) -> Self:
+        if (self.method == FOREIGN) != (self.foreign is not None):
+            raise ValueError("the method foreign and generate.foreign, which names its file, go together; set both")
+        return self
 
     def goes_on(self, number: int) -> bool:
         """Whether round `number` goes on until a target is reached: the last round, if there is a target."""
@@ -160,7 +170,7 @@ def freeze(
     return pool, digest([asdict(case) for case in pool])
 
 
-def share_out(rows: list[Row], number: int, rounds: int, most: int) -> list[Row]:
+def share_out(rows: list[Part], number: int, rounds: int, most: int) -> list[Part]:
     """Round `number`'s part of `rows`: `most`, or its even share where they do not suffice for all `rounds`."""
     size = min(most, max(1, math.ceil(len(rows) / rounds)))
     return rows[(number - 1) * size : number * size]

@@ -1,6 +1,7 @@
 """A method's definition: method.yaml of its folder, read into a typed model."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -18,14 +19,15 @@ FOLDER = Path(__file__).parent
 
 
 class Method(params.Section):
-    """A method. `made_from` is what a row starts from; `task` the task of all its rows, null if generate.mix draws it.
+    """A method. `made_from` is what a row starts from; `task` the task of all its rows, null if generate.mix draws it
+    or the rows say it.
     A task's keys given here (`definition` to `reask_on`) replace the task's own; `seeds` are its prompts' examples.
     `writes` is empty if no teacher is asked.
     """
 
     name: str
     source: str
-    made_from: Literal["functions", "seeds", "commits", "cases"]
+    made_from: Literal["functions", "seeds", "commits", "cases", "rows"]
     task: str | None
     definition: str = ""
     requirements: list[str] = Field(default_factory=list)
@@ -41,7 +43,7 @@ class Method(params.Section):
     @property
     def asks(self) -> bool:
         """Whether a teacher writes anything."""
-        return self.task is None or bool(self.writes)
+        return self.made_from != "rows" and (self.task is None or bool(self.writes))
 
     @property
     def hash(self) -> str:
@@ -67,6 +69,12 @@ class Method(params.Section):
     def shown(self) -> list[Case]:
         """The seeds as cases of an example pool."""
         return [seed.case(self.name, self.task or "") for seed in self.seeds]
+
+
+def asks_teacher(generate: Mapping[str, Any]) -> bool:
+    """Whether anything is asked of the teacher under the parameters `generate`: a row, or its tests."""
+    tests = generate["tests"]
+    return load_method(generate["method"]).asks or bool(tests["languages"] and tests["from"] == "teacher")
 
 
 def known(name: str) -> str:

@@ -90,7 +90,8 @@ def _generate(run: Run, key: str, examples: int) -> Step:
         for name, entries in chosen.items()
     }
     made = tables.rows_in(candidates, "candidates.parquet")
-    return _step(f"generate@{key}", "functions read", made + len(aside) + len(dead), made, drops)
+    unit = "rows of the file" if "foreign" in candidates.params else "functions read"
+    return _step(f"generate@{key}", unit, made + len(aside) + len(dead), made, drops)
 
 
 def _read(entry: Row, function: Row | None) -> Example:

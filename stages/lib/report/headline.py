@@ -17,6 +17,7 @@ def about(run: Run) -> Facts:
     return {
         "sources": len(tables.count(run["data/functions"], "functions.parquet", "source")),
         "rounds": len(run.rounds),
+        "foreign": run[CANDIDATES + first].params.get("foreign"),
         "encoder": run["data/embeddings"].params["encoder"],
         "teacher": run[CANDIDATES + first].params["teacher"]["model"],
         "judge": run[VERDICTS + first].params["teacher"]["model"],
@@ -162,7 +163,10 @@ def unchecked(run: Run) -> list[str]:
     if not (asked := run.metrics["score-base"]["slice"]).startswith("all "):
         found.append(f"The models answered only {asked}; pass@k says nothing about the rest.")
     run_tests = any(row["execution"] for row in run.verdicts)
-    ran = "solutions were run only against the teacher's own tests" if run_tests else "no solution was run"
+    whose = (
+        "tests that came with them" if "foreign" in run[CANDIDATES + run.rounds[0]].params else "teacher's own tests"
+    )
+    ran = f"solutions were run only against the {whose}" if run_tests else "no solution was run"
     found.append(f"No person has read the rows, and {ran}.")
     found.append(f"Only one benchmark was run: {run['data/completions/base'].params['benchmark']}.")
     return found

@@ -37,7 +37,7 @@ def assign(method: Method, row: dict[str, Any], pool: list[Case]) -> Assignment:
 
 
 def test_an_unknown_method_is_named() -> None:
-    with pytest.raises(BadInput, match="no method 'evol'; choose one of commit, evol-instruct, generator-discrim"):
+    with pytest.raises(BadInput, match="no method 'evol'; choose one of commit, evol-instruct, foreign, gen"):
         load_method("evol")
 
 
