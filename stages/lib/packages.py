@@ -41,7 +41,11 @@ def fetch(registry: Registry, name: str, version: str, sha256: str, form: Form =
         staged = Path(folder) / "staged"
         staged.mkdir()
         shutil.move(archive, staged / archive.name)
-        staged.rename(kept)
+        try:
+            staged.rename(kept)
+        except OSError:  # not empty: another stage was quicker
+            if not (kept / archive.name).is_file():
+                raise
     return kept / archive.name
 
 
