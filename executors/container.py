@@ -15,14 +15,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from executors import local
+from executors import local, needs
 from executors.progress import report
 from stages.lib import params
 from stages.lib.errors import BadInput
 from stages.lib.models import weights
 
 LOCK = Path("containers/images.lock.yaml")
-STAGES = Path("containers/stages.yaml")
+STAGES = needs.STAGES
 CDI = (Path("/etc/cdi"), Path("/var/run/cdi"))
 CACHE = "/var/cache/tidemill"  # where a container finds weights
 UNLOCKED = "unlocked"
@@ -30,7 +30,7 @@ KINDS = ("cpu", "gpu", "score")
 
 
 def run(stages: Sequence[str]) -> int:
-    """As `local`: `dvc repro`, whose stages each enter their image."""
+    """As `local`, but each stage enters its image."""
     return local.run(stages)
 
 

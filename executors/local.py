@@ -1,26 +1,194 @@
-"""EXECUTOR=local: a stage runs in the process that `dvc repro` starts, in this environment."""
+"""EXECUTOR=local: a stage runs in the process that `dvc repro` starts, in this environment.
 
+Each stale stage starts as soon as everything upstream is done. One runs at normal priority: of those that are ready,
+the one for which most others wait. Others start beside it where memory suffices (`needs`), at the lowest priority, and
+so get what it leaves of the processors. JOBS=1 in the environment runs one at a time.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO
 
+from executors import needs, order
+from executors.order import say
 from executors.progress import display
 from executors.tracking import graph, recover, repro
-from stages.lib.errors import DONE
+from executors.tracking.graph import Step
+from stages.lib.errors import CRASHED, DONE, INTERRUPTED, PREEMPTED, BadInput
 
-SIGNS: display.Signs = ((repro.RUNNING, "running"), (repro.UNCHANGED, "unchanged"), (repro.ECHO, None))
+SIGNS: display.Signs = (
+    (repro.RUNNING, "running"),
+    (repro.UNCHANGED, "unchanged"),
+    (repro.FINISHED, "done"),
+    (repro.ECHO, None),
+)
+JOBS = "JOBS"
+LOWEST = 19  # the niceness of what runs beside another
+GRACE_S = 2.0  # for the last lines of a process that outlives its stage
 
 
 def run(stages: Sequence[str]) -> int:
-    """`dvc repro`; retried once if it failed on DVC files that a kill had damaged and `recover` could repair."""
-    began = time.time()
+    """Bring `stages` (all if none is named) up to date; once more if that failed on DVC files that a kill had damaged
+    and `recover` could repair. Returns 0, DVC's status for the first failure, 75 after SIGTERM or 130 after Ctrl-C.
+
+    Raises `BadInput` if JOBS is no number.
+    """
+    began, most = time.time(), jobs()
     with display.live(lambda: graph.names(stages), SIGNS):
-        status = repro.run(stages)
-        if status and recover.main() == DONE:
-            status = repro.run(stages)
-    if not status:
-        display.tell_times(display.recorded_seconds(began), time.time() - began, rest="DVC, and starting")
+        status = _run(stages, most)
+        if status and status not in (PREEMPTED, INTERRUPTED) and recover.main() == DONE:
+            status = _run(stages, most)
+    if not status and (took := display.recorded(began)):
+        rest = {"DVC, and starting": display.uncovered(took, began, time.time())}
+        display.tell_times({name: end - start for name, (start, end) in took.items()} | rest, time.time() - began)
     return status
 
 
 def enter(stage: str, words: Sequence[str]) -> None:
     """Nothing to do: the stage runs in this process."""
+
+
+def jobs() -> float:
+    """How many stages may run at once, by JOBS; any number if it is not set."""
+    word = os.environ.get(JOBS, "")
+    if word and not (word.isdecimal() and int(word)):
+        raise BadInput(f"{JOBS}={word}: say how many stages may run at once, such as {JOBS}=1")
+    return int(word) if word else float("inf")
+
+
+def _run(stages: Sequence[str], most: float) -> int:
+    try:
+        planned, known = graph.plan(stages)
+    except graph.Unreadable:
+        return repro.run(stages)
+    for name, step in planned.items():
+        if step.fresh:
+            say(repro.unchanged(name))
+    if all(step.fresh for step in planned.values()):
+        say(repro.UP_TO_DATE)
+        return 0
+    with Run(planned, most).stopping() as this:
+        status = this.through()
+    graph.arrange(known, list(planned))
+    return this.stopped or status
+
+
+class Run:
+    """One run: its processes, of which one is at normal priority, and one more that waits for its stage."""
+
+    def __init__(self, planned: Mapping[str, Step], most: float) -> None:
+        self.planned, self.most = planned, most
+        self.room = needs.room()
+        self.first: str | None = None  # the stage at normal priority
+        self.stopped = 0  # the status of a run that was stopped from outside
+        self._turn = threading.Lock()
+        self._over = False
+        self._working: dict[str, subprocess.Popen[str]] = {}
+        self._left = sum(not step.fresh for step in planned.values())  # stages that have no process yet
+        self._spare: subprocess.Popen[str] | None = None
+
+    def through(self) -> int:
+        """Run all that is stale; returns 0 or the status of the first failure."""
+        waiting = {name: sum(name in _upstream(self.planned, other) for other in self.planned) for name in self.planned}
+        names = sorted(self.planned, key=lambda name: -waiting[name])  # upstream first, since more waits for it
+        return order.through(names, lambda: self.planned, self.one, self.admits)
+
+    def admits(self, name: str, running: Collection[str]) -> bool:
+        """Whether `name` may start beside those that run."""
+        return len(running) < self.most and needs.fit({name, *running}, self.room)
+
+    def one(self, step: Step) -> int:
+        """Run one stage to its end. If it fails, the others are stopped: they save their progress."""
+        with self._turn:
+            if self._over:
+                return PREEMPTED
+            self.first = self.first or step.name
+            process = self._working[step.name] = self._order(step.name)
+        assert process.stdout
+        reader = threading.Thread(target=_pass_on, args=(process.stdout,), daemon=True)
+        reader.start()
+        status = process.wait()
+        reader.join(GRACE_S)
+        with self._turn:
+            del self._working[step.name]
+            self.first = None if self.first == step.name else self.first
+            others = sorted(self._working)
+        if status == 0:
+            say(repro.finished(step.name))
+        elif not self._over:
+            self.stop()
+            if others:
+                say(f"{', '.join(others)} ran beside {step.name} and stopped; `make JOBS=1` runs one stage at a time")
+        return CRASHED if status < 0 else status
+
+    def stop(self) -> None:
+        """Start nothing more, and end what runs: stages save their progress first."""
+        with self._turn:
+            self._over = True
+            for process in self._working.values():
+                assert process.stdin
+                process.stdin.close()
+            if self._spare:
+                self._spare.kill()
+                self._spare.wait()
+                self._spare = None
+
+    @contextmanager
+    def stopping(self) -> Iterator["Run"]:
+        """Stop on SIGTERM and on Ctrl-C, and leave no process behind."""
+
+        def end(*_: object) -> None:
+            self.stopped = PREEMPTED
+            threading.Thread(target=self.stop).start()  # this thread may hold the lock
+
+        before = signal.signal(signal.SIGTERM, end)
+        try:
+            yield self
+        except KeyboardInterrupt:
+            self.stopped = INTERRUPTED  # the stages were interrupted with us
+        finally:
+            self.stop()
+            while self._working:
+                with suppress(KeyboardInterrupt):
+                    time.sleep(0.1)
+            signal.signal(signal.SIGTERM, before)
+
+    def _order(self, stage: str) -> subprocess.Popen[str]:
+        """The process that was waiting, now at work on `stage`; another is started for the next one."""
+        waiting, self._left = self._spare, self._left - 1
+        process = waiting if waiting and waiting.poll() is None else _start()
+        self._spare = _start() if self._left else None
+        assert process.stdin
+        process.stdin.write(f"{0 if self.first == stage else LOWEST} {stage}\n")
+        process.stdin.flush()
+        return process
+
+
+def _start() -> subprocess.Popen[str]:
+    """A process that waits for its stage. It shares our process group, and so Ctrl-C."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "executors.tracking.single"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
+def _pass_on(lines: IO[str]) -> None:
+    """Print `lines`, each whole, whatever others print meanwhile."""
+    for line in lines:
+        say(line.rstrip("\n"))
+
+
+def _upstream(planned: Mapping[str, Step], name: str) -> set[str]:
+    """All that `name` waits for, directly or not."""
+    direct = planned[name].upstream
+    return set(direct).union(*(_upstream(planned, other) for other in direct))

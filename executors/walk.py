@@ -4,7 +4,6 @@ The `Scheduler` submits and follows jobs. The walk decides what is ready, pushes
 DVC's remote, verified, without running anything here. Killed at any moment, the same walk attaches to running jobs.
 """
 
-import concurrent.futures
 import contextlib
 import os
 import re
@@ -12,10 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from executors import order
+from executors.order import say
 from executors.progress import display
 from executors.tracking import graph, journal, objects, repro, transfer
 from executors.tracking.courier import Courier
@@ -23,7 +24,7 @@ from stages.lib import artifacts
 from stages.lib.artifacts import digest
 from stages.lib.errors import BAD_INPUT, CRASHED, INTERRUPTED, BadInput
 
-_printing, _dvc_turn = threading.Lock(), threading.Lock()
+_dvc_turn = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,6 @@ def prefix(stage: str) -> str:
     return f"tidemill-{word(stage)}-"
 
 
-def say(line: str) -> None:
-    """Print a line whole, from any thread."""
-    with _printing:
-        print(line, flush=True)
-
-
 def stale(names: Sequence[str]) -> tuple[list[str], set[str]] | None:
     """The named stages (or all) with everything upstream, upstream first, and those of them whose result is lost; None,
     with a message, if there is nothing to do."""
@@ -131,36 +126,13 @@ class Walk:
 
     def through(self, names: list[str]) -> int:
         """Submit `names` (upstream first) as they become ready; returns 0 or the status of the first failure."""
-        status = 0
-        pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(len(names), 1))
-        started: dict[concurrent.futures.Future[int], str] = {}
-        done: set[str] = set()
-        while True:
-            with _dvc_turn:  # dvc.lock is written in place; reading half of it would give a wrong key
-                stages = graph.load()
-            fresh = {name for name in names if stages[name].fresh} - self.lost
-            done |= fresh - set(started.values())
-            ready = [name for name in names if name not in done and name not in started.values()]
-            for name in ready if not status else []:
-                if stages[name].upstream <= done:
-                    started[pool.submit(self.one, stages[name])] = name
-            waiting = {future for future, name in started.items() if name not in done and not future.done()}
-            if not waiting and not any(not future.done() for future in started):
-                unseen = [future for future, name in started.items() if name not in done]
-                if not unseen or status:
-                    return status
-            finished, _ = concurrent.futures.wait(
-                [future for future, name in started.items() if name not in done],
-                return_when=concurrent.futures.FIRST_COMPLETED,
-            )
-            for future in finished:
-                name = started.pop(future)
-                result = future.result()
-                if result:
-                    status = status or result
-                    names = [other for other in names if other != name]
-                else:
-                    done.add(name)
+        return order.through(names, self.look, self.one)
+
+    def look(self) -> dict[str, graph.Stage]:
+        """The graph as it is now. A lost result has to be made again, whatever dvc.lock says."""
+        with _dvc_turn:  # dvc.lock is written in place; reading half of it would give a wrong key
+            stages = graph.load()
+        return {name: replace(stage, fresh=stage.fresh and name not in self.lost) for name, stage in stages.items()}
 
     def one(self, stage: graph.Stage) -> int:
         """One stage: from the run cache if a pod delivered it, otherwise by its Jobs; then fetched and verified."""

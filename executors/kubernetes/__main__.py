@@ -20,8 +20,9 @@ from ruamel.yaml import YAML
 from executors import kubernetes, parameters, profiles
 from executors.kubernetes import jobs
 from executors.kubernetes.jobs import APP, Settings
+from executors.order import say
 from executors.tracking import graph
-from executors.walk import Plan, say, select
+from executors.walk import Plan, select
 from stages.lib.errors import BAD_INPUT, BadInput
 
 

@@ -10,9 +10,10 @@ from executors.kubernetes import jobs
 from executors.kubernetes.cluster import Cluster, finished
 from executors.kubernetes.jobs import KEY_LABEL, STAGE_LABEL, Settings
 from executors.kubernetes.kustomize import Manifest
+from executors.order import say
 from executors.tracking import git, graph
 from executors.tracking.courier import Courier
-from executors.walk import Plan, Walk, say, stale, word
+from executors.walk import Plan, Walk, stale, word
 from stages.lib.errors import BadInput
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +63,12 @@ class Street:
         self.began = time.monotonic()
 
     def enter(self, name: str, standing: Standing) -> None:
-        """`name` now stands like this, and what ran before it is done."""
-        now = time.monotonic()
-        for step in self.steps.values():
-            if step.standing == "running":
-                step.standing, step.seconds = "done", now - step.began
-        self.steps[name] = Step(standing, now)
+        """`name` now stands like this. What did not run is not done, but unchanged."""
+        now, step = time.monotonic(), self.steps.setdefault(name, Step())
+        if standing != "done":
+            self.steps[name] = Step(standing, now)
+        elif step.standing == "running":
+            step.standing, step.seconds = "done", now - step.began
 
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = [self._line()]
@@ -207,18 +207,28 @@ def _cursor_back(terminal: int) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def recorded_seconds(since: float, runs: Path = RUNS) -> dict[str, float]:
-    """The seconds of every stage that `stages/run` has finished since that time (seconds since 1970), in order."""
+def recorded(since: float, runs: Path = RUNS) -> dict[str, tuple[float, float]]:
+    """When each stage that `stages/run` has finished since that time began and ended (seconds since 1970), in order."""
     found = [(file.stat().st_mtime, file) for file in runs.glob("*.json") if "." not in file.stem]  # no shard or rank
-    return {file.stem: json.loads(file.read_text()).get("seconds", 0.0) for at, file in sorted(found) if at >= since}
+    ended = {file: at for at, file in sorted(found) if at >= since}
+    return {file.stem: (at - json.loads(file.read_text()).get("seconds", 0.0), at) for file, at in ended.items()}
 
 
-def tell_times(took: dict[str, float], total: float, rest: str = "") -> None:
-    """Print where the `total` seconds of a run went: the seconds of each stage, and the `rest` if it has a name."""
+def uncovered(spans: Mapping[str, tuple[float, float]], began: float, ended: float) -> float:
+    """The seconds from `began` to `ended` in which nothing of `spans` ran."""
+    left, covered = 0.0, began
+    for start, end in sorted(spans.values()):
+        left += max(0.0, start - covered)
+        covered = max(covered, end)
+    return left + max(0.0, ended - covered)
+
+
+def tell_times(took: Mapping[str, float], total: float) -> None:
+    """Print where the `total` seconds of a run went."""
     if not took:
         return
-    print("where the time went")
-    named = {rest: max(0.0, total - sum(took.values()))} if rest else {}
-    for name, seconds in (took | named).items():
+    beside = ", some stages beside others" if sum(took.values()) > 1.01 * total else ""
+    print(f"where the time went{beside}")
+    for name, seconds in took.items():
         print(f"  {name:<17}{duration(seconds):>10}{seconds / total:>6.0%}")
     print(f"  {'all':<17}{duration(total):>10}", flush=True)

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from executors import container
+from executors.order import say
 from executors.slurm import jobs
 from executors.slurm.controller import Away, Controller
 from executors.slurm.follow import Follower
 from executors.slurm.jobs import Part, Settings
 from executors.tracking import git, graph
 from executors.tracking.courier import Courier
-from executors.walk import Plan, Walk, prefix, say, stale
+from executors.walk import Plan, Walk, prefix, stale
 from stages.lib.errors import BadInput
 from stages.lib.models import weights
 

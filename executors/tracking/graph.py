@@ -49,6 +49,65 @@ def load() -> dict[str, Stage]:
     return ordered
 
 
+@dataclass(frozen=True)
+class Step:
+    """A stage of a run: what it needs of the others in the run; `fresh`: neither it nor they have anything to do."""
+
+    name: str
+    upstream: frozenset[str]
+    fresh: bool
+
+
+class Unreadable(Exception):
+    """DVC cannot read its files, or another process holds them."""
+
+
+def plan(targets: Sequence[str] = ()) -> tuple[dict[str, Step], list[str]]:
+    """What `dvc repro TARGET …` goes through, in its order (upstream first), and where it finds nothing to do; and the
+    stages in dvc.lock, in its order.
+
+    Raises `Unreadable` where DVC cannot tell; `dvc repro` will say why.
+    """
+    from dvc.dvcfile import PROJECT_FILE
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+
+    found: dict[str, Step] = {}
+    try:
+        with Repo() as repo, repo.lock:
+            graph = get_active_graph(repo.index.graph)
+            for stage in plan_repro(graph, collect_stages(repo, targets or [PROJECT_FILE])):
+                upstream = frozenset(one.addressing for one in graph.successors(stage))
+                fresh = all(found[one].fresh for one in upstream) and not stage.changed()
+                found[stage.addressing] = Step(stage.addressing, upstream, fresh)
+            return found, _locked(repo)
+    except DvcException as error:
+        raise Unreadable(str(error)) from error
+
+
+def arrange(known: Sequence[str], planned: Sequence[str]) -> None:
+    """Put those entries of dvc.lock that are not in `known` in the order `planned`, as one `dvc repro` would have."""
+    from dvc.dvcfile import LOCK_FILE
+    from dvc.repo import Repo
+    from dvc.utils.serialize import modify_yaml
+
+    with Repo() as repo, repo.lock:
+        new = [name for name in _locked(repo) if name not in known]
+        wanted = [name for name in planned if name in new]
+        if wanted == new:
+            return
+        with modify_yaml(LOCK_FILE, fs=repo.fs) as content:
+            for name in wanted:
+                content["stages"][name] = content["stages"].pop(name)
+
+
+def _locked(repo: Any) -> list[str]:
+    from dvc.dvcfile import LOCK_FILE, Lockfile
+
+    return list(Lockfile(repo, LOCK_FILE).load().get("stages", {}))
+
+
 def names(targets: Sequence[str] = ()) -> list[str]:
     """The stages of dvc.yaml in the order of the file, or only `targets` with what is upstream of them.
 

@@ -111,6 +111,23 @@ def test_a_person_sees_the_street_the_bar_and_where_the_time_went(pipeline: Path
     assert status == 0 and "where the time went" not in said and "up to date" in said
 
 
+def test_what_runs_side_by_side_is_shown_together(pipeline: Path) -> None:
+    run = f"cmd: {sys.executable} stage.py"
+    text = (pipeline / "dvc.yaml").read_text().replace("deps: [first]", "deps: [stage.py]")
+    text = text.replace(f"{run} first 12", f"{run.replace(': ', ': touch begun; ')} first 40")
+    text = text.replace(f"{run} second", f"{run.replace(': ', ': until [ -e begun ]; do sleep 0.1; done; ')} second")
+    (pipeline / "dvc.yaml").write_text(text)
+    (pipeline / "containers").mkdir()
+    (pipeline / "containers/stages.yaml").write_text("{first: {memory: [0, 0]}, second: {memory: [0, 0]}}")
+    (pipeline / "params.yaml").write_text("{}")
+    status, said = watch(pipeline)
+    seen = plain(said)
+    assert status == 0, seen
+    assert "▶ first  ▶ second" in seen and re.search(r"▶ first  ✓ second \d+ s", seen)
+    assert re.search(r"first  counting\n(.*\n)(.*\n)(.*\n)second  counting\n━", seen), "each with its bar"
+    assert seen.count("a line of the stage's own\n") == 2 and "is done" not in seen
+
+
 def test_without_a_terminal_nothing_moves(pipeline: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", RUN], cwd=pipeline, env=environment(), capture_output=True, text=True, timeout=120
