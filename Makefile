@@ -19,7 +19,7 @@ WORKERS := -n 2 --dist loadfile
 help: ## list these targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
 
-run: $(READY) ## run the pipeline's stale stages and print the summary (the default target)
+run: $(READY) ## run the pipeline's stale stages and print the summary (the default target); JOBS=1: one at a time
 	@$(LAYER) $(BIN)/python -m executors
 	@cat report/summary.txt
 

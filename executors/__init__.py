@@ -4,8 +4,8 @@ run(stages)            Called by `make`: bring these stages (all if none is name
 enter(stage, words)    Called first by `stages/run STAGE WORDS…`. Returns to run the stage in this process, becomes
                        another process that runs it elsewhere, or raises `BadInput`.
 
-A new executor is one new module; nothing else changes. Executors share `runner` (the process of one stage), `walk`
-(submits stages in the graph's order) and `tracking` (DVC and git).
+A new executor is one new module; nothing else changes. Executors share `runner` (the process of one stage), `order`
+(when a stage starts), `walk` (submits stages as jobs in that order) and `tracking` (DVC and git).
 """
 
 import importlib

@@ -4,6 +4,7 @@ Inputs are identified by hash: upstream outputs by dvc.lock, whether or not they
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,12 +88,16 @@ def plan(targets: Sequence[str] = ()) -> tuple[dict[str, Step], list[str]]:
 
 
 def arrange(known: Sequence[str], planned: Sequence[str]) -> None:
-    """Put those entries of dvc.lock that are not in `known` in the order `planned`, as one `dvc repro` would have."""
+    """Put those entries of dvc.lock that are not in `known` in the order `planned`, as one `dvc repro` would have.
+
+    Where DVC cannot, because another process holds its lock, they stay as they are: only the order differs.
+    """
     from dvc.dvcfile import LOCK_FILE
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.utils.serialize import modify_yaml
 
-    with Repo() as repo, repo.lock:
+    with suppress(DvcException), Repo() as repo, repo.lock:
         new = [name for name in _locked(repo) if name not in known]
         wanted = [name for name in planned if name in new]
         if wanted == new:
