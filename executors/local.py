@@ -7,8 +7,6 @@ so get what it leaves of the processors. JOBS=1 in the environment runs one at a
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,7 +16,7 @@ from typing import IO
 from executors import needs, order
 from executors.order import say
 from executors.progress import display
-from executors.tracking import graph, recover, repro
+from executors.tracking import graph, recover, repro, single
 from executors.tracking.graph import Step
 from stages.lib.errors import CRASHED, DONE, INTERRUPTED, PREEMPTED, BadInput
 
@@ -80,7 +78,7 @@ def _run(stages: Sequence[str], most: float) -> int:
 
 
 class Run:
-    """One run: its processes, of which one is at normal priority, and one more that waits for its stage."""
+    """One run: its processes, of which one is at normal priority."""
 
     def __init__(self, planned: Mapping[str, Step], most: float) -> None:
         self.planned, self.most = planned, most
@@ -89,9 +87,7 @@ class Run:
         self.stopped = 0  # the status of a run that was stopped from outside
         self._turn = threading.Lock()
         self._over = False
-        self._working: dict[str, subprocess.Popen[str]] = {}
-        self._left = sum(not step.fresh for step in planned.values())  # stages that have no process yet
-        self._spare: subprocess.Popen[str] | None = None
+        self._working: dict[str, single.Single] = {}
 
     def through(self) -> int:
         """Run all that is stale; returns 0 or the status of the first failure."""
@@ -109,9 +105,9 @@ class Run:
             if self._over:
                 return PREEMPTED
             self.first = self.first or step.name
-            process = self._working[step.name] = self._order(step.name)
-        assert process.stdout
-        reader = threading.Thread(target=_pass_on, args=(process.stdout,), daemon=True)
+            process = single.Single(step.name, 0 if self.first == step.name else LOWEST)
+            self._working[step.name] = process
+        reader = threading.Thread(target=_pass_on, args=(process.lines,), daemon=True)
         reader.start()
         status = process.wait()
         reader.join(GRACE_S)
@@ -132,12 +128,7 @@ class Run:
         with self._turn:
             self._over = True
             for process in self._working.values():
-                assert process.stdin
-                process.stdin.close()
-            if self._spare:
-                self._spare.kill()
-                self._spare.wait()
-                self._spare = None
+                process.stop()
 
     @contextmanager
     def stopping(self) -> Iterator["Run"]:
@@ -158,28 +149,6 @@ class Run:
                 with suppress(KeyboardInterrupt):
                     time.sleep(0.1)
             signal.signal(signal.SIGTERM, before)
-
-    def _order(self, stage: str) -> subprocess.Popen[str]:
-        """The process that was waiting, now at work on `stage`; another is started for the next one."""
-        waiting, self._left = self._spare, self._left - 1
-        process = waiting if waiting and waiting.poll() is None else _start()
-        self._spare = _start() if self._left else None
-        assert process.stdin
-        process.stdin.write(f"{0 if self.first == stage else LOWEST} {stage}\n")
-        process.stdin.flush()
-        return process
-
-
-def _start() -> subprocess.Popen[str]:
-    """A process that waits for its stage. It shares our process group, and so Ctrl-C."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "executors.tracking.single"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
 
 
 def _pass_on(lines: IO[str]) -> None:

@@ -1,50 +1,73 @@
-"""`dvc repro` of one stage in a process of its own: python -m executors.tracking.single
+"""`dvc repro` of one stage in a process of its own, forked from one that has loaded DVC: Python's forkserver.
 
-It loads DVC, which takes half a second, and then waits for "NICENESS STAGE" on its input. So a run starts it ahead of
-time. When its input ends, because the run wants so or is dead, the stage's command gets SIGTERM, saves, and ends.
+Loading DVC takes half a second, which so is spent once in a run.
 """
 
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-from typing import TextIO
+from multiprocessing.connection import Connection
 
 from executors.tracking import repro
 
-
-def main() -> int:
-    """Wait for the order, carry it out, and return DVC's exit status."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those at work
-    orders = os.fdopen(os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the stage reads no orders
-    _load()
-    niceness, _, stage = orders.readline().strip().partition(" ")
-    if not stage:
-        return 0
-    os.nice(int(niceness))
-    signal.signal(signal.SIGINT, before)
-    threading.Thread(target=_stop_at_end, args=(orders,), daemon=True).start()
-    return repro.run_one(stage)
+# What a run of DVC imports, much of it when it is first needed.
+LOADED = [
+    *("executors.tracking.single", "dvc.cli.parser", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.repo.graph"),
+    *("dvc.parsing", "dvc.parsing.interpolate", "dvc.dependency.param", "dvc.output", "dvc.cachemgr", "dvc.data_cloud"),
+    *("dvc.stage.cache", "dvc.stage.serialize", "dvc.utils.strictyaml", "dvc.scm", "dvc.repo.index", "pyparsing"),
+    *("dvc_data.hashfile.build", "dvc_data.hashfile.checkout", "psutil", "ruamel.yaml"),
+]
 
 
-def _load() -> None:
-    import dvc.cli
-    import dvc.commands.repro
-    import dvc.repo.reproduce  # noqa: F401
+class Single:
+    """A process that brings `stage` up to date. It shares our process group, and so Ctrl-C."""
+
+    def __init__(self, stage: str, niceness: int) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(LOADED)
+        reading, writing = context.Pipe(duplex=False)
+        held, self._hold = context.Pipe(duplex=False)
+        # The one that is forked from has the environment of the first.
+        words = (stage, niceness, dict(os.environ), writing, held)
+        self._process = context.Process(target=_work, args=words, name=stage)
+        self._process.start()
+        writing.close()
+        held.close()
+        self.lines = os.fdopen(os.dup(reading.fileno()), encoding="utf-8", errors="replace")
+        reading.close()
+
+    def wait(self) -> int:
+        """DVC's exit status, once it has ended; negative if a signal has ended it."""
+        self._process.join()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
+    def stop(self) -> None:
+        """End the stage's command by SIGTERM: it saves its progress. Our own end does the same."""
+        self._hold.close()
 
 
-def _stop_at_end(orders: TextIO) -> None:
-    """When `orders` end, send SIGTERM to the stage's command, as soon as DVC has started it."""
+def _work(stage: str, niceness: int, environment: dict[str, str], out: Connection, held: Connection) -> None:
+    for number in (1, 2):
+        os.dup2(out.fileno(), number)
+    out.close()
+    os.environ.clear()
+    os.environ.update(environment)
+    os.nice(niceness)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # one for the whole process group is the stage's to answer
+    threading.Thread(target=_stop_at_end, args=(held,), daemon=True).start()
+    sys.exit(repro.run_one(stage))
+
+
+def _stop_at_end(held: Connection) -> None:
+    """When `held` ends, send SIGTERM to the stage's command, as soon as DVC has started it."""
     import psutil
 
-    orders.read()
+    held.poll(None)
     while not (commands := psutil.Process().children()):
         time.sleep(0.1)
     for command in commands:
         command.terminate()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
