@@ -18,7 +18,8 @@ LOADED = [
     *("executors.tracking.single", "dvc.cli.parser", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.repo.graph"),
     *("dvc.parsing", "dvc.parsing.interpolate", "dvc.dependency.param", "dvc.output", "dvc.cachemgr", "dvc.data_cloud"),
     *("dvc.stage.cache", "dvc.stage.serialize", "dvc.utils.strictyaml", "dvc.scm", "dvc.repo.index", "pyparsing"),
-    *("dvc_data.hashfile.build", "dvc_data.hashfile.checkout", "psutil", "ruamel.yaml"),
+    *("dvc_data.hashfile.build", "dvc_data.hashfile.checkout", "dvc.lock", "dvc.rwlock", "dvc_render"),
+    *("dulwich.worktree", "flatten_dict", "platformdirs", "psutil", "ruamel.yaml"),
 ]
 
 
