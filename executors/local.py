@@ -73,6 +73,8 @@ def _run(stages: Sequence[str], most: float) -> int:
         return 0
     with Run(planned, most).stopping() as this:
         status = this.through()
+    if this.moral:
+        say(this.moral)
     graph.arrange(known, list(planned))
     return this.stopped or status
 
@@ -85,6 +87,7 @@ class Run:
         self.room = needs.room()
         self.first: str | None = None  # the stage at normal priority
         self.stopped = 0  # the status of a run that was stopped from outside
+        self.moral = ""  # of a failure, to be said when the others have ended
         self._turn = threading.Lock()
         self._over = False
         self._working: dict[str, single.Single] = {}
@@ -114,13 +117,13 @@ class Run:
         with self._turn:
             del self._working[step.name]
             self.first = None if self.first == step.name else self.first
-            others = sorted(self._working)
-        if status == 0:
-            say(repro.finished(step.name))
-        elif not self._over:
+            if status and not self._over and self._working:
+                beside = ", ".join(sorted(self._working))
+                self.moral = f"{step.name} failed, and {beside} beside it stopped; `make JOBS=1` runs one at a time"
+        if status:
             self.stop()
-            if others:
-                say(f"{', '.join(others)} ran beside {step.name} and stopped; `make JOBS=1` runs one stage at a time")
+        else:
+            say(repro.finished(step.name))
         return CRASHED if status < 0 else status
 
     def stop(self) -> None:
