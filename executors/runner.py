@@ -51,7 +51,8 @@ log = logging.getLogger("tidemill")
 def main(arguments: list[str]) -> int:
     """Run the stage that `arguments` names and return its exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for client in ("httpx", "httpx2"):  # the hub's client brings the second
+        logging.getLogger(client).setLevel(logging.WARNING)
     logging.getLogger("tidemill").setLevel(os.environ.get(report.LEVEL, "info").upper())
     # peft calls something that transformers will rename; users cannot act on that.
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)

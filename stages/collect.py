@@ -1,7 +1,7 @@
-"""collect: extracts functions from source trees, package archives and CodeSearchNet's files.
+"""collect: extracts functions from source trees, packages, git repositories, tables and CodeSearchNet's files.
 
-Reads     collect.sources of params.yaml (docs/corpus.md): folders on this machine, packages at a pinned
-          version and sha256, CodeSearchNet's published files
+Reads     collect.sources of params.yaml (docs/corpus.md): folders and tables on this machine, packages at a pinned
+          version and sha256, commits, datasets of the hub at a revision, CodeSearchNet's published files
 Writes    data/functions/functions.parquet   one row per function, with docstring and code apart
           data/functions/set_aside.jsonl     unreadable rows, functions and files: file, line, reason
           metrics/collect.json               rows by language and source, set aside, files skipped
@@ -26,7 +26,7 @@ from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, progress, records, shards, workers
 from stages.lib.corpus import reader
-from stages.lib.corpus.intake import Intake
+from stages.lib.corpus.intake import Intake, prefetch
 from stages.lib.corpus.reader import Extract, Piece, Save
 from stages.lib.corpus.sources import CodeSearchNet, Shape, Source
 from stages.lib.errors import BadInput
@@ -50,7 +50,7 @@ def main() -> None:
     knobs = params.load("collect", Params)
     reader.compile_names(knobs.shape.omit_names)
     with progress.work("downloading what is not here"):
-        reader.prefetch(knobs.sources)
+        prefetch(knobs.sources)
     saves = checkpoint.folder("collect", [], {**knobs.result, "code": checkpoint.code(*CODE)})
     with progress.work("reading", len(knobs.sources), "sources", even=False) as work:
         intakes = list(take_in(knobs, saves, work))
@@ -75,7 +75,9 @@ def take_in(knobs: Params, saves: Path, work: progress.Work) -> Iterator[Intake]
 
         def extract(pieces: Iterable[Piece], number: int = number, alone: bool = alone) -> Iterator[Save]:
             mine = (
-                (f"piece-{number:04d}-{piece.fingerprint}", piece) for piece in pieces if shards.takes(next(numbers))
+                (reader.save_name(number, piece.fingerprint), piece)
+                for piece in pieces
+                if shards.takes(next(numbers) if piece.share is None else piece.share)
             )
             for save in workers.results(Extract(knobs.shape, saves), mine, 1 if alone else knobs.workers, AT_ONCE):
                 if save.fresh:
@@ -83,7 +85,7 @@ def take_in(knobs: Params, saves: Path, work: progress.Work) -> Iterator[Intake]
                 yield save
                 checkpoint.raise_if_stop_requested()
 
-        one = Intake(source, extract, saves)
+        one = Intake(source, extract, saves, number)
         work.add()
         work.note(functions=f"{one.count:,}", last=source.name)
         log.debug("%s: %d functions", source.name, one.count)

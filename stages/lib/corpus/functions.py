@@ -105,6 +105,17 @@ def read(text: str, language: str) -> Iterator[Function | Unreadable]:
             yield Unreadable(line, f"function cannot be read: {error!r}")
 
 
+def read_one(text: str, language: str) -> Function | None:
+    """The one function that `text` is, by itself or as the member of a class; None if it is none, or several."""
+    definition = _definitions()[language]
+    opening = definition.get("opening", "")
+    for shell in definition["shells"]:
+        found = list(extract(("" if opening in text else opening) + shell.replace("CODE", text), language))
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
 def without_docstring(code: str, language: str) -> str:
     """`code`, one function, without the docstring inside it; unchanged if it is not a function that we can read."""
     found = list(extract(code, language)) if language == "Python" else []

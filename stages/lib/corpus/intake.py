@@ -10,7 +10,9 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,35 +21,60 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.lib import records
-from stages.lib.corpus import archives, codesearchnet, reader
+from stages.lib import artifacts, checkpoint, records, shards
+from stages.lib.corpus import archives, codesearchnet, hub, reader, repositories, tablefiles
+from stages.lib.corpus.codesearchnet import SetAside
 from stages.lib.corpus.functions import language_of
-from stages.lib.corpus.reader import Found, Piece, Save
-from stages.lib.corpus.sources import CodeSearchNet, Package, Source, Tree
+from stages.lib.corpus.reader import File, Found, Piece, Save
+from stages.lib.corpus.sources import CodeSearchNet, Git, Hub, Package, Source, Table, Tree
 
+DOWNLOADS_AT_ONCE = 6  # their clients wait for a registry most of the time
 PIECE_BYTES = 1_000_000  # of files
 PIECE_ROWS = 4096
-File = tuple[str, str, bytes]  # path, language, content
 _METADATA = re.compile(r"dist-info/METADATA$|(?:^|/)PKG-INFO$|^package/package\.json$")
 _METADATA_LICENSE = re.compile(
     rb'^(?:License(?:-Expression)?: |  "license": ")(' + reader.EXPRESSION + rb')"?,?\r?$', re.MULTILINE
 )
+_PIECES = "pieces.json"
 _ORDER = ["source", "path", "line", "id", "at"]  # `at`: the place among what was read, for rows that are alike
+
+
+def prefetch(sources: Iterable[Source]) -> None:
+    """Download what is not here yet, several at once, and look at the tables.
+
+    Raises `BadInput` for a source that cannot be had or read, before any is read.
+    """
+    with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
+        list(pool.map(_look_at, sources))
+
+
+def _look_at(source: Source) -> None:
+    if isinstance(source, Package):
+        reader.fetch(source)
+    elif isinstance(source, Git):
+        repositories.fetch(source)
+    elif isinstance(source, Table):
+        tablefiles.check(source)
+    elif isinstance(source, Hub):
+        hub.check(source)
 
 
 class Intake:
     """What came of a source: `set_aside`, `skipped_files` and `skipped_functions`, and its `rows`.
 
-    `extract` makes the saves of pieces, in their order. Files are made room for in the folder `scratch`.
+    `extract` makes the saves of pieces, in their order, in the folder `scratch`, where files are made room for too; the
+    source is the one of this `number`.
     """
 
-    def __init__(self, source: Source, extract: Callable[[Iterable[Piece]], Iterator[Save]], scratch: Path) -> None:
+    def __init__(
+        self, source: Source, extract: Callable[[Iterable[Piece]], Iterator[Save]], scratch: Path, number: int = 0
+    ) -> None:
         self.set_aside: list[dict[str, Any]] = []
         self.skipped_files: Counter[str] = Counter()
         self.skipped_functions: Counter[str] = Counter()
-        self._source, self._scratch = source, scratch
+        self._source, self._scratch, self._number = source, scratch, number
         self._left: dict[str, int] | None = None  # functions of each language still to be taken
-        self._license = "" if isinstance(source, CodeSearchNet) else source.license
+        self._license = "" if isinstance(source, CodeSearchNet) else source.license or ""
         self._saves: list[Save] = []
         self._taken: list[np.ndarray] = []  # of each save the rows that are chosen
         if isinstance(source, CodeSearchNet):
@@ -57,7 +84,7 @@ class Intake:
         else:
             self._left = None if source.take is None else dict(source.take)
             self._read(extract(self._files()))
-            if source.take is None:  # in the order of the paths' hashes, in which a limit takes them
+            if source.take is None and not isinstance(source, Table | Hub):  # as a limit would take them
                 self.set_aside.sort(key=lambda entry: _place(entry["file"]))
 
     @property
@@ -82,10 +109,10 @@ class Intake:
             at = 0
             for one in save.found:
                 self._note(one)
-                most = one.rows if self._left is None else min(one.rows, self._left[one.language])
+                most = one.rows if self._left is None else min(one.rows, self._left.get(one.language, 0))
                 taken += range(at, at + most)
                 at += one.rows
-                if self._left is not None:
+                if self._left is not None and most:
                     self._left[one.language] -= most
             self._saves.append(save)
             self._taken.append(np.array(taken, np.int64))
@@ -111,15 +138,45 @@ class Intake:
 
     def _files(self) -> Iterator[Piece]:
         """The source's files in pieces: as they come, or with a limit in the order of their paths' hashes, in which it
-        takes a fair share of the whole source."""
+        takes a fair share of the whole source. Of a table a limit takes the first rows, and reads no further."""
         source = self._source
         assert not isinstance(source, CodeSearchNet)
-        name = source.name if isinstance(source, Tree) else f"{source.name}=={source.version}"
-        files = self._wanted(source)
-        if source.take is not None:
-            files = _by_hash(files, self._scratch)
-        for piece in _cut(files):
-            yield Piece(name, files=piece, most=source.per_file, left=None if self._left is None else dict(self._left))
+        if isinstance(source, Hub):
+            yield from self._streamed(source)
+        elif isinstance(source, Table):
+            yield from self._pieces(tablefiles.read(source), source.unit == "function")
+        else:
+            files = repositories.read(source) if isinstance(source, Git) else self._wanted(source)
+            yield from self._pieces(files if source.take is None else _by_hash(files, self._scratch))
+
+    def _streamed(self, source: Hub) -> Iterator[Piece]:
+        """The dataset's files, a shard's own alone. One whose pieces were all saved is not downloaded again."""
+        for number, file in enumerate(hub.files(source)):
+            if not shards.takes(number):
+                continue
+            listed = self._scratch / f"stream-{self._number:04d}-{number:05d}"
+            if pieces := self._saved(listed):
+                yield from (Piece(source.label, saved=one, share=number) for one in pieces)
+                continue
+            for piece in self._pieces(hub.read(source, file), source.unit == "function"):
+                piece = replace(piece, share=number)
+                pieces.append(piece.fingerprint)
+                yield piece
+            with checkpoint.made(listed) as folder:
+                artifacts.write_json(folder / _PIECES, pieces)
+
+    def _saved(self, listed: Path) -> list[str]:
+        """The fingerprints of a file's pieces, if all of them were made."""
+        pieces = artifacts.read_json(listed / _PIECES) if checkpoint.is_valid(listed) else []
+        made = (checkpoint.is_valid(self._scratch / reader.save_name(self._number, one)) for one in pieces)
+        return list(map(str, pieces)) if all(made) else []
+
+    def _pieces(self, entries: Iterable[File | SetAside], whole: bool = False) -> Iterator[Piece]:
+        source = self._source
+        assert not isinstance(source, CodeSearchNet)
+        for files in _cut(entries):
+            left = None if self._left is None else dict(self._left)
+            yield Piece(source.label, files=files, whole=whole, most=source.per_file, left=left)
 
     def _wanted(self, source: Tree | Package) -> Iterator[File]:
         def wanted(path: str) -> bool:
@@ -134,7 +191,7 @@ class Intake:
             if not self._license and _METADATA.search(path):
                 self._license = reader.first_match(_METADATA_LICENSE, data)
             if language and (source.take is None or language in source.take) and reader.is_selected(path, source.only):
-                yield path, language, data
+                yield File(path, language, data)
 
     def _keys(self) -> Iterator[pa.Table]:
         at = 0
@@ -161,17 +218,17 @@ def _published(source: CodeSearchNet) -> Iterator[Piece]:
         path = codesearchnet.download(source.hub or "", source.revision or "")
     rows = codesearchnet.read_files(path)
     while piece := tuple(islice(rows, PIECE_ROWS)):
-        yield Piece(source.name, rows=piece)
+        yield Piece(source.label, rows=piece)
 
 
-def _cut(files: Iterable[File]) -> Iterator[tuple[File, ...]]:
-    """The files in pieces of PIECE_BYTES, and a file more."""
-    piece: list[File] = []
+def _cut(entries: Iterable[File | SetAside]) -> Iterator[tuple[File | SetAside, ...]]:
+    """The files in pieces of PIECE_BYTES, and a file more, or of PIECE_ROWS."""
+    piece: list[File | SetAside] = []
     size = 0
-    for file in files:
-        piece.append(file)
-        size += len(file[2])
-        if size >= PIECE_BYTES:
+    for one in entries:
+        piece.append(one)
+        size += len(one.data) if isinstance(one, File) else 0
+        if size >= PIECE_BYTES or len(piece) == PIECE_ROWS:
             yield tuple(piece)
             piece, size = [], 0
     if piece:
@@ -182,13 +239,13 @@ def _by_hash(files: Iterable[File], scratch: Path) -> Iterator[File]:
     """The files in the order of their paths' hashes; until then they lie on the disk."""
     with tempfile.TemporaryFile(dir=scratch) as spool:
         held = []
-        for path, language, data in files:
-            held.append((_place(path), path, language, spool.tell(), len(data)))
-            spool.write(data)
+        for file in files:
+            held.append((_place(file.path), file._replace(data=b""), spool.tell(), len(file.data)))
+            spool.write(file.data)
         held.sort(key=lambda entry: entry[0])
-        for _, path, language, start, size in held:
+        for _, file, start, size in held:
             spool.seek(start)
-            yield path, language, spool.read(size)
+            yield file._replace(data=spool.read(size))
 
 
 def _place(path: str) -> bytes:

@@ -43,6 +43,11 @@ def parse(expression: str) -> Any | None:
         return None
 
 
+def is_known(expression: Any) -> bool:
+    """Whether SPDX has every licence of a parsed expression."""
+    return not _spdx().unknown_license_keys(expression)
+
+
 @cache
 def _spdx() -> Any:
     from license_expression import get_spdx_licensing

@@ -1,6 +1,6 @@
 """The kinds of places that functions come from, as `collect.sources` of params.yaml names them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -39,6 +39,16 @@ class FileSample(Sample):
     only: list[str] | None = None  # paths inside the source, with * for anything; null: all
 
 
+class Columns(Section):
+    """Where a table holds what; dots go into nested columns (`metadata.file_path`)."""
+
+    code: str
+    path: str | None = None
+    language: str | None = None
+    repository: str | None = None
+    license: str | None = None  # an SPDX expression, or a list of them that all hold
+
+
 class Tree(FileSample):
     """A folder of source code on this machine, an archive of one, or a table with a row a file. Where it lies is no
     part of the result, its `name` is."""
@@ -47,6 +57,11 @@ class Tree(FileSample):
     name: str
     path: str = Field(exclude=True)
     license: str = ""
+
+    @property
+    def label(self) -> str:
+        """What its rows name as their source."""
+        return self.name
 
 
 class Package(FileSample):
@@ -60,6 +75,81 @@ class Package(FileSample):
     form: Form = "wheel"  # pip's; the other clients have one form
     license: str = ""
 
+    @property
+    def label(self) -> str:
+        """What its rows name as their source."""
+        return f"{self.name}=={self.version}"
+
+
+class Git(FileSample):
+    """The files of a commit. Where the repository lies is no part of the result."""
+
+    kind: Literal["git"]
+    name: str
+    repository: str = Field(exclude=True)  # a URL, or a folder on this machine
+    revision: str  # the commit's full hash
+    license: str | None = None  # null: that of the licence file nearest to each file
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
+        last = str(values.get("repository", "")).rstrip("/").rpartition("/")[2].rpartition(":")[2]
+        return {"name": last.removesuffix(".git"), **values}
+
+    @property
+    def label(self) -> str:
+        """What its rows name as their source."""
+        return f"{self.name}@{self.revision}"
+
+
+class _Rows(FileSample):
+    """A table with a row a file, or a row a function."""
+
+    columns: Columns
+    unit: Literal["file", "function"] = "file"
+    language: Language | None = None  # of every row, where no column and no path says it
+    license: str = ""  # of rows that say none
+
+    @model_validator(mode="after")
+    def _fitting(self) -> "_Rows":
+        if self.language and self.columns.language:
+            raise ValueError("name either language, which is every row's, or columns.language")
+        if not (self.language or self.columns.language or self.columns.path):
+            raise ValueError("nothing says the rows' language: name columns.language, columns.path or language")
+        if self.only and not self.columns.path:
+            raise ValueError("only chooses paths: name columns.path")
+        if self.per_file and self.unit == "function":
+            raise ValueError("per_file goes with unit: file")
+        return self
+
+
+class Table(_Rows):
+    """A Parquet or JSONL file on this machine, or a folder of them."""
+
+    kind: Literal["table"]
+    name: str
+    path: str = Field(exclude=True)
+
+    @property
+    def label(self) -> str:
+        """What its rows name as their source, a repository behind it."""
+        return self.name
+
+
+class Hub(_Rows):
+    """A dataset of the hub, of Parquet or JSONL files, read as they come over the network."""
+
+    kind: Literal["hub"]
+    name: str
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    config: str | None = None
+    split: str = "train"
+
+    @property
+    def label(self) -> str:
+        """What its rows name as their source, a repository behind it."""
+        return f"{self.name}@{self.revision[:10]}"
+
 
 class CodeSearchNet(Sample):
     """CodeSearchNet's files in a folder, one of them, or the hub's dataset of that name at a pinned revision."""
@@ -70,6 +160,11 @@ class CodeSearchNet(Sample):
     hub: str | None = None
     revision: str | None = None
 
+    @property
+    def label(self) -> str:
+        """What its rows name as their source, a repository behind it."""
+        return self.name
+
     @model_validator(mode="after")
     def _one_place(self) -> "CodeSearchNet":
         if (self.path is None) == (self.hub is None):
@@ -79,4 +174,4 @@ class CodeSearchNet(Sample):
         return self
 
 
-Source = Annotated[Tree | Package | CodeSearchNet, Field(discriminator="kind")]
+Source = Annotated[Tree | Package | Git | Table | Hub | CodeSearchNet, Field(discriminator="kind")]

@@ -38,7 +38,10 @@ def problem(file: Path) -> str:
     for what, names in (("text of a source file", TEXT), ("path of that file", PATH)):
         if not set(names) & first.keys():
             held = ", ".join(map(str, first))
-            return f"no column with the {what}: name it {names[0]} (or {', '.join(names[1:])}); there are {held}"
+            return (
+                f"no column with the {what}: name it {names[0]} (or {', '.join(names[1:])}); there are {held}; "
+                "a source of kind `table` names its own (docs/corpus.md)"
+            )
     return ""
 
 
