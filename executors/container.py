@@ -6,6 +6,7 @@ the image, stages/run runs again, takes the lock and does the work.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ LOCK = Path("containers/images.lock.yaml")
 STAGES = needs.STAGES
 CDI = (Path("/etc/cdi"), Path("/var/run/cdi"))
 CACHE = "/var/cache/tidemill"  # where a container finds weights
+HOME = "/tmp"  # in every image
 UNLOCKED = "unlocked"
 KINDS = ("cpu", "gpu", "score")
 
@@ -72,6 +74,7 @@ def command(engine: str, stage: str, kind: str, image: str) -> list[str]:
         *("--user", f"{uid}:{gid}", "--network", network),
         *("--volume", f"{Path.cwd()}:/workspace", "--workdir", "/workspace"),
         *(_mount_weights() if named_weights(stage) else ()),
+        *(word for path, inside in _sources(stage) for word in ("--volume", f"{path}:{inside}:ro")),
         *(word for key, value in environment.items() for word in ("--env", f"{key}={value}")),
         *(word for variable in _key_variables(stage) for word in ("--env", variable)),
         *(word for variable in (report.FOLDER, report.LEVEL) if variable in os.environ for word in ("--env", variable)),
@@ -91,6 +94,17 @@ def _mount_weights() -> tuple[str, ...]:
     """The host's weights, which are whole before the container starts: it fetches none, and writes none."""
     here = weights.cache() / weights.FOLDER
     return "--volume", f"{here}:{CACHE}/{weights.FOLDER}:ro", "--env", f"{weights.CACHE}={CACHE}"
+
+
+def _sources(stage: str) -> list[tuple[Path, str]]:
+    """What the stage reads outside the workspace, and where its parameters look for it in the container."""
+    sections, here, found = params.merged(), Path.cwd(), dict[str, Path]()
+    for source in (one for name in _entry(stage).get("sources", ()) for one in sections[name]["sources"]):
+        word = str(source.get("path") or source.get("repository") or "")
+        path = Path(os.path.normpath(here / Path(word).expanduser()))
+        if path.exists() and not path.is_relative_to(here):
+            found[os.path.normpath(Path("/workspace", re.sub("^~", HOME, word)))] = path.resolve()
+    return [(path, inside) for inside, path in found.items()]
 
 
 def _name(stage: str) -> str:
