@@ -59,11 +59,13 @@ class Clone:
 
 
 class Files:
-    """The files of one commit, including those DVC tracks."""
+    """The files of one commit, including those DVC tracks. `outs` are the outputs that are in the cache: dvc.lock also
+    names those of stages that did not run here."""
 
     def __init__(self, repo: Any) -> None:
         self._system = repo.dvcfs
-        self.outs = [repo.fs.relpath(out.fs_path, repo.root_dir) for out in repo.index.outs]
+        here = [out for out in repo.index.outs if not (out.use_cache and out.changed_cache())]
+        self.outs = [repo.fs.relpath(out.fs_path, repo.root_dir) for out in here]
 
     def exists(self, path: str) -> bool:
         return bool(self._system.exists(path))
