@@ -222,7 +222,7 @@ def _labels(part: dict[str, Any], alone: bool) -> list[str]:
     """A name for each of a benchmark's models in a plot; `alone` where there is no other benchmark."""
     tuned = sum(not row["untuned"] for row in part["rows"])
     names = ["tuned model" if tuned == 1 and not row["untuned"] else row["name"] for row in part["rows"]]
-    return [row["name"] for row in part["rows"]] if alone else [f"{part['benchmark']}, {name}" for name in names]
+    return names if alone else [f"{part['benchmark']}, {name}" for name in names]
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
