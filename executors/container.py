@@ -201,7 +201,7 @@ def check_split(stage: str, shards: int, nodes: int, file: Path) -> None:
 
 def asks_models(stage: str) -> bool:
     """Whether the answers that `stage` pays for are kept in the journal, which jobs share through the remote."""
-    return bool(params.read(STAGES).get(stage.partition("@")[0], {}).get("journal"))
+    return bool(needs.entry(stage).get("journal"))
 
 
 def has_gpu() -> bool:
@@ -263,11 +263,10 @@ def read_lock() -> dict[str, Any]:
 
 
 def _entry(stage: str) -> dict[str, Any]:
-    name = stage.partition("@")[0]
-    entry = params.read(STAGES).get(name)
+    entry = needs.entry(stage)
     if not entry:
-        raise BadInput(f"{STAGES} does not say which image runs {name}; add a line for it")
-    return dict(entry)
+        raise BadInput(f"{STAGES} does not say which image runs {stage.partition('@')[0]}; add a line for it")
+    return entry
 
 
 def _for_engine(engine: str, stage: str) -> list[str]:

@@ -18,9 +18,16 @@ STAGES = Path("containers/stages.yaml")
 GPU = Path("/dev/nvidiactl")
 
 
+def entry(stage: str) -> dict[str, Any]:
+    """What containers/stages.yaml says of a stage; nothing for one that it does not name."""
+    return dict(params.read(STAGES).get(stage.partition("@")[0], {}))
+
+
 def fit(stages: Collection[str], room: float) -> bool:
     """Whether `stages` can run side by side in `room` bytes of memory."""
-    if GPU.exists() and sum(_entry(stage).get("image") == "cpu or gpu" for stage in stages) > 1:
+    if not STAGES.is_file():
+        return False
+    if GPU.exists() and sum(entry(stage).get("image") == "cpu or gpu" for stage in stages) > 1:
         return False
     return sum(needed(stage) for stage in stages) <= room
 
@@ -35,16 +42,11 @@ def room() -> float:
 
 def needed(stage: str) -> float:
     """Bytes of memory that `stage` takes at the most, infinite where that is not known."""
-    entry = _entry(stage)
-    if "memory" not in entry:
+    said = entry(stage)
+    if "memory" not in said:
         return math.inf
-    own, times = entry["memory"]
-    return float(own * memory.GIB + times * sum(map(_size, _models(entry.get("models", ())))))
-
-
-def _entry(stage: str) -> dict[str, Any]:
-    table = params.read(STAGES) if STAGES.is_file() else {}
-    return dict(table.get(stage.partition("@")[0], {}))
+    own, times = said["memory"]
+    return float(own * memory.GIB + times * sum(map(_size, _models(said.get("models", ())))))
 
 
 def _models(sections: Collection[str]) -> set[str]:

@@ -40,7 +40,7 @@ def write(to: Path, splits: list[Path]) -> None:
 
 def _origins(rows: list[Row]) -> list[Origin]:
     sources = TypeAdapter(list[Source]).validate_python(params.merged()["collect"]["sources"])
-    packages = {f"{one.name}=={one.version}": one for one in sources if isinstance(one, Package)}
+    packages = {one.label: one for one in sources if isinstance(one, Package)}
     found = []
     for (name, license), count in sorted(Counter((row["source"], row["license"]) for row in rows).items()):
         origin = Origin(name, license, count)

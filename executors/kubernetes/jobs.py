@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from executors import container
+from executors import container, needs
 from executors.kubernetes import kustomize
 from executors.kubernetes.kustomize import Manifest
 from executors.walk import Plan, word
@@ -89,7 +89,7 @@ def steps(stage: str, wanted: Resources) -> list[Step]:
     Raises `BadInput` for shards or nodes of a stage that does not support them.
     """
     container.check_split(stage, wanted.shards, wanted.nodes, FILE)
-    offline = bool(params.read(container.STAGES).get(stage.partition("@")[0], {}).get("isolated"))
+    offline = bool(needs.entry(stage).get("isolated"))
     shards = wanted.shards if wanted.shards > 1 else 0
     nodes = wanted.nodes if wanted.nodes > 1 else 0
     if not offline and not nodes:

@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import until
 from workspace import IMPORTABLE
 
 from executors import local, needs, order
@@ -105,18 +105,11 @@ class Pipeline:
 
     def wait_for(self, *files: str) -> list[int]:
         """Wait until these are there; the ids of the processes that wrote them."""
-        until(lambda: all((self.path / file).exists() for file in files))
+        until(lambda: all((self.path / file).exists() for file in files), seconds=100)
         return [int((self.path / file).read_text().split()[0]) for file in files]
 
     def lock(self) -> bytes:
         return (self.path / "dvc.lock").read_bytes()
-
-
-def until(so: Callable[[], bool], seconds: float = 100) -> None:
-    end = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def lives(process: int) -> bool:
@@ -208,9 +201,9 @@ def test_ended_from_outside_stages_save_and_none_is_left(
     running.send_signal(getattr(signal, how))
     status = {"SIGTERM": 75, "SIGINT": 130, "SIGKILL": -signal.SIGKILL}[how]
     assert running.wait(100) == status
-    until(lambda: not any(map(lives, stages)))
+    until(lambda: not any(map(lives, stages)), seconds=100)
     assert (pipeline.path / "front.saved").exists() and (pipeline.path / "beside.saved").exists()
-    until(lambda: not any(map(lives, group(running.pid))))
+    until(lambda: not any(map(lives, group(running.pid))), seconds=100)
 
     ran = pipeline.run()
     assert ran.returncode == 0, ran.stdout

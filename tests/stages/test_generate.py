@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import endpoint
@@ -47,11 +46,7 @@ def test_killed_in_the_middle_and_run_again(workspace: Workspace) -> None:
         undisturbed = root("data/candidates/1")
         (workspace.path / "journal" / "exchanges.log").unlink()
         server.answered.clear()
-        stage = workspace.start("generate@1")
-        while len(server.answered) < 6:
-            time.sleep(0.01)
-        stage.send_signal(signal.SIGKILL)
-        stage.wait()
+        server.stop(workspace.start("generate@1"), answers=6)
         assert not Path("data/candidates/1/artifact.json").exists()
         assert workspace.run("generate@1").returncode == 0
         assert root("data/candidates/1") == undisturbed
@@ -61,11 +56,7 @@ def test_killed_in_the_middle_and_run_again(workspace: Workspace) -> None:
 def test_sigterm_leaves_what_was_in_flight_in_the_journal(workspace: Workspace) -> None:
     with endpoint.serve(latency_s=0.3) as server:
         prepare(workspace, server.url)
-        stage = workspace.start("generate@1")
-        while len(server.answered) < 2:
-            time.sleep(0.01)
-        stage.send_signal(signal.SIGTERM)
-        assert stage.wait(30) == 75
+        assert server.stop(workspace.start("generate@1"), 2, signal.SIGTERM) == 75
         assert workspace.run("generate@1").returncode == 0
         assert max(server.answered.values()) == 1, "nothing was asked twice"
 

@@ -4,8 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +83,7 @@ def test_killed_and_run_again(workspace: Workspace, server: endpoint.StandIn) ->
     (workspace.path / "journal" / "exchanges.log").unlink()
     server.answered.clear()
     server.latency_s = 0.15
-    stage = workspace.start("judge@1")
-    while len(server.answered) < 5:
-        time.sleep(0.01)
-    stage.send_signal(signal.SIGKILL)
-    stage.wait()
+    server.stop(workspace.start("judge@1"), answers=5)
     assert workspace.run("judge@1").returncode == 0
     assert root("data/verdicts/1") == undisturbed
     assert sum(server.answered.values()) - len(server.answered) <= 4

@@ -17,6 +17,8 @@ import hashlib
 import json
 import math
 import random
+import signal
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -25,6 +27,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
+from waiting import until
 
 Faults = Callable[[int], str | None]
 USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
@@ -131,6 +134,12 @@ class StandIn:
             for bucket, amount in self.buckets:
                 bucket.level -= amount
         return wait
+
+    def stop(self, process: subprocess.Popen[str], answers: int, how: signal.Signals = signal.SIGKILL) -> int:
+        """Send `process` `how` as soon as so many different requests are answered; its exit status."""
+        until(lambda: len(self.answered) >= answers, seconds=240, poll=0.005)
+        process.send_signal(how)
+        return process.wait(30)
 
     def ledger(self) -> dict[str, Any]:
         """The totals of what it was asked and gave."""

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slurmcluster import SlurmCluster, until
+from slurmcluster import SlurmCluster
+from waiting import until
 from workspace import REPOSITORY
 
 from executors.slurm import jobs, submit

@@ -10,9 +10,10 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
+
+from waiting import until
 
 NODES = ("n1", "n2")
 MISSING = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name)]
@@ -167,14 +168,6 @@ class SlurmCluster:
             self.processes[name] = subprocess.Popen(
                 words, env=self.environment, stdout=out, stderr=out, start_new_session=True
             )
-
-
-def until(true: Callable[[], object], what: Callable[[], object] = str, seconds: float = 120) -> None:
-    """Wait until `true`; fail with `what`."""
-    give_up = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < give_up, what()
-        time.sleep(0.1)
 
 
 def free_ports(count: int) -> list[int]:

@@ -29,7 +29,13 @@ class Shape(Section):
 class Sample(Section):
     """What is taken of a source: of each language so many functions at most (null: all of every language)."""
 
+    name: str
     take: dict[Language, Positive] | None = None
+
+    @property
+    def label(self) -> str:
+        """What its rows name as their source; of a table, before a repository."""
+        return self.name
 
 
 class FileSample(Sample):
@@ -54,14 +60,8 @@ class Tree(FileSample):
     part of the result, its `name` is."""
 
     kind: Literal["tree"]
-    name: str
     path: str = Field(exclude=True)
     license: str = ""
-
-    @property
-    def label(self) -> str:
-        """What its rows name as their source."""
-        return self.name
 
 
 class Package(FileSample):
@@ -69,7 +69,6 @@ class Package(FileSample):
 
     kind: Literal["package"]
     registry: Registry
-    name: str
     version: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     form: Form = "wheel"  # pip's; the other clients have one form
@@ -85,7 +84,6 @@ class Git(FileSample):
     """The files of a commit. Where the repository lies is no part of the result."""
 
     kind: Literal["git"]
-    name: str
     repository: str = Field(exclude=True)  # a URL, or a folder on this machine
     revision: str  # the commit's full hash
     license: str | None = None  # null: that of the licence file nearest to each file
@@ -127,20 +125,13 @@ class Table(_Rows):
     """A Parquet or JSONL file on this machine, or a folder of them."""
 
     kind: Literal["table"]
-    name: str
     path: str = Field(exclude=True)
-
-    @property
-    def label(self) -> str:
-        """What its rows name as their source, a repository behind it."""
-        return self.name
 
 
 class Hub(_Rows):
     """A dataset of the hub, of Parquet or JSONL files, read as they come over the network."""
 
     kind: Literal["hub"]
-    name: str
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
     config: str | None = None
     split: str = "train"
@@ -159,11 +150,6 @@ class CodeSearchNet(Sample):
     path: str | None = Field(default=None, exclude=True)
     hub: str | None = None
     revision: str | None = None
-
-    @property
-    def label(self) -> str:
-        """What its rows name as their source, a repository behind it."""
-        return self.name
 
     @model_validator(mode="after")
     def _one_place(self) -> "CodeSearchNet":

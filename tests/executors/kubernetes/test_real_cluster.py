@@ -13,15 +13,14 @@ import json
 import os
 import shutil
 import subprocess
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clones import Street
 from ruamel.yaml import YAML
+from waiting import until
 from workspace import REPOSITORY
 
 from executors import container
@@ -69,13 +68,6 @@ def roots(street: Street) -> dict[str, str]:
 def kubectl(street: Street, *words: str) -> str:
     namespace = cluster_of(street)["namespace"]
     return subprocess.check_output(["kubectl", "--namespace", namespace, *words], text=True)
-
-
-def until(true: Callable[[], object], seconds: float = 300) -> None:
-    give_up = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < give_up
-        time.sleep(0.5)
 
 
 def test_jobs_make_what_this_machine_makes_and_a_deleted_pod_costs_no_attempt(tmp_path: Path) -> None:
@@ -159,4 +151,4 @@ def test_stopped_and_forgotten(tmp_path: Path) -> None:
     stopped = street.run("executors.kubernetes", "stop", "collect")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     assert process.wait(60) == 1 and "was deleted while we watched it" in process.stdout.read()
-    until(lambda: name not in kubectl(street, "get", "jobs,pods,pvc,configmaps", "--output=name"))
+    until(lambda: name not in kubectl(street, "get", "jobs,pods,pvc,configmaps", "--output=name"), seconds=300)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from slurmbench import Bench
-from slurmcluster import MISSING, SlurmCluster, until
+from slurmcluster import MISSING, SlurmCluster
+from waiting import until
 
 
 @pytest.fixture(scope="module")

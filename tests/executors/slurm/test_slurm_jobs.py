@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from slurmbench import NAME, ONCE, PLAN, SAVES, SHARD, SHARDED, TRAIN, Bench, Courier
-from slurmcluster import SlurmCluster, until
+from slurmcluster import SlurmCluster
+from waiting import until
 
 from executors.slurm import controller, jobs, submit
 from executors.slurm.controller import Controller

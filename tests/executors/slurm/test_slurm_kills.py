@@ -5,7 +5,8 @@ import signal
 
 import pytest
 from slurmbench import NAME, ONCE, PLAN, SAVES, SHARD, SHARDED, TRAIN, Bench, Courier, Running
-from slurmcluster import SlurmCluster, until
+from slurmcluster import SlurmCluster
+from waiting import until
 
 from executors.slurm import follow, jobs, submit
 from executors.slurm.controller import Controller

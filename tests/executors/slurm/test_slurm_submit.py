@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from clones import KEPT, Street
-from slurmcluster import SlurmCluster, until
+from slurmcluster import SlurmCluster
+from waiting import until
 from workspace import REPOSITORY
 
 pytestmark = [

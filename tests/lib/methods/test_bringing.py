@@ -1,8 +1,6 @@
 """Rows that another tool wrote: read, tested, judged, assembled and traced as any, without a teacher."""
 
 import json
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -330,11 +328,7 @@ def test_killed_while_it_is_judged_and_run_again(workspace: Workspace) -> None:
         undisturbed = root("data/verdicts/1")
         Path("journal/exchanges.log").unlink()
         server.answered.clear()
-        stage = workspace.start("judge@1")
-        while len(server.answered) < 4:
-            time.sleep(0.01)
-        stage.send_signal(signal.SIGKILL)
-        stage.wait()
+        server.stop(workspace.start("judge@1"), answers=4)
         run(workspace, "generate@1", "judge@1")
         assert root("data/verdicts/1") == undisturbed
         assert sum(server.answered.values()) - len(server.answered) <= 4, "only what was in flight was asked again"

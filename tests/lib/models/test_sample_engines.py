@@ -1,8 +1,6 @@
 """sample on an endpoint (a stand-in and the real llama.cpp server) and on vLLM where it is installed."""
 
 import json
-import signal
-import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,12 +103,7 @@ def test_killed_it_asks_for_nothing_twice_that_was_answered(served: Workspace, s
     served.set("sample.endpoint.concurrency", 2)
     served.set("sample.problems", 40)
     server.latency_s = 0.05
-    process = served.start("sample@base")
-    until = time.monotonic() + 240
-    while len(server.answered) < 8 and time.monotonic() < until:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    server.stop(served.start("sample@base"), answers=8)
     assert 8 <= len(server.answered) < 40 and not Path("data/completions/base/artifact.json").exists()
     run(served)
     assert len(server.answered) == 40

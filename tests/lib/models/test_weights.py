@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from waiting import until
 from workspace import REPOSITORY
 
 from executors import container
@@ -183,7 +184,7 @@ def test_a_fetch_from_a_url_killed_midway_goes_on_from_there(
     process = start()
     part = place.with_name("tiny.gguf.part")
     assert server.stopped.wait(120)
-    until(lambda: part.exists() and part.stat().st_size > 0)
+    until(lambda: part.exists() and part.stat().st_size > 0, seconds=60)
     kill(process)
     have = part.stat().st_size
     assert 0 < have < len(BYTES) and not place.exists()
@@ -356,11 +357,3 @@ def test_the_real_small_model_is_fetched_and_is_the_official_file(
         pytest.skip(f"neither the hub nor the registry answers here: {error}")
     assert path.read_bytes()[:4] == b"GGUF"
     assert path.stat().st_size == 491_400_064
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for `condition`, a minute at most."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

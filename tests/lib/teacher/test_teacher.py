@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import multiprocessing
-import signal
 import subprocess
 import sys
 import time
@@ -308,10 +307,7 @@ def test_nothing_that_was_answered_is_asked_again_after_kills(tmp_path: Path) ->
         for _ in range(3):
             answered = len(server.answered)
             worker = subprocess.Popen([sys.executable, "-c", program, server.url, str(tmp_path)])
-            while len(server.answered) < answered + 10:
-                time.sleep(0.01)
-            worker.send_signal(signal.SIGKILL)
-            worker.wait()
+            server.stop(worker, answered + 10)
             in_flight += 8
         ask_all(settings(server.url), asks(60), tmp_path)
         paid_twice = sum(server.answered.values()) - len(server.answered)
