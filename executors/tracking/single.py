@@ -9,9 +9,14 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 from executors.tracking import repro
+
+if TYPE_CHECKING:
+    import psutil
 
 # What a run of DVC imports, much of it when it is first needed.
 LOADED = [
@@ -65,10 +70,19 @@ def _work(stage: str, niceness: int, environment: dict[str, str], out: Connectio
 
 def _stop_at_end(held: Connection) -> None:
     """When `held` ends, send SIGTERM to the stage's command, as soon as DVC has started it."""
-    import psutil
-
     held.poll(None)
-    while not (commands := psutil.Process().children()):
+    while not (commands := _commands()):
         time.sleep(0.1)
     for command in commands:
         command.terminate()
+
+
+def _commands() -> "list[psutil.Process]":
+    """What DVC has started. `sh -c COMMAND` becomes the command in bash; in dash it goes on, with that as its child."""
+    import psutil
+
+    found = []
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):  # it has just ended
+            found += process.children() if process.cmdline()[-2:-1] == ["-c"] else [process]
+    return found

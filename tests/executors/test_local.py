@@ -124,10 +124,10 @@ def pipeline(tmp_path: Path) -> Pipeline:
     return Pipeline(tmp_path / "here")
 
 
-@pytest.fixture
-def running(pipeline: Pipeline) -> Iterator[subprocess.Popen[str]]:
-    """A run in which `front` and `beside` wait side by side."""
-    process = pipeline.start(HOW_front="waits", HOW_beside="waits")
+@pytest.fixture(params=["/bin/bash", "/bin/sh"])
+def running(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """A run in which `front` and `beside` wait side by side, each started by this shell."""
+    process = pipeline.start(HOW_front="waits", HOW_beside="waits", SHELL=request.param)
     try:
         pipeline.wait_for("front.runs", "beside.runs")
         yield process
