@@ -40,8 +40,8 @@ class Params(params.Section):
         exclude=True
     )  # the result records the form that was used
     samples: int = Field(ge=1)
-    temperature: float = Field(ge=0)
-    top_p: float = Field(gt=0, le=1)
+    temperature: float | None = Field(ge=0)
+    top_p: float | None = Field(gt=0, le=1)
     max_new_tokens: int = Field(ge=1)
     seed: int
     precision: Literal["float32", "bfloat16", "float16"]
@@ -106,6 +106,11 @@ def read_params() -> Params:
             "params.yaml: sample.samples: at sample.temperature 0 all samples of a problem are identical; "
             "set sample.samples to 1 or sample.temperature above 0"
         )
+    for name in ("temperature", "top_p"):
+        if getattr(knobs, name) is None and knobs.engine != "endpoint":
+            raise BadInput(
+                f"params.yaml: sample.{name}: null leaves it to an endpoint; set a number for {knobs.engine}"
+            )
     suites.check_name(knobs.benchmark, "sample.benchmark")
     return knobs
 

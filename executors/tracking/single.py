@@ -81,7 +81,7 @@ def _commands() -> "list[psutil.Process]":
     """What DVC has started. `sh -c COMMAND` becomes the command in bash; in dash it goes on, with that as its child."""
     import psutil
 
-    found = []
+    found: list[psutil.Process] = []
     for process in psutil.Process().children():
         with suppress(psutil.Error):  # it has just ended
             found += process.children() if process.cmdline()[-2:-1] == ["-c"] else [process]

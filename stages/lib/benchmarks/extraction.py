@@ -21,7 +21,7 @@ from stages.lib.benchmarks import packs
 from stages.lib.benchmarks.suites import CHECK_ALIAS, Benchmark, Problem
 
 PACKS = ("humanevalfix", "humanevalexplain")
-GOES_ON = ("completion", "docs")  # forms whose answers go on from the function's head
+GOES_ON = ("alpaca_head", "completion", "docs")  # forms whose answers go on from the function's head
 
 Mode = Literal["compat", "repaired"]
 

@@ -8,20 +8,23 @@ from stages.lib.benchmarks.suites import Benchmark, Form, Problem
 from stages.lib.errors import BadInput
 from stages.lib.models import prompts
 
-FormName = Literal["alpaca", "chat", "completion", "docs"]
+FormName = Literal["alpaca", "alpaca_head", "chat", "completion", "docs"]
 LONGEST_LINE = 20  # characters; longer lines of a solution are deleted from its description
 
 
 def render(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: Any, description: str = "") -> str:
-    """The whole prompt of `problem`: the paper's Alpaca prompt, the tokenizer's chat template, or the bare head.
-    Without a tokenizer (None) "chat" is what the user says: the endpoint has the template.
+    """The whole prompt of `problem`: the paper's Alpaca prompt, that with the response begun by the function's head,
+    the tokenizer's chat template, or the bare head. Without a tokenizer (None) "chat" is what the user says: the
+    endpoint has the template.
 
     `description` is what the model itself said in HumanEvalExplain's first step.
     Raises `BadInput` for a form that the benchmark lacks.
     """
     asked = _form(benchmark, form)
-    text, given = (_fill(part, benchmark, problem, description) for part in (asked.text, asked.input))
-    return _finish(text, given, form, tokenizer)
+    text, given, begun = (
+        _fill(part, benchmark, problem, description) for part in (asked.text, asked.input, asked.begin)
+    )
+    return _finish(text, given, form, tokenizer) + begun.rstrip()  # as `_finish` leaves a bare head
 
 
 def render_description(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: Any) -> str:
@@ -68,7 +71,7 @@ def _fill(text: str, benchmark: Benchmark, problem: Problem, description: str = 
 def _finish(text: str, given: str, form: FormName, tokenizer: Any) -> str:
     if form in ("completion", "docs"):
         return text.rstrip()  # the newline belongs to the first token of the body, as in the texts it was trained on
-    if form == "alpaca":
+    if form in ("alpaca", "alpaca_head"):
         return prompts.render(text, given)
     if tokenizer is None:
         return text

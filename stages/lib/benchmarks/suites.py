@@ -46,6 +46,7 @@ class Form:
     text: str
     stop: tuple[str, ...]
     input: str = ""
+    begin: str = ""  # of the response; the model goes on from there
     describe: str = ""  # HumanEvalExplain's first step
     describe_input: str = ""
 

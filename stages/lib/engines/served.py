@@ -7,11 +7,11 @@ has the chat template. Each answer is journaled before it is used, so that a kil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib import teacher
+from stages.lib import params, teacher
 from stages.lib.errors import BadInput
 from stages.lib.models import decoding
 
@@ -25,6 +25,11 @@ class Endpoint(teacher.Access):
     tuned: str
     max_dead_share: float = Field(ge=0, le=1)
     context: int = Field(gt=0)
+    # As in `teacher`, for the models of today; sample.temperature and sample.top_p may be null with them.
+    seed: Literal["row"] | None = params.new("row")
+    reasoning_effort: str | None = params.new(None)
+    reasoning_tokens: int = Field(default=0, ge=0, exclude_if=lambda value: value == 0)
+    extra: dict[str, Any] = params.new({})
 
     def model(self, key: str) -> str:
         """The served name of "base" or "tuned". Raises `BadInput` where there is none, no URL, or another key."""

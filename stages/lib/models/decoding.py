@@ -40,12 +40,14 @@ class Answer:
 class Settings:
     """How answers are drawn: temperature 0 is greedy; `stop` are regular expressions searched in the answer.
 
+    None leaves temperature or top_p to the server, and so is for an endpoint alone.
+
     `special_tokens`: whether the tokenizer adds its own to a prompt, as it did in training.
     """
 
     max_new_tokens: int
-    temperature: float
-    top_p: float
+    temperature: float | None
+    top_p: float | None
     seed: int
     stop: tuple[str, ...] = ()
     special_tokens: bool = True
@@ -150,9 +152,9 @@ def _draws(requests: Sequence[Request], settings: Settings) -> tuple[Any, "_Gumb
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
     gumbel = _Gumbel([f"{settings.seed} {request.key}" for request in requests])
-    if settings.temperature == 0:
+    if not settings.temperature:
         return LogitsProcessorList(), gumbel
-    nucleus = [TopPLogitsWarper(settings.top_p)] if settings.top_p < 1 else []
+    nucleus = [TopPLogitsWarper(settings.top_p)] if settings.top_p and settings.top_p < 1 else []
     return LogitsProcessorList([TemperatureLogitsWarper(settings.temperature), *nucleus, gumbel]), gumbel
 
 

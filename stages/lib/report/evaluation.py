@@ -165,7 +165,8 @@ def _result(metrics: Row, sides: list[Side]) -> Result:
 def _slice(run: Run) -> str:
     """What both models were asked, and how."""
     asked, slice = run["data/completions/base"].params, run.metrics["score-base"]["slice"]
-    how = f"at temperature {asked['temperature']:g}" if asked["temperature"] else "greedy"
+    drawn = asked["temperature"]
+    how = "at the server's temperature" if drawn is None else f"at temperature {drawn:g}" if drawn else "greedy"
     each = plural(asked["samples"], "completion")
     return f"{slice[:1].upper()}{slice[1:]}: {each} each, {how}, of at most {asked['max_new_tokens']} tokens"
 

@@ -370,6 +370,8 @@ class Teacher:
     def _where(self) -> str:
         """Where params.yaml has this teacher's own keys."""
         stage = self._label.partition("@")[0]
+        if stage == "sample":
+            return "sample.endpoint"
         return f"{stage}.teacher" if stage in STAGES else "teacher"
 
 

@@ -132,7 +132,7 @@ class Endpoint:
         if not isinstance(error, Refused) or self._has_answered:
             return error
         if name := faults.refused_field(error, (*faults.ADVICE, *self._settings.extra)):
-            advice = faults.ADVICE.get(name, "take {name} out of `extra`").format(name=name, where=self._where)
+            advice = faults.advice(name, self._where)
             return BadInput(f"{self.url} does not take {name} as it is sent to {self.model}: {error}; {advice}")
         if faults.refuses_schema(error):
             return BadInput(

@@ -27,6 +27,13 @@ _UNSUPPORTED = re.compile(
 )
 
 
+def advice(name: str, where: str) -> str:
+    """What to change for an endpoint that does not take the field `name`; `where`: the key that has its settings."""
+    if name in ("temperature", "top_p") and where == "sample.endpoint":
+        where = "sample"  # which has these for models in this process too
+    return ADVICE.get(name, "take {name} out of `extra`").format(name=name, where=where)
+
+
 class Refused(Exception):
     """The endpoint will never answer this request; the row becomes a dead letter. `field`: the field of the request
     that it names as the reason, if any."""

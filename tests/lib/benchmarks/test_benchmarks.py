@@ -1,5 +1,6 @@
 """HumanEvalPack in six languages and MBPP, run by the machine's own toolchains behind the real walls."""
 
+import ast
 import json
 import os
 import random
@@ -142,6 +143,8 @@ def test_fix_shows_the_tests_and_explain_hides_the_solution(shared_data: SharedD
     context = f"{problem.declaration}{problem.buggy_solution}\n{problem.test}"
     assert text == f"{context}\nFix bugs in TruncateNumber.\n\n{problem.declaration}".rstrip()
     assert problem.test not in prompting.render(fix, problem, "docs", None)
+    begun = prompting.render(fix, problem, "alpaca_head", None)
+    assert context.strip() in begun and begun.endswith(f"### Response:\n{problem.declaration.rstrip()}")
     explain = suites.load("humanevalexplain-go", shared_data("humanevalpack").parent)
     first = prompting.render_description(explain, problem, "completion", None)
     assert problem.canonical_solution.strip() in first and f"at most {len(problem.docstring)} characters" in first
@@ -149,6 +152,19 @@ def test_fix_shows_the_tests_and_explain_hides_the_solution(shared_data: SharedD
     assert line.strip() not in prompting.clean_description(explain.problems["Go/10"], f"It does {line} so.")
     second = prompting.render(explain, problem, "completion", None, "Gives the {head} of it.")
     assert second.startswith("Gives the {head} of it.\nWrite functional code in Go") and "math.Mod" not in second
+
+
+def test_a_begun_response_goes_on_from_the_head() -> None:
+    humaneval = suites.load("humaneval")
+    for problem in humaneval.problems.values():
+        prompt = prompting.render(humaneval, problem, "alpaca_head", None)
+        asked = prompting.render(humaneval, problem, "alpaca", None)
+        assert prompt == asked + problem.prompt.rstrip()
+        written = f"\n{problem.canonical_solution}"
+        program = extraction.program(humaneval, problem, written, "alpaca_head", "repaired")
+        assert ast.dump(ast.parse(program)) == ast.dump(ast.parse(problem.prompt + problem.canonical_solution))
+    with pytest.raises(BadInput, match="MBPP has no form 'alpaca_head'"):
+        prompting._form(suites.Benchmark("MBPP", "python", "", {}, {}), "alpaca_head")
 
 
 def test_published_cuts() -> None:

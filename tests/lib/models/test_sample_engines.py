@@ -138,6 +138,35 @@ def test_an_answer_that_never_comes_stops_it_or_counts_as_empty(served: Workspac
     assert json.loads(Path("metrics/sample-base.json").read_text())["dead_letters"] == 1
 
 
+def test_a_reasoning_model_is_asked_as_it_wants(served: Workspace, server: endpoint.StandIn) -> None:
+    """The first refusal of a field names the key to change; then nothing is sent that the model refuses."""
+    server.unsupported = ("temperature", "top_p", "seed")
+    server.reply = lambda body: "    return 1"
+    served.set("sample.prompt", "chat")
+    for key in ("sample.temperature", "sample.top_p", "sample.endpoint.seed"):
+        done = served.run("sample@base")
+        section, _, name = key.rpartition(".")
+        assert done.returncode == 3 and f"set `{name}: null` under {section}, so" in done.stderr, done.stderr
+        served.set(key, None)
+    served.set("sample.endpoint.reasoning_effort", "low")
+    served.set("sample.endpoint.extra", {"verbosity": "low"})
+    refused = len(server.bodies)
+    assert len(run(served)) == 10
+    for body in server.bodies[refused:]:
+        assert not {"temperature", "top_p", "seed"} & body.keys()
+        assert (body["reasoning_effort"], body["verbosity"]) == ("low", "low")
+    made = artifacts.open("data/completions/base").params
+    assert made["temperature"] is None and made["endpoint"]["reasoning_effort"] == "low"
+
+
+@pytest.mark.parametrize("key", ["temperature", "top_p"])
+def test_only_an_endpoint_has_sampling_of_its_own(served: Workspace, key: str) -> None:
+    served.set("sample.engine", "transformers")
+    served.set(f"sample.{key}", None)
+    done = served.run("sample@base")
+    assert done.returncode == 3 and f"sample.{key}: null leaves it to an endpoint" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

@@ -5,7 +5,9 @@ SECRET stands for the path of a file outside, MARK for an argument by which a pr
 found.
 """
 
+import os
 import random
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ from stages.lib import sandbox
 from stages.lib.sandbox import compiled, languages, slot, walls
 
 HERE = Path(__file__).parent / "hostile"
+FULL = os.environ.get("TIDEMILL_FULL") == "1"  # every program behind the second wall too, instead of a seeded sample
+OUTSIDE = re.compile("SECRET|MARK|syscall|socket|/proc|ptrace|mount|keyctl|fork|exec", re.IGNORECASE)
 LIMITS = sandbox.Limits(cpu_s=30, wall_s=60.0, memory_mb=512, processes=16, file_mb=8, output_kb=64)
 
 
@@ -47,6 +51,8 @@ def test_no_hostile_program_passes_or_leaves_anything(language: str, secret: Pat
     files = sorted(file for file in (HERE / language).iterdir() if file.stem != "tests")
     tests = next((HERE / language).glob("tests.*")).read_text()
     texts = {file.stem: file.read_text() for file in files}
+    if sandbox.isolation().startswith(walls.NAMES["unshare"]) and not FULL:
+        texts = some(texts)
     expected = {name: text.splitlines()[0].partition("expect: ")[2] for name, text in texts.items()}
     programs = {
         name: sandbox.Program(language, text.replace("SECRET", str(secret)).replace("MARK", mark), tests, "f")
@@ -60,6 +66,14 @@ def test_no_hostile_program_passes_or_leaves_anything(language: str, secret: Pat
     while processes_with(mark) and time.monotonic() < until:
         time.sleep(0.05)
     assert processes_with(mark) == 0
+
+
+def some(texts: dict[str, str]) -> dict[str, str]:
+    """The right program, all that reach out of their own process, and a third of the others: what those do inside of it
+    is the same behind either wall."""
+    outside = {name for name, text in texts.items() if name == "right" or OUTSIDE.search(text)}
+    others = sorted(texts.keys() - outside)
+    return {name: texts[name] for name in sorted({*outside, *random.Random(0).sample(others, len(others) // 3)})}
 
 
 RUST_TESTS = """#[cfg(test)]
