@@ -170,10 +170,10 @@ def test_a_row_that_a_rule_fails_on_is_dropped_and_counted(street: Workspace, mo
 
     honest = rules.operations
 
-    def fails(code: str, language: str) -> int:
+    def fails(code: str, language: str, enough: int) -> int:
         if "len(" in code:
             raise RecursionError("too deep")
-        return honest(code, language)
+        return honest(code, language, enough)
 
     collect.main()
     monkeypatch.setattr(rules, "operations", fails)

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,10 +152,12 @@ def grammar_of(language: str) -> Any:
     return _grammar(definition.get("snippet_grammar", definition["grammar"]))
 
 
-def operations(code: str, language: str) -> int:
-    """How many operators, calls, choices and loops `code`, one function, has; 0 for code that does not parse."""
+def operations(code: str, language: str, enough: int) -> int:
+    """How many operators, calls, choices and loops `code`, one function, has, counted up to `enough`; 0 for code that
+    does not parse."""
     root = parse(code, language)
-    return sum(_operates(node.type) and node.is_named for node in _all_nodes(root)) if root else 0
+    found = (node for node in _all_nodes(root) if _operates(node.type) and node.is_named) if root else iter(())
+    return sum(1 for _ in islice(found, enough))
 
 
 @lru_cache(maxsize=2)  # one row's rules follow one another, and each asks

@@ -9,7 +9,7 @@ import re
 import symtable
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +63,9 @@ def used_imports(imports: Iterable[Import], code: str, language: str) -> str:
 
     Where an import names no names (C++, C#, Ruby), it is the statements of the standard library's that it needs.
     """
-    if language not in _definitions():
-        return ""
+    imports = list(imports)
+    if language not in _definitions() or not (imports or _may_need_library(code, language)):
+        return ""  # most functions, without being parsed
     free = free_names(code, language).free
     if "libraries" not in _definition(language):  # `import urllib` and `import urllib.parse` give one name: take both
         return "\n".join(dict.fromkeys(one.statement for one in imports if free & one.names))
@@ -113,7 +114,7 @@ def undefined(text: str, language: str) -> frozenset[str]:
     return free if language == "JavaScript" else free & frozenset(_CALLED.findall(text))
 
 
-@cache
+@lru_cache(maxsize=4096)  # a function is asked about several times in a row, a corpus has millions
 def free_names(code: str, language: str) -> Names:
     """The names that `code`, one function, uses but neither declares nor has as builtins."""
     return _python_names(code) if language == "Python" else _tree_names(code, language, _definition(language))
@@ -290,6 +291,18 @@ def _libraries(language: str) -> list[Import]:
         Import(definition["statement"].format(library), library, frozenset(names.split()))
         for library, names in definition["libraries"].items()
     ]
+
+
+def _may_need_library(code: str, language: str) -> bool:
+    """Whether all words of one of the standard library's names stand in `code`."""
+    words = set(_WORD.findall(code))
+    return any(name <= words for name in _library_words(language))
+
+
+@cache
+def _library_words(language: str) -> frozenset[frozenset[str]]:
+    known = _library_names(language) if "libraries" in _definition(language) else ()
+    return frozenset(frozenset(_WORD.findall(name)) for name in known)
 
 
 @cache

@@ -82,7 +82,7 @@ def trivial(least_operations: int) -> Rule:
     """Drops code with fewer than `least_operations` operators, calls, choices and loops: stubs, getters, wrappers."""
 
     def rule(row: Row) -> str | None:
-        found = operations(row["code"], row["language"])
+        found = operations(row["code"], row["language"], least_operations)
         return None if found >= least_operations else f"{found} operation{'' if found == 1 else 's'}"
 
     return _each(rule)
