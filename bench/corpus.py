@@ -6,8 +6,9 @@ The functions are those of data/functions (`dvc repro collect` first), enlarged 
 its names changed, a tenth of the rows come twice exactly, and a tenth with one to three tokens changed; all drawn with
 one seed. They are written as CodeSearchNet's files, from which `stages/run collect` and `filter` run with the
 default rules, but for self_contained, which would drop most of them. The peers of the near-duplicate step get the same
-texts, shingles, threshold and bands: datasketch with exact comparison in Python (what this project had before), and
-rensa's own LSH with the same comparison. Writes bench/results/corpus.json.
+texts, shingles, threshold and bands: datasketch with exact comparison in Python (what this project had before),
+rensa's own LSH with the same comparison, and datatrove's own pipeline, which compares nothing and shingles words (in
+.tidemill/bench/datatrove, made here). Writes bench/results/corpus.json.
 """
 
 import argparse
@@ -33,9 +34,11 @@ from datasketch import MinHash, MinHashLSH
 REPOSITORY = Path(__file__).parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests/support")]
 
+from bench import peers  # noqa: E402
 from stages.lib.corpus import duplicates, sketches  # noqa: E402
 
 RESULT = REPOSITORY / "bench/results/corpus.json"
+DATATROVE = ("datatrove[processing]==0.10.1", "spacy==3.8.18", "orjson==3.13.0")
 NAME = re.compile(r"\b[A-Za-z_]\w{3,}\b")
 THRESHOLD, SHINGLE, PERMUTATIONS = 0.8, 5, 128
 BANDS = sketches._bands(THRESHOLD, PERMUTATIONS)
@@ -104,6 +107,8 @@ def compare(texts: list[str]) -> dict[str, Any]:
         dropped = sum(earlier is not None for earlier in answers[name])
         found[name] = {"cpu_s": seconds, "dropped": dropped}
         print(name, len(texts), found[name], file=sys.stderr, flush=True)
+    found["datatrove"] = with_datatrove(texts)
+    print("datatrove", len(texts), found["datatrove"], file=sys.stderr, flush=True)
     for name, answer in answers.items():
         found[name]["rows_unlike_ours"] = sum(one != other for one, other in zip(answer, answers["ours"], strict=True))
     return {"rows": len(texts), **found}
@@ -138,6 +143,19 @@ def with_rensa(texts: list[str]) -> list[int | None]:
         return one
 
     return kept_only(texts, sketch, index.insert, index.query)
+
+
+def with_datatrove(texts: list[str]) -> dict[str, Any]:
+    """datatrove's own four steps, in a process of its own environment."""
+    python = peers.python("datatrove", *DATATROVE)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows"
+        rows.mkdir()
+        lines = (json.dumps({"id": str(number), "text": text}) + "\n" for number, text in enumerate(texts))
+        (rows / "all.jsonl").write_text("".join(lines))
+        command = [python, REPOSITORY / "bench/corpus_datatrove.py", folder, *map(str, BANDS)]
+        ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    return dict(json.loads(ran.stdout.splitlines()[-1]))
 
 
 def kept_only(

@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -29,10 +28,10 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
+from bench import peers  # noqa: E402
 from executors.runner import LIBRARIES  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "teacher.json"
-CURATOR = ROOT / ".tidemill" / "bench" / "curator"
 CURATOR_VERSION = "0.1.31"
 LATENCY_MS = 50
 IN_FLIGHT = 256
@@ -66,10 +65,10 @@ def main() -> None:
 
 def measure(knobs: argparse.Namespace) -> dict[str, Any]:
     """All figures, printed as they come."""
-    make_curator()
+    curator = peers.python("curator", f"bespokelabs-curator=={CURATOR_VERSION}")
     few, many = 2_000, knobs.requests
     with endpoint() as url:
-        peer = run([CURATOR / "bin" / "python", ROOT / "bench" / "teacher_curator.py", url, str(few)], few)
+        peer = run([curator, ROOT / "bench" / "teacher_curator.py", url, str(few)], few)
         say(f"curator {CURATOR_VERSION}, {few} requests", peer)
         sdk = ours(url, "sdk", few)
         say(f"bare openai SDK {version('openai')}, {few} requests", sdk)
@@ -273,15 +272,6 @@ def ask_sdk(knobs: argparse.Namespace) -> dict[str, float]:
     began, cpu = time.monotonic(), time.process_time()
     asyncio.run(ask_all())
     return {"seconds": time.monotonic() - began, "cpu_s": time.process_time() - cpu}
-
-
-def make_curator() -> None:
-    """curator's own virtual environment, so that its needs do not meet the product's lock."""
-    if not (CURATOR / "bin" / "curator-is-here").exists():
-        venv.create(CURATOR, with_pip=True, clear=True)
-        pip = [CURATOR / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, f"bespokelabs-curator=={CURATOR_VERSION}"], check=True)
-        (CURATOR / "bin" / "curator-is-here").touch()
 
 
 if __name__ == "__main__":
