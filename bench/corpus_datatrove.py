@@ -2,8 +2,8 @@
 
 FOLDER/rows has JSON lines with `id` and `text`. The four steps of datatrove's own near-duplicate pipeline run one after
 another in this process, with five words a shingle
-(https://github.com/huggingface/datatrove, examples/minhash_deduplication.py). Prints the CPU seconds and how many rows it
-dropped.
+(https://github.com/huggingface/datatrove, examples/minhash_deduplication.py). Prints the CPU seconds and how many rows
+it dropped.
 """
 
 import gzip
