@@ -52,18 +52,19 @@ def _judge(slot: Slot, program: Program, values: bool = True) -> Outcome:
         if not built:
             return Outcome("compile error", _first(answer.decode("utf-8", "replace")), time.monotonic() - started)
         files = {"p.jar": answer}
-    return _execute(slot, program.language, job, files, started)
+    return _execute(slot, program, job, files, started)
 
 
-def _execute(slot: Slot, language: str, job: harness.Job, files: dict[str, bytes], started: float) -> Outcome:
+def _execute(slot: Slot, program: Program, job: harness.Job, files: dict[str, bytes], started: float) -> Outcome:
     built, secret = secrets.token_hex(16), secrets.token_hex(16)
     kills = slot.group.kills() if slot.group else 0
     header = f"{built} {len(job.copies)} {job.entry}"
-    server = slot.job_server(language)
+    server = slot.job_server(program.language)
     with TemporaryDirectory(prefix="tidemill-") as folder, _input(header, files, secret * len(job.copies)) as source:
         cell, output = _begin(slot, server, source.fileno(), folder)
         clock = Clock(server.pids)
-        running = _Job(slot, cell, output, built.encode(), secret.encode(), control.Sheet(job.copies), clock)
+        sheet = control.Sheet(job.copies)
+        running = _Job(slot, cell, output, built.encode(), secret.encode(), sheet, clock, program.tells)
         try:
             verdict, detail = running.watch()
             if verdict == "gone":
@@ -75,6 +76,8 @@ def _execute(slot: Slot, language: str, job: harness.Job, files: dict[str, bytes
                 slot.group.clear()
         if verdict == "gone":
             verdict, detail = running.how_it_ended(ended, kills)
+    if program.tells and verdict == "passed":
+        detail = running.tail.decode("utf-8", "replace")
     return Outcome(verdict, detail, time.monotonic() - started)  # type: ignore[arg-type]
 
 
@@ -109,9 +112,18 @@ class _Job:
     """One job as it goes: built or not, what it has said, what its tests have reported."""
 
     def __init__(
-        self, slot: Slot, cell: Cell, output: int, built: bytes, secret: bytes, sheet: control.Sheet, clock: Clock
+        self,
+        slot: Slot,
+        cell: Cell,
+        output: int,
+        built: bytes,
+        secret: bytes,
+        sheet: control.Sheet,
+        clock: Clock,
+        tells: bool,
     ) -> None:
         self.slot, self.cell, self.output, self.sheet, self.clock = slot, cell, output, sheet, clock
+        self.tells = tells
         self.word, self.report = built, re.compile(secret + rb"(?:done(\d)|([0-9a-f]{4})([01]))")
         self.longest = len(secret) + 4  # bytes of a report that is not whole yet
         self.built = False
@@ -167,9 +179,13 @@ class _Job:
         return self.slot.limits.wall_s if self.built else COMPILE_S
 
     def _keep(self, count: int) -> None:
-        """Move so many bytes to what the program has said: the start of a compiler's words, the end of a program's."""
+        """Move so many bytes to what the program has said: the start of a compiler's words, the end of a program's, or
+        all of what one says that tells."""
         self.said += count
         tail, self.heard = self.tail + self.heard[:count], self.heard[count:]
+        if self.built and self.tells:
+            self.tail = tail
+            return
         self.tail = tail[:2000] if not self.built and len(tail) > 4000 else tail[-2000:] if self.built else tail
 
     def _limit(self) -> None:

@@ -35,6 +35,8 @@ class Program:
         the tests use and that neither tests nor helpers define is taken from the candidate, which may then lie
         about it: HumanEval/32, 38 and 50 call poly, encode_cyclic and encode_shift of the prompt.
     limits: its own, where they are not those of the whole run.
+    tells: not Python: once it has passed, its outcome's detail is all that it has printed. Then no control run guards
+        what it says: it is a program that observes, and whoever asks for that takes it for what it is.
     """
 
     language: str
@@ -43,6 +45,7 @@ class Program:
     entry_point: str
     helpers: str = ""
     limits: "Limits | None" = None
+    tells: bool = False
 
 
 class Limits(params.Section):

@@ -9,7 +9,7 @@ from stages.lib import sandbox
 from stages.lib.judging import execution
 from stages.lib.methods import behaviour, planting
 from stages.lib.methods.assignment import Assignment, Wording
-from stages.lib.methods.behaviour import Subject, inputs
+from stages.lib.methods.behaviour import Subject, python
 from stages.lib.methods.method import load_method
 from stages.lib.tasks import bugs, unit_tests
 from stages.lib.tasks.pool import frozen
@@ -113,11 +113,18 @@ def test_the_functions_imports_are_there_when_it_and_its_tests_are_run() -> None
 def test_calls_come_from_the_documentation_and_suit_the_parameters() -> None:
     code = "def repeat_text(text, times=2, *, sep=''):\n    return sep.join([text] * times)"
     doc = "Repeat.\n\n>>> repeat_text('ab', times=3)\n'ababab'\n>>> repeat_text(\n...     'x')\n>>> repeat_text(y, 1)\n"
-    found = inputs.calls("id", code, "repeat_text", doc, 40)
+    found = python.calls("id", code, "repeat_text", doc, 40)
     assert found[:2] == ["'ab', 3", "'x'"] and len(found) == len(set(found)) == 40
     assert sum(call.startswith("'") for call in found) > 25, "most first arguments are texts"
-    assert found == inputs.calls("id", code, "repeat_text", doc, 40)
-    assert found[2:] != inputs.calls("other", code, "repeat_text", doc, 40)[2:]
+    assert found == python.calls("id", code, "repeat_text", doc, 40)
+    assert found[2:] != python.calls("other", code, "repeat_text", doc, 40)[2:]
+
+
+def test_a_set_in_the_documentation_is_written_the_same_each_time() -> None:
+    code = "def parts(word, known):\n    return [one for one in known if one in word]"
+    assert python.calls("id", code, "parts", ">>> parts('ab', {'b', 'c', 'a', 'd'})", 1) == [
+        "'ab', {'b', 'c', 'a', 'd'}"
+    ]
 
 
 def prepared(code: str, mix: dict[str, float], **tests: Any) -> planting.Ready:

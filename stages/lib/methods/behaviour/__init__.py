@@ -1,29 +1,42 @@
 """What functions do, observed: each is run in the sandbox, with many arguments, and what it returns becomes its tests.
 
 The raw code is taken as correct. A function with candidates for its planted bug is run beside them, on the same
-arguments, so that a bug is known to change a result. Everything is drawn by a function's id and run under three hash
-seeds: only what never changes is used, so that two runs, and two machines, get the same tests. Python only.
+arguments, so that a bug is known to change a result. Everything is drawn by a function's id and run several times,
+under three hash seeds or in another order: only what never changes is used, so that two runs, and two machines, get the
+same tests. What depends on the language is in python/ and javascript/.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Protocol
 
 from stages.lib import sandbox
-from stages.lib.methods.behaviour import inputs
+from stages.lib.errors import BadInput
+from stages.lib.methods.behaviour import javascript, python
 from stages.lib.sandbox import Execution
 from stages.lib.tasks import unit_tests
 from stages.lib.tasks.bugs import Bug
 
-LANGUAGES = ("Python",)
+
+class Language(Protocol):
+    """What a language's module has; python/ says what each is for."""
+
+    HASH_SEEDS: tuple[int, ...]
+    RAISES: str
+    UNTOLD: tuple[str, ...]
+
+    def calls(self, identity: str, code: str, name: str, docstring: str, most: int) -> list[str]: ...
+    def program(self, codes: Sequence[str], name: str, called: Sequence[str]) -> sandbox.Program: ...
+    def spoken(self, literals: str) -> str: ...
+
+
+LANGUAGES: dict[str, Language] = {"Python": python, "JavaScript": javascript}
 CALLS = 64  # argument lists a function is called with
 BUGS = 8  # candidates that are tried for the bug of a function
 CPU_S = 2.0  # for all calls of all versions of a function; most take a tenth of a second
 HARMLESS = 3  # the rank of a bug that changes nothing that was seen
 SHORT = 40  # characters of a call that a person is told
-HASH_SEEDS = (0, 1, 2)  # one of three: a set of two texts has the same order under two seeds half the time
-TRIAL = Path(__file__).with_name("trial.py")
 
 Ending = tuple[str, str]  # what came of a call: "value" or "items" and the text, "raises" and the type, "none" and why
 Endings = list[list[Ending]]  # by version of a function, and by call
@@ -55,19 +68,26 @@ class Observed:
 
 
 def observe(subjects: Sequence[Subject], count: int, knobs: Execution) -> list[Observed]:
-    """What is seen of each subject, with at most `count` tests. Raises `BadInput` where foreign code cannot be run."""
-    names = [unit_tests.entry_point(one.code, one.language) if one.language in LANGUAGES else "" for one in subjects]
-    calls = [
-        inputs.calls(one.id, one.code, name, one.docstring, CALLS) if name else []
-        for one, name in zip(subjects, names, strict=True)
-    ]
-    trials = {n: _Trial(one, names[n], calls[n], one.bugs[:BUGS]) for n, one in enumerate(subjects) if calls[n]}
-    for seed in HASH_SEEDS:
-        going = [trial for trial in trials.values() if not trial.given_up]
+    """What is seen of each subject, with at most `count` tests. Raises `BadInput` where foreign code, or a language of
+    the subjects, cannot be run."""
+    trials = {n: trial for n, one in enumerate(subjects) if (trial := _trial(one)) is not None}
+    _require({trial.subject.language for trial in trials.values()})
+    for seed in python.HASH_SEEDS:
+        going = [trial for trial in trials.values() if not trial.given_up and seed in trial.language.HASH_SEEDS]
         for trial, told in zip(going, _run([trial.program() for trial in going], seed, knobs), strict=True):
             trial.take(told)
-        _untangle([trial for trial in going if trial.given_up and seed == HASH_SEEDS[0]], seed, knobs)
+        _untangle([trial for trial in going if trial.given_up and seed == python.HASH_SEEDS[0]], seed, knobs)
     return [trials[n].conclude(count) if n in trials else Observed() for n in range(len(subjects))]
+
+
+def _require(languages: set[str]) -> None:
+    """Raises `BadInput` where one of these cannot be run: a machine that leaves tests out would make other rows."""
+    for language in sorted(languages):
+        if lacking := sandbox.missing(unit_tests.languages()[language]["sandbox"]):
+            raise BadInput(
+                f"generate.tests.languages: {language} functions cannot be run here ({lacking}): "
+                f"install what is missing, or take {language} out of generate.tests.languages"
+            )
 
 
 @dataclass
@@ -81,13 +101,14 @@ class _Trial:
     runs: list[Endings] = field(default_factory=list)
     given_up: bool = False
 
+    @property
+    def language(self) -> Language:
+        return LANGUAGES[self.subject.language]
+
     def program(self, bugs: Sequence[Bug] | None = None) -> sandbox.Program:
         """All versions, or the right one with those `bugs`, on all calls."""
-        before = "from __future__ import annotations\n"
         codes = [self.subject.code, *(bug.code for bug in (self.bugs if bugs is None else bugs))]
-        arguments = f"{[before + code for code in codes]!r}, {self.name!r}, {self.calls!r}"
-        check = f"import json\n\ndef check(candidate):\n    return json.dumps(candidate({arguments}))\n"
-        return sandbox.Program("python", TRIAL.read_text(encoding="utf-8"), check, "tidemill_trial")
+        return self.language.program(codes, self.name, self.calls)
 
     def take(self, told: Endings) -> None:
         """What a run told; nothing if it did not get to its end."""
@@ -97,6 +118,16 @@ class _Trial:
     def conclude(self, count: int) -> Observed:
         """What all runs show."""
         return Observed() if self.given_up else _conclude(self, _steady(self.runs), count)
+
+
+def _trial(subject: Subject) -> _Trial | None:
+    """How the subject is observed; None if it cannot be."""
+    language = LANGUAGES.get(subject.language)
+    name = unit_tests.entry_point(subject.code, subject.language) if language else ""
+    if language is None or not name:
+        return None
+    calls = language.calls(subject.id, subject.code, name, subject.docstring, CALLS)
+    return _Trial(subject, name, calls, subject.bugs[:BUGS]) if calls else None
 
 
 def _untangle(trials: list[_Trial], seed: int, knobs: Execution) -> None:
@@ -120,7 +151,12 @@ def _run(programs: list[sandbox.Program], seed: int, knobs: Execution) -> list[E
 
 
 def _endings(told: str) -> Endings:
-    return [[(str(kind), str(text)) for kind, text in version] for version in json.loads(told)]
+    """What stands in the last line; nothing if that is not it."""
+    try:
+        last = told.rpartition("\n")[2]
+        return [[(str(kind), str(text)) for kind, text in version] for version in json.loads(last)]
+    except (ValueError, TypeError):  # the function has printed, or worse
+        return []
 
 
 def _steady(runs: list[Endings]) -> Endings:
@@ -133,7 +169,8 @@ def _steady(runs: list[Endings]) -> Endings:
 
 def _conclude(trial: _Trial, endings: Endings, count: int) -> Observed:
     calls, (right, *others) = trial.calls, endings
-    usable = [place for place, (kind, text) in enumerate(right) if kind in ("value", "items") and text != "None"]
+    untold = trial.language.UNTOLD
+    usable = [place for place, (kind, text) in enumerate(right) if kind in ("value", "items") and text not in untold]
     if len({right[place] for place in usable}) < unit_tests.LEAST:
         return Observed()
     ranks = [(_rank(usable, right, other), number) for number, other in enumerate(others)]
@@ -145,7 +182,7 @@ def _conclude(trial: _Trial, endings: Endings, count: int) -> Observed:
         (place for place in usable if _differs(right[place], other[place])),
         key=lambda place: (other[place][0] not in ("value", "items"), len(calls[place]) > SHORT, place),
     )[0]
-    seen = _tell(trial.name, calls[wrong], right[wrong], other[wrong])
+    seen = _tell(trial.language, f"{trial.name}({trial.language.spoken(calls[wrong])})", right[wrong], other[wrong])
     return Observed(True, _tests(calls, right, _diverse(usable, right, [wrong], count)), trial.bugs[number], seen)
 
 
@@ -185,11 +222,12 @@ def _tests(calls: list[str], right: list[Ending], chosen: list[int]) -> list[str
     return lines if len(lines) >= unit_tests.LEAST else []
 
 
-def _tell(name: str, call: str, right: Ending, other: Ending) -> str:
+def _tell(language: Language, call: str, right: Ending, other: Ending) -> str:
+    due = language.spoken(right[1])
     if other[0] in ("value", "items"):
-        return f"{name}({call}) returns {other[1]} instead of {right[1]}."
+        return f"{call} returns {language.spoken(other[1])} instead of {due}."
     if other[0] == "raises":
-        return f"{name}({call}) raises {other[1]} instead of returning {right[1]}."
+        return f"{call} {language.RAISES} {other[1]} instead of returning {due}."
     if other[1] == "endless":
-        return f"{name}({call}) does not end; it should return {right[1]}."
-    return f"{name}({call}) no longer returns {right[1]}."
+        return f"{call} does not end; it should return {due}."
+    return f"{call} no longer returns {due}."

@@ -1,5 +1,5 @@
-# Runs inside the sandbox, in the process of the function that is observed (__init__.py): every version of it is called
-# with every argument list, and what comes of each call is told as text.
+# Runs inside the sandbox, in the process of the function that is observed (../__init__.py): every version of it is
+# called with every argument list, and what comes of each call is told as text.
 import collections.abc
 import itertools
 import sys

@@ -1,21 +1,28 @@
-"""Calls that may show what a Python function does: those of its documentation, then values that suit its parameters.
+"""Python functions: what they are called with, and the program that observes them.
 
-A call is the text of its arguments, literals all. Which ones a function gets depends on its id alone.
+The calls are those of the documentation, then values that suit the parameters. A call is the text of its arguments,
+literals all.
 """
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.lib import params
-from stages.lib.tasks.draws import draw_number
+from stages.lib import params, sandbox
+from stages.lib.methods.behaviour import drawing
+from stages.lib.methods.behaviour.drawing import Parameter, Shape
 
-LONGEST = 100  # characters of a call's arguments
-MOST_OF_DOCUMENTATION = 12
-TRIES = 4  # draws for each call that is wanted, since some come twice
+HASH_SEEDS: tuple[int, ...] = (
+    0,
+    1,
+    2,
+)  # one of three: a set of two texts has the same order under two seeds half the time
+RAISES = "raises"  # what a person who reads the language calls it
+UNTOLD: tuple[str, ...] = ("None",)  # results that no test is made of
+FOLDER = Path(__file__).parent
 
 
 def calls(identity: str, code: str, name: str, docstring: str, most: int) -> list[str]:
@@ -24,10 +31,20 @@ def calls(identity: str, code: str, name: str, docstring: str, most: int) -> lis
     function = _find(code, name)
     if function is None or None in function.args.kw_defaults or _is_unsteady(code):
         return []
-    documented = list(_documented(docstring, name, function))[:MOST_OF_DOCUMENTATION]
-    drawn = _drawn(identity, function, most * TRIES)
-    found = [call for call in dict.fromkeys([*documented, *drawn]) if len(call) <= LONGEST]
-    return found[:most]
+    return drawing.calls(_documented(docstring, name, function), identity, _shape(function), _data(), most)
+
+
+def program(codes: Sequence[str], name: str, called: Sequence[str]) -> sandbox.Program:
+    """Calls the function `name` of each of `codes` with every one of `called`; its detail is what trial.py tells."""
+    before = "from __future__ import annotations\n"
+    arguments = f"{[before + code for code in codes]!r}, {name!r}, {list(called)!r}"
+    check = f"import json\n\ndef check(candidate):\n    return json.dumps(candidate({arguments}))\n"
+    return sandbox.Program("python", (FOLDER / "trial.py").read_text(encoding="utf-8"), check, "tidemill_trial")
+
+
+def spoken(literals: str) -> str:
+    """`literals`, Python's, as a person who reads the language writes them."""
+    return literals
 
 
 def _find(code: str, name: str) -> ast.FunctionDef | None:
@@ -49,22 +66,13 @@ def _documented(docstring: str, name: str, function: ast.FunctionDef) -> Iterato
     """The arguments of the calls with literals that stand in the documentation."""
     text = re.sub(r"^\s*\.\.\.", "", docstring, flags=re.MULTILINE)
     for found in re.finditer(rf"(?<![\w]){re.escape(name)}\(", text):
-        end = _closing(text, found.end())
+        end = drawing.closing(text, found.end())
         try:
             call = ast.parse(" ".join(f"f({text[found.end() : end]})".split()), mode="eval").body
         except (SyntaxError, ValueError):
             continue
         if isinstance(call, ast.Call) and (arguments := _positional(call, function)) is not None:
             yield arguments
-
-
-def _closing(text: str, start: int) -> int:
-    depth = 1
-    for place in range(start, len(text)):
-        depth += (text[place] in "([{") - (text[place] in ")]}")
-        if depth == 0:
-            return place
-    return start
 
 
 def _positional(call: ast.Call, function: ast.FunctionDef) -> str | None:
@@ -76,47 +84,25 @@ def _positional(call: ast.Call, function: ast.FunctionDef) -> str | None:
             return None
         given.append(keyword.value)
     try:
-        return ", ".join(repr(ast.literal_eval(node)) for node in given)
+        return ", ".join(map(_literal, given))
     except (ValueError, TypeError, MemoryError, RecursionError):
         return None
 
 
-def _drawn(identity: str, function: ast.FunctionDef, count: int) -> Iterator[str]:
-    parameters = [*function.args.posonlyargs, *function.args.args]
-    needed = len(parameters) - len(function.args.defaults)
-    spread = 3 if function.args.vararg else 0
-    constants = _constants(function)
-    for turn in range(count):
-
-        def draw(what: str, below: int, turn: int = turn) -> int:
-            return draw_number(f"{identity}:{turn}:{what}", below)
-
-        optional = len(function.args.defaults)
-        taken = needed + (draw("optional", optional + 1) if optional and turn % 2 else 0)
-        kinds = [_kinds(one) for one in parameters[:taken]]
-        if spread and taken == len(parameters):
-            kinds += [_kinds(function.args.vararg)] * (1 + draw("spread", spread))
-        values = []
-        for place, likely in enumerate(kinds):
-            pool = list(_data()["values"]) if draw(f"any {place}", 5) == 0 else likely
-            kind = pool[draw(f"kind {place}", len(pool))]
-            choices = _data()["values"][kind]
-            if constants.get(kind) and draw(f"own {place}", 4) == 0:
-                choices = constants[kind]
-            values.append(choices[draw(f"value {place}", len(choices))])
-        yield ", ".join(values)
+def _literal(node: ast.expr) -> str:
+    """As repr() writes it; a set as its source does, since its own order differs from run to run."""
+    value = ast.literal_eval(node)
+    return ast.unparse(node) if any(isinstance(one, ast.Set) for one in ast.walk(node)) else repr(value)
 
 
-def _kinds(parameter: ast.arg | None) -> list[str]:
-    """The kinds of values that a parameter likely takes, by its annotation, then by its name."""
-    assert parameter is not None
-    annotation = ast.unparse(parameter.annotation) if parameter.annotation else ""
-    for hint in _data()["hints"]:
-        if "annotation" in hint and annotation and re.search(hint["annotation"], annotation):
-            return list(hint["kinds"])
-        if "name" in hint and re.search(hint["name"], parameter.arg):
-            return list(hint["kinds"])
-    return list(_data()["otherwise"])
+def _shape(function: ast.FunctionDef) -> Shape:
+    arguments = [*function.args.posonlyargs, *function.args.args]
+    spread = _parameter(function.args.vararg) if function.args.vararg else None
+    return Shape(list(map(_parameter, arguments)), len(function.args.defaults), spread, _constants(function))
+
+
+def _parameter(argument: ast.arg) -> Parameter:
+    return Parameter(argument.arg, ast.unparse(argument.annotation) if argument.annotation else "")
 
 
 def _constants(function: ast.FunctionDef) -> dict[str, list[str]]:
@@ -132,4 +118,4 @@ def _constants(function: ast.FunctionDef) -> dict[str, list[str]]:
 
 @cache
 def _data() -> dict[str, Any]:
-    return params.read(Path(__file__).with_name("values.yaml"))
+    return params.read(FOLDER / "values.yaml")
