@@ -219,7 +219,8 @@ def stages(functions: list[dict[str, Any]], rows: int) -> dict[str, Any]:
             if status:
                 raise SystemExit(f"{stage} ended with {status}")
             print(stage, rows, used.ru_utime + used.ru_stime, file=sys.stderr, flush=True)
-            found[stage] = {"cpu_s": round(used.ru_utime + used.ru_stime, 1)}
+            # kilobytes of the largest of its processes (getrusage(2), RUSAGE_CHILDREN)
+            found[stage] = {"cpu_s": round(used.ru_utime + used.ru_stime, 1), "peak_mb": used.ru_maxrss // 1024}
         found["rows_kept"] = json.loads((Path(folder) / "metrics/filter.json").read_text())["rows_out"]
     return found
 
