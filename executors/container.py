@@ -191,12 +191,14 @@ def reference(stage: str, gpus: int, registry: str, file: Path) -> str:
 
 
 def check_split(stage: str, shards: int, nodes: int, file: Path) -> None:
-    """Raise `BadInput` if settings `file` give `stage` several shards or nodes and it cannot use them."""
+    """Raise `BadInput` if settings `file` give `stage` several shards or nodes and it cannot use them, or both."""
     table, name = params.read(STAGES), stage.partition("@")[0]
     for count, what in (shards, "shards"), (nodes, "nodes"):
         if count > 1 and not table.get(name, {}).get(what):
             able = ", ".join(other for other, one in table.items() if one.get(what))
             raise BadInput(f"{file}: resources: {name} cannot use {count} {what}; only these can: {able}")
+    if shards > 1 and nodes > 1:
+        raise BadInput(f"{file}: resources: {name}: shards and nodes do not go together; remove one of them")
 
 
 def asks_models(stage: str) -> bool:

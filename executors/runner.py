@@ -35,6 +35,7 @@ from executors.progress import report
 from stages.lib import shards
 from stages.lib.checkpoint import Preempted, stop_on_sigterm
 from stages.lib.errors import BAD_INPUT, CRASHED, DONE, INTERRUPTED, PREEMPTED, BadInput
+from stages.lib.processes import Lost
 
 STATE = Path(".tidemill/run")
 BEGAN = time.monotonic()
@@ -65,6 +66,8 @@ def main(arguments: list[str]) -> int:
         return _fail(stage, BAD_INPUT, str(error))
     except Preempted as error:
         return _fail(stage, PREEMPTED, str(error))
+    except Lost as error:
+        return _fail(stage, CRASHED, str(error))
     except KeyboardInterrupt:
         return _fail(stage, INTERRUPTED, "interrupted; run it again to resume from the last save")
     except ModuleNotFoundError as error:

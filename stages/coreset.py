@@ -8,13 +8,13 @@ Writes  data/coreset/coreset.parquet     order, row, id, distance (to the neares
         metrics/coreset.json             k, N, d, distinct rows, radii, lower bound on the optimum, languages covered
         plots/coreset.csv                covering radius after each pick, and of a random subset of that size
 
-The greedy order is nested: the first 1,000 rows of a coreset of 20,000 are the coreset of 1,000. With coreset.parts or
+The greedy order is nested: the first 1,000 rows of a coreset of 20,000 are the coreset of 1,000. On several machines
+each reads its part of the embeddings, and they choose together; the first one seals. With coreset.parts or
 coreset.quotas the choice is made piece by piece, and `--shard I/N` makes its share of the pieces. The other two methods
 are for comparison; like quotas they give no bound, and "optimum_at_least" is null.
 """
 
 import logging
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -22,22 +22,19 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from stages.lib import artifacts, checkpoint, params, progress, records, shards
+from stages.lib import artifacts, checkpoint, params, processes, progress, records, shards
 from stages.lib.errors import BadInput
-from stages.lib.kcenter import Selection, alternatives, covering_radii, k_center_greedy, pieces, projection
-from stages.lib.kcenter.pieces import Piece
-
-CORESET = pa.schema(
-    [
-        ("order", pa.int32()),
-        ("row", pa.int64()),
-        ("id", pa.string()),
-        ("distance", pa.float64()),  # null for the first
-        ("radius", pa.float64()),
-        ("language", pa.string()),
-    ]
+from stages.lib.kcenter import (
+    Selection,
+    alternatives,
+    covering_radii,
+    k_center_greedy,
+    output,
+    pieces,
+    projection,
+    split_rows,
 )
-COVERAGE = pa.schema([("language", pa.string()), ("corpus", pa.int64()), ("coreset", pa.int64())])
+from stages.lib.kcenter.pieces import Piece
 
 log = logging.getLogger("tidemill.coreset")
 
@@ -64,75 +61,125 @@ class Params(params.Section):
             raise ValueError(f"quotas and parts are for method k-center; found {self.method}")
         return self
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """How distances are measured."""
+        return {"normalize": self.normalize, "device": self.device, "threads": self.threads}
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """How a greedy choice begins and measures."""
+        return {"first": self.first, "seed": self.seed, **self.how}
+
 
 def main() -> None:
     knobs = params.load("coreset", Params)
-    inputs = [artifacts.open("data/corpus"), artifacts.open("data/embeddings")]
-    corpus = records.read(inputs[0].parts("corpus.parquet"), records.FUNCTION, ["id", "language"])
-    embeddings = np.load(inputs[1].file("embeddings.npy"), mmap_mode="r")
-    if len(embeddings) != len(corpus):
-        raise BadInput(
-            f"data/embeddings has {len(embeddings)} rows but data/corpus has {len(corpus)}; run `dvc repro embed`"
-        )
-    languages = corpus["language"].to_pylist()
+    if processes.machines() == 1 and not processes.is_started():
+        select(knobs, processes.here())
+        return
+    check_together(knobs)
+    from stages.lib.kcenter import gpu
+
+    if processes.is_started():
+        with processes.together() as world:
+            gpu.take(world.local)
+            select(knobs, world)
+    else:
+        processes.launch("coreset", max(1, gpu.count() if knobs.device != "cpu" else 0))
+
+
+def select(knobs: Params, world: processes.World) -> None:
+    """One process of the run; the first one verifies the inputs, and writes and seals."""
+    inputs = world.first(lambda: [artifacts.open("data/corpus"), artifacts.open("data/embeddings")])
+    file, rows = inputs[1].file("embeddings.npy"), inputs[0].rows("corpus.parquet")
+    k = min(knobs.k, rows)
+    changed = int(file.stat().st_mtime) if file.is_file() else None
+    if world.first(lambda: changed) != changed:
+        raise BadInput(f"{file} is not the file that the first node has verified: nodes must share one workspace")
+    embeddings = np.load(file, mmap_mode="r")
+    if len(embeddings) != rows:
+        raise BadInput(f"data/embeddings has {len(embeddings)} rows but data/corpus has {rows}; run `dvc repro embed`")
     saves = checkpoint.folder("coreset", inputs, knobs.result)
-    how: dict[str, Any] = {"normalize": knobs.normalize, "device": knobs.device, "threads": knobs.threads}
-    divided = divide(languages, knobs)
-    with progress.work("picking", min(knobs.k, len(embeddings)), "functions"):
-        started = {"first": knobs.first, "seed": knobs.seed, **how}
-        pieces.pick(embeddings, divided, shards.mine(len(divided)), saves, **started)
+    divided = divide(inputs[0], knobs)
+    part = embeddings[split_rows(rows, world.size)[world.rank]]  # all that this process reads, but for the picture
+    with progress.work("picking", k, "functions"):
+        pieces.pick(embeddings, divided, shards.mine(len(divided)), saves, **knobs.start)
         if shards.is_one():
             return
-        chosen = choose(embeddings, divided, knobs, saves, how)
-    sizes = spread_sizes(len(chosen.indices))
-    random_order = np.random.default_rng(knobs.seed).permutation(len(embeddings))[: sizes[-1]]
+        if k < knobs.k:
+            log.warning("coreset.k is %d, but the corpus has only %d functions; taking them all", knobs.k, k)
+        chosen = choose(part, k, divided, knobs, saves, world)
+    sizes = output.spread_sizes(len(chosen.indices))
+    random_order = world.first(lambda: np.random.default_rng(knobs.seed).permutation(rows)[: sizes[-1]])
     with progress.work("measuring a random selection"):
-        random_radii = covering_radii(embeddings, random_order, sizes, **how)
-    with artifacts.create("data/coreset", stage="coreset", inputs=inputs, params=knobs.result, seed=knobs.seed) as out:
-        distances = measure_distances(embeddings, chosen, knobs)
-        records.write(out / "coreset.parquet", list_centres(chosen, distances, corpus), CORESET)
-        records.write(
-            out / "projection.parquet",
-            projection.project(embeddings, chosen.indices, languages, knobs.seed),
-            projection.SCHEMA,
-        )
-        coverage = count_languages(chosen, languages)
-        records.write(out / "coverage.parquet", coverage, COVERAGE)
-        own = {"radius_within": pieces.distance_within(divided, saves)} if knobs.quotas else {}
-        artifacts.write_metrics("coreset", describe(chosen, embeddings, coverage) | own)
-        artifacts.write_series("coreset", draw_curve(chosen, sizes, random_radii))
+        random_radii = covering_radii(part, random_order, sizes, group=world.group, **knobs.how)
+    own = {"radius_within": pieces.distance_within(divided, saves)} if knobs.quotas else {}
+    curve = output.draw_curve(chosen, sizes, random_radii)
+    world.first(lambda: write(chosen, embeddings, inputs, knobs, curve, own))
     checkpoint.discard(saves)
 
 
-def divide(languages: list[str], knobs: Params) -> list[Piece]:
+def check_together(knobs: Params) -> None:
+    """Raise `BadInput` for what several machines cannot choose together."""
+    for key, needed in {"method": "k-center", "parts": 1, "quotas": {}}.items():
+        if (found := getattr(knobs, key)) != needed:
+            raise BadInput(
+                f"params.yaml: coreset.{key}: {found} cannot be chosen on several nodes, which make one exact choice "
+                f"together; set it to {needed}, or take `nodes` from coreset's resources"
+            )
+    if shards.is_one():
+        raise BadInput("coreset --shard: several nodes make one exact choice together; take the shards away")
+
+
+def divide(corpus: artifacts.Artifact, knobs: Params) -> list[Piece]:
     """What is chosen piece by piece: the languages of coreset.quotas, or coreset.parts; [] for one exact choice."""
-    k = min(knobs.k, len(languages))
+    rows = corpus.rows("corpus.parquet")
+    k = min(knobs.k, rows)
     if knobs.quotas:
-        return pieces.by_language(languages, k, knobs.quotas)
+        return pieces.by_language(read(corpus)["language"].to_pylist(), k, knobs.quotas)
     if knobs.parts > 1:
-        return pieces.cut(len(languages), k, knobs.parts)
+        return pieces.cut(rows, k, knobs.parts)
     if shards.is_one():
         raise BadInput("coreset --shard: one exact choice cannot be shared out; set coreset.parts or coreset.quotas")
     return []
 
 
-def choose(embeddings: np.ndarray, divided: list[Piece], knobs: Params, saves: Path, how: dict[str, Any]) -> Selection:
-    """The chosen rows, in order, with the covering radius after each; all of them if there are fewer than k."""
-    k = min(knobs.k, len(embeddings))
-    if k < knobs.k:
-        log.warning("coreset.k is %d, but the corpus has only %d functions; taking them all", knobs.k, k)
-    start: dict[str, Any] = {"first": knobs.first, "seed": knobs.seed, **how}
+def choose(
+    part: np.ndarray, k: int, divided: list[Piece], knobs: Params, saves: Path, world: processes.World
+) -> Selection:
+    """The chosen rows, in order, with the covering radius after each. `part` are all rows, but on several machines."""
     if knobs.quotas:
-        return pieces.interleave(embeddings, divided, saves, knobs.radius, **how)
+        return pieces.interleave(part, divided, saves, knobs.radius, **knobs.how)
     if divided:
-        return pieces.compose(embeddings, divided, saves, k, knobs.radius, **start)
+        return pieces.compose(part, divided, saves, k, knobs.radius, **knobs.start)
     if knobs.method == "k-center":
-        return k_center_greedy(embeddings, k, radius=knobs.radius, saves=saves, **start)
+        return k_center_greedy(part, k, radius=knobs.radius, group=world.group, saves=saves, **knobs.start)
     if knobs.method == "random":
-        order = alternatives.choose_random(embeddings, k, knobs.seed)
+        order = alternatives.choose_random(part, k, knobs.seed)
     else:
-        order = alternatives.choose_clusters(embeddings, k, knobs.seed, knobs.normalize)
-    return alternatives.measure(embeddings, order, radius=knobs.radius, **how)
+        order = alternatives.choose_clusters(part, k, knobs.seed, knobs.normalize)
+    return alternatives.measure(part, order, radius=knobs.radius, **knobs.how)
+
+
+def write(
+    chosen: Selection,
+    embeddings: np.ndarray,
+    inputs: list[artifacts.Artifact],
+    knobs: Params,
+    curve: list[dict[str, Any]],
+    own: dict[str, Any],
+) -> None:
+    """Seal the artifact and write the metrics, with `own` among them, and the plot's `curve`."""
+    with artifacts.create("data/coreset", stage="coreset", inputs=inputs, params=knobs.result, seed=knobs.seed) as out:
+        corpus, distances = read(inputs[0]), measure_distances(embeddings, chosen, knobs)
+        languages = corpus["language"].to_pylist()
+        records.write(out / "coreset.parquet", output.list_centres(chosen, distances, corpus), output.CORESET)
+        picture = projection.project(embeddings, chosen.indices, languages, knobs.seed)
+        records.write(out / "projection.parquet", picture, projection.SCHEMA)
+        coverage = output.count_languages(chosen, languages)
+        records.write(out / "coverage.parquet", coverage, output.COVERAGE)
+        artifacts.write_metrics("coreset", output.describe(chosen, embeddings, coverage) | own)
+        artifacts.write_series("coreset", curve)
 
 
 def measure_distances(embeddings: np.ndarray, chosen: Selection, knobs: Params) -> list[float | None]:
@@ -142,48 +189,5 @@ def measure_distances(embeddings: np.ndarray, chosen: Selection, knobs: Params) 
     return alternatives.distances_to_earlier(embeddings, chosen.indices, knobs.normalize)
 
 
-def list_centres(chosen: Selection, distances: list[float | None], corpus: pa.Table) -> list[dict[str, Any]]:
-    picked = corpus.select(["id", "language"]).take(pa.array(chosen.indices)).to_pylist()
-    return [
-        {"order": order, "row": int(chosen.indices[order]), "distance": distances[order], "radius": radius, **row}
-        for order, (radius, row) in enumerate(zip(chosen.radii.tolist(), picked, strict=True))
-    ]
-
-
-def count_languages(chosen: Selection, languages: list[str]) -> list[dict[str, Any]]:
-    """Rows of each language in the corpus and among the centres."""
-    all_rows, centres = Counter(languages), Counter(languages[row] for row in chosen.indices)
-    return [{"language": name, "corpus": all_rows[name], "coreset": centres[name]} for name in sorted(all_rows)]
-
-
-def describe(chosen: Selection, embeddings: np.ndarray, coverage: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "k": len(chosen.indices),
-        "rows": embeddings.shape[0],
-        "dimension": embeddings.shape[1],
-        "distinct_rows": chosen.distinct_rows,  # null unless selection ran out of distinct rows
-        "radius_first": float(chosen.radii[0]),
-        "radius_last": float(chosen.radii[-1]),
-        "optimum_at_least": chosen.bound(len(chosen.indices)),
-        "languages": len(coverage),
-        "languages_covered": sum(1 for entry in coverage if entry["coreset"]),
-        "centres_by_language": {entry["language"]: entry["coreset"] for entry in coverage},
-    }
-
-
-def spread_sizes(k: int) -> list[int]:
-    """Subset sizes from 1 to `k`, about 24 per decade, evenly spaced on a log axis."""
-    return sorted({round(size) for size in np.geomspace(1, k, 2 + int(24 * np.log10(k)))})
-
-
-def draw_curve(chosen: Selection, sizes: list[int], random_radii: np.ndarray) -> list[dict[str, Any]]:
-    """Covering radius after each size, of a random subset of that size, and the bound for any selection."""
-    return [
-        {
-            "centres": size,
-            "radius": float(chosen.radii[size - 1]),
-            "random_radius": float(random_radius),
-            "optimum_at_least": chosen.bound(size),
-        }
-        for size, random_radius in zip(sizes, random_radii, strict=True)
-    ]
+def read(corpus: artifacts.Artifact) -> pa.Table:
+    return records.read(corpus.parts("corpus.parquet"), records.FUNCTION, ["id", "language"])

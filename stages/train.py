@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib import artifacts, checkpoint, params, progress, records
+from stages.lib import artifacts, checkpoint, params, processes, progress, records
 from stages.lib.dataset import material, mixing
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, chat, location, prompts
@@ -84,13 +84,13 @@ def main(key: str = "") -> None:
     where = place.of(key)
     knobs = params.load("train", Params).model_copy(update=where.changes)
     here = devices.on_this_machine(knobs.processes, location.device(knobs.device))
-    if not devices.is_started() and here * devices.machines() > 1:
-        devices.launch(where.stage, here)
+    if not processes.is_started() and here * processes.machines() > 1:
+        processes.launch(where.stage, here)
     else:
-        train(knobs, devices.here(), where)
+        train(knobs, processes.here(), where)
 
 
-def train(knobs: Params, world: devices.World, where: place.Place) -> None:
+def train(knobs: Params, world: processes.World, where: place.Place) -> None:
     """One process of the run; the first one seals the result."""
     if not world.leads:
         logging.getLogger("tidemill").setLevel(logging.WARNING)
@@ -130,7 +130,7 @@ def train(knobs: Params, world: devices.World, where: place.Place) -> None:
     checkpoint.discard(saves)
 
 
-def fit_into_memory(knobs: Params, world: devices.World) -> requirements.Estimate:
+def fit_into_memory(knobs: Params, world: processes.World) -> requirements.Estimate:
     """What the run needs. Raises `BadInput` for a run that is too large, or for settings that do not combine."""
     device = location.device(knobs.device)
     config = causal.load_config(knobs.model)
@@ -162,7 +162,7 @@ def tune(
     from stages.lib.training.watch import Speed
 
     torch.set_num_threads(knobs.threads)
-    device, world = location.device(knobs.device), devices.here()
+    device, world = location.device(knobs.device), processes.here()
     with progress.work("loading the base model"):
         model = trainer.load(knobs.model, knobs.method, knobs.precision)
     if knobs.packing != "none":

@@ -24,6 +24,7 @@ LONGEST = (
     "test_submit.py",
     "test_remote.py",
     "test_train_devices.py",
+    "test_coreset_nodes.py",
     "test_train_parts.py",
     "test_sample.py",
     "test_train.py",

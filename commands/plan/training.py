@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lib import params
+from stages.lib import params, processes
 from stages.lib.dataset import material, mixing
 from stages.lib.models import causal, chat, location
 from stages.lib.training import devices as training_devices
@@ -43,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def _devices_here(section: dict[str, Any], device: str) -> int:
-    return training_devices.machines() * training_devices.on_this_machine(section["processes"], device)
+    return processes.machines() * training_devices.on_this_machine(section["processes"], device)
 
 
 def _dataset_tokens(section: dict[str, Any]) -> int | None:

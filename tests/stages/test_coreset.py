@@ -1,6 +1,5 @@
 """The stage coreset, run as `dvc` runs it."""
 
-import hashlib
 import json
 import signal
 import time
@@ -9,31 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from corpora import write_vectors
 from workspace import Workspace
 
-from stages.lib import artifacts, records
-
-
-def make_inputs(vectors: np.ndarray, corpus_rows: int | None = None) -> None:
-    rows = [
-        {
-            "id": hashlib.sha256(str(number).encode()).hexdigest(),
-            "language": ("Python", "Go", "Java")[number % 3],
-            "name": f"f{number}",
-            "code": f"def f{number}(): return {number}",
-            "docstring": "",
-            "source": "test",
-            "path": "f.py",
-            "line": number + 1,
-            "license": "MIT",
-            "imports": "",
-        }
-        for number in range(len(vectors) if corpus_rows is None else corpus_rows)
-    ]
-    with artifacts.create("data/corpus", stage="filter") as out:
-        records.write(out / "corpus.parquet", rows, records.FUNCTION)
-    with artifacts.create("data/embeddings", stage="embed", inputs=[artifacts.open("data/corpus")]) as out:
-        np.save(out / "embeddings.npy", vectors)
+from stages.lib import artifacts
 
 
 @pytest.fixture
@@ -42,7 +20,7 @@ def vectors() -> np.ndarray:
 
 
 def test_the_artifact_holds_the_order_and_the_curve(workspace: Workspace, vectors: np.ndarray) -> None:
-    make_inputs(vectors)
+    write_vectors(vectors)
     workspace.set("coreset.k", 48)
     result = workspace.run("coreset")
     assert result.returncode == 0, result.stderr
@@ -58,7 +36,7 @@ def test_the_artifact_holds_the_order_and_the_curve(workspace: Workspace, vector
 
 @pytest.mark.parametrize("method", ["k-center", "random", "clusters"])
 def test_a_corpus_smaller_than_k_is_taken_whole(workspace: Workspace, vectors: np.ndarray, method: str) -> None:
-    make_inputs(vectors[:30])
+    write_vectors(vectors[:30])
     workspace.set("coreset.method", method)
     result = workspace.run("coreset")
     assert result.returncode == 0, result.stderr
@@ -67,14 +45,14 @@ def test_a_corpus_smaller_than_k_is_taken_whole(workspace: Workspace, vectors: n
 
 
 def test_embeddings_of_another_corpus_are_refused(workspace: Workspace, vectors: np.ndarray) -> None:
-    make_inputs(vectors, corpus_rows=599)
+    write_vectors(vectors, corpus_rows=599)
     result = workspace.run("coreset")
     assert result.returncode == 3
     assert "600 rows but data/corpus has 599" in result.stderr
 
 
 def test_stopped_it_saves_and_goes_on_to_the_same_bytes(workspace: Workspace) -> None:
-    make_inputs(np.random.default_rng(2).standard_normal((12000, 48)).astype(np.float16))
+    write_vectors(np.random.default_rng(2).standard_normal((12000, 48)).astype(np.float16))
     workspace.set("coreset.k", 6000)
     stage = workspace.start("coreset")
     while not list(Path(".tidemill/checkpoints/coreset").glob("*")) and stage.poll() is None:
@@ -105,7 +83,7 @@ def test_stopped_it_saves_and_goes_on_to_the_same_bytes(workspace: Workspace) ->
 def test_bad_parameters_are_named(
     workspace: Workspace, vectors: np.ndarray, key: str, value: object, message: str
 ) -> None:
-    make_inputs(vectors)
+    write_vectors(vectors)
     workspace.set(f"coreset.{key}", value)
     result = workspace.run("coreset", CUDA_VISIBLE_DEVICES="")
     assert result.returncode == 3 and message in result.stderr
@@ -113,7 +91,7 @@ def test_bad_parameters_are_named(
 
 
 def test_a_radius_ends_the_choice_at_a_prefix_of_the_longer_one(workspace: Workspace, vectors: np.ndarray) -> None:
-    make_inputs(vectors)
+    write_vectors(vectors)
     workspace.set("coreset.k", 200)
     assert workspace.run("coreset").returncode == 0
     longer = pq.read_table("data/coreset/coreset.parquet").to_pydict()
@@ -129,7 +107,7 @@ def test_a_radius_ends_the_choice_at_a_prefix_of_the_longer_one(workspace: Works
 def test_the_other_choices_write_the_same_records_with_the_true_radii(
     workspace: Workspace, vectors: np.ndarray, method: str
 ) -> None:
-    make_inputs(vectors)
+    write_vectors(vectors)
     workspace.set("coreset.k", 40)
     workspace.set("coreset.method", method)
     roots = []
@@ -151,7 +129,7 @@ def test_the_other_choices_write_the_same_records_with_the_true_radii(
 def test_clusters_take_one_row_of_each_group(workspace: Workspace) -> None:
     centres = 20 * np.eye(12, dtype=np.float16)
     noise = np.random.default_rng(3).standard_normal((12, 30, 12)).astype(np.float16) / 4
-    make_inputs((centres[:, None] + noise).reshape(-1, 12))
+    write_vectors((centres[:, None] + noise).reshape(-1, 12))
     workspace.set("coreset.k", 12)
     workspace.set("coreset.method", "clusters")
     assert workspace.run("coreset").returncode == 0
@@ -162,7 +140,7 @@ def test_clusters_take_one_row_of_each_group(workspace: Workspace) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["random", "clusters"])
 def test_copies_of_one_row_are_still_different_rows(workspace: Workspace, method: str) -> None:
-    make_inputs(np.repeat(np.eye(4, dtype=np.float16), 5, axis=0))
+    write_vectors(np.repeat(np.eye(4, dtype=np.float16), 5, axis=0))
     workspace.set("coreset.k", 18)
     workspace.set("coreset.method", method)
     result = workspace.run("coreset")
@@ -171,7 +149,7 @@ def test_copies_of_one_row_are_still_different_rows(workspace: Workspace, method
 
 
 def test_quotas_hold_in_every_beginning(workspace: Workspace, vectors: np.ndarray) -> None:
-    make_inputs(vectors)
+    write_vectors(vectors)
     workspace.set("coreset.k", 60)
     workspace.set("coreset.quotas", {"Python": 3, "Go": 1})
     assert workspace.run("coreset").returncode == 0
@@ -183,7 +161,7 @@ def test_quotas_hold_in_every_beginning(workspace: Workspace, vectors: np.ndarra
 
 
 def test_what_does_not_go_together_is_named(workspace: Workspace, vectors: np.ndarray) -> None:
-    make_inputs(vectors)
+    write_vectors(vectors)
     refused = workspace.run("coreset --shard 0/2")
     assert refused.returncode == 3 and "set coreset.parts or coreset.quotas" in refused.stderr
     workspace.set("coreset.parts", 2)
@@ -197,7 +175,7 @@ def test_what_does_not_go_together_is_named(workspace: Workspace, vectors: np.nd
 
 
 def test_killed_between_two_parts_it_goes_on_to_the_same_bytes(workspace: Workspace) -> None:
-    make_inputs(np.random.default_rng(2).standard_normal((12000, 48)).astype(np.float16))
+    write_vectors(np.random.default_rng(2).standard_normal((12000, 48)).astype(np.float16))
     workspace.set("coreset.k", 2000)
     workspace.set("coreset.parts", 3)
     assert workspace.run("coreset").returncode == 0

@@ -6,6 +6,8 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages.lib import artifacts, records
 
 MODULES = ("textwrap", "heapq", "bisect", "statistics", "random", "shlex", "csv", "ast", "inspect", "pathlib")
@@ -58,3 +60,24 @@ def _functions_of(file: Path, library: Path) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def write_vectors(vectors: np.ndarray, corpus_rows: int | None = None) -> None:
+    """data/embeddings of `vectors` (n, d), and a data/corpus of as many functions, or of `corpus_rows`."""
+    rows = [
+        {
+            "id": hashlib.sha256(str(number).encode()).hexdigest(),
+            "language": ("Python", "Go", "Java")[number % 3],
+            "name": f"f{number}",
+            "code": f"def f{number}(): return {number}",
+            "docstring": "",
+            "source": "test",
+            "path": "f.py",
+            "line": number + 1,
+            "license": "MIT",
+            "imports": "",
+        }
+        for number in range(len(vectors) if corpus_rows is None else corpus_rows)
+    ]
+    with artifacts.create("data/embeddings", stage="embed", inputs=[write_corpus(rows)]) as out:
+        np.save(out / "embeddings.npy", vectors)

@@ -27,12 +27,25 @@ log = logging.getLogger(__name__)
 
 def available() -> bool:
     """Whether cupy is installed and finds a GPU."""
+    return count() > 0
+
+
+def count() -> int:
+    """The GPUs that cupy finds here; 0 without it."""
     try:
         import cupy
 
-        return bool(cupy.cuda.runtime.getDeviceCount())
+        return int(cupy.cuda.runtime.getDeviceCount())
     except Exception:  # cupy's own errors differ with its version and the driver
-        return False
+        return 0
+
+
+def take(number: int) -> None:
+    """Make the GPU of this `number` this process's, if there are any."""
+    if found := count():
+        import cupy
+
+        cupy.cuda.Device(number % found).use()
 
 
 def load(embeddings: np.ndarray, scale: np.ndarray | None, capacity: int) -> "Rows":

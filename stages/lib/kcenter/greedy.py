@@ -28,11 +28,11 @@ from stages.lib import checkpoint
 from stages.lib.errors import BadInput
 from stages.lib.kcenter.clock import Clock
 from stages.lib.kcenter.exact import Ties
+from stages.lib.kcenter.world import SUM_ROWS, World
 
 Device = Literal["auto", "cpu", "gpu"]
 First = Literal["mean", "random"] | Sequence[int] | np.ndarray
 
-SUM_ROWS = 256  # the mean is summed in blocks of this many rows; shards start at multiples, so its bits never change
 BATCH_ROWS = 512  # rows settled per batch at most, unless more are tied
 LARGEST_SQUARE = 2.0**100  # a row's largest squared length, so that no float32 product overflows
 
@@ -89,18 +89,19 @@ def k_center_greedy(
         device: "auto" takes a GPU where cupy finds one.
         threads: of the CPU; the result does not depend on it.
         group: a torch.distributed process group over which the rows are spread: each process passes its part,
-            as `split_rows` cuts them, and gets the same Selection, in row numbers of the whole.
-        saves: a folder for progress, saved every few seconds; a run with the same arguments goes on from there.
+            as `split_rows` cuts them, and gets the same Selection, in row numbers of the whole. A SIGTERM to one
+            of them stops all, after the same save.
+        saves: a folder for progress, saved every few seconds; a run with the same arguments, in as many
+            processes, goes on from there.
 
     Raises `BadInput` for a wrong type or shape, k or `first` out of range, or rows that are not finite.
     """
-    world = _World(group, embeddings)
+    world = World(group, embeddings)
     _check(embeddings, k, first, world)
-    scale = _lengths(embeddings) if normalize else None
     earlier = _explicit(first, world.count)
     if len(earlier) + k > world.count:
         raise BadInput(f"k = {k}: with {len(earlier)} earlier centres, choose 1 to {world.count - len(earlier)} rows")
-    rows = _load(embeddings, scale, len(earlier) + k, device, threads)
+    rows = world.agree(lambda: _load(embeddings, normalize, len(earlier) + k, device, threads))
     _refuse_unusable(rows, world)
     if len(earlier) == 0:
         earlier = np.array([_first_row(rows, first, seed, world)])
@@ -119,29 +120,28 @@ def covering_radii(
     normalize: bool = False,
     device: Device = "auto",
     threads: int = 1,
+    group: Any = None,
 ) -> np.ndarray:
-    """The covering radius of the first `sizes` rows of `order`, for each size (ascending): float64 (len(sizes),)."""
-    world = _World(None, embeddings)
-    rows = _load(embeddings, _lengths(embeddings) if normalize else None, len(order), device, threads)
+    """The covering radius of the first `sizes` rows of `order`, for each size (ascending): float64 (len(sizes),).
+
+    With `group` as in `k_center_greedy`; `order` numbers the rows of the whole.
+    """
+    world = World(group, embeddings)
+    rows = world.agree(lambda: _load(embeddings, normalize, len(order), device, threads))
     radii, ceiling = [], math.inf
     for start, stop in zip([0, *sizes[:-1]], sizes, strict=True):
-        rows.add_centres(rows.gather(np.asarray(order[start:stop])))
+        rows.add_centres(world.rows(rows, np.asarray(order[start:stop])))
         farthest = 0.0
         while ceiling > 0:
             batch = _candidates(rows, world, 0.95 * ceiling if ceiling < math.inf else -1.0, BATCH_ROWS)
-            rows.store(batch.own, batch.values * (1 + batch.error), np.full(len(batch.own), rows.count))
+            own = batch.values[batch.mine] * (1 + batch.error)
+            rows.store(batch.own, own, np.full(len(batch.own), rows.count))
             farthest = max(farthest, float(batch.values.max(initial=0.0)))
             ceiling = max(batch.rest, farthest)
             if farthest >= batch.rest:
                 break
         radii.append(math.sqrt(farthest))
     return np.array(radii)
-
-
-def split_rows(count: int, parts: int) -> list[slice]:
-    """Cut `count` rows into `parts` slices for as many processes, each beginning at a multiple of SUM_ROWS."""
-    step = -(-count // (parts * SUM_ROWS)) * SUM_ROWS
-    return [slice(min(part * step, count), min((part + 1) * step, count)) for part in range(parts)]
 
 
 @dataclass(frozen=True)
@@ -155,48 +155,14 @@ class _Batch:
     mine: slice  # their place in `rows`
     rest: float
     error: float
-    save: bool
-
-
-class _World:
-    """The shards: this process alone, or those of a torch.distributed group."""
-
-    def __init__(self, group: Any, embeddings: np.ndarray) -> None:
-        self.group = group
-        self.rank = 0
-        if group is not None:
-            import torch.distributed
-
-            self.rank = torch.distributed.get_rank(group)
-        counts = self.gather(len(embeddings))
-        self.offset = sum(counts[: self.rank])
-        self.count = sum(counts)
-        if any(sum(counts[:part]) % SUM_ROWS for part in range(1, len(counts)) if counts[part]):
-            raise BadInput(f"shards of {counts} rows: each must begin at a multiple of {SUM_ROWS}; use split_rows")
-
-    def gather(self, value: Any) -> list[Any]:
-        """Every shard's `value`, in row order."""
-        if self.group is None:
-            return [value]
-        import torch.distributed
-
-        values: list[Any] = [None] * torch.distributed.get_world_size(self.group)
-        torch.distributed.all_gather_object(values, value, group=self.group)
-        return values
-
-    def rows(self, rows: Any, index: np.ndarray) -> np.ndarray:
-        """The rows at the global `index`, from the shards that hold them: float32 (m, d)."""
-        mine = np.flatnonzero((index >= self.offset) & (index < self.offset + len(rows.squares)))
-        vectors = np.empty((len(index), rows.centres.shape[1]), dtype=np.float32)
-        for where, part in self.gather((mine, rows.gather(index[mine] - self.offset))):
-            vectors[where] = part
-        return vectors
+    save: bool  # whether the first shard wants to save, or one has to stop
+    stop: bool
 
 
 @dataclass
 class _Run:
     rows: Any
-    world: _World
+    world: World
     earlier: np.ndarray  # the initial centres
     given: int  # how many of them were passed in, and are not returned
     wanted: int
@@ -227,7 +193,8 @@ class _Run:
             limit = BATCH_ROWS if picked or not len(batch.rows) else 2 * limit
             if batch.save and self.saves is not None:
                 self._save()
-                checkpoint.raise_if_stop_requested()
+                if batch.stop:
+                    raise checkpoint.Preempted("stopped by SIGTERM; run it again to resume from the last save")
             self.clock.report(len(self.indices) - self.given, self.radii)
         if exhausted:
             self.radii.append(0.0)
@@ -296,32 +263,41 @@ class _Run:
 
     def _save(self) -> None:
         assert self.saves is not None
-        folder = self.saves / f"shard{self.world.rank}-{len(self.indices)}"
+        folder = self._save_of(len(self.indices))
         folder.mkdir(parents=True, exist_ok=True)
         state = {**self.rows.state(), "indices": np.array(self.indices), "radii": np.array(self.radii)}
         for name, value in state.items():
             np.save(folder / f"{name}.npy", value)
         checkpoint.seal(folder)
-        for old in _numbers(self.saves, self.world.rank)[:-2]:
-            checkpoint.discard(self.saves / f"shard{self.world.rank}-{old}")
+        for old in self._saved()[:-2]:
+            checkpoint.discard(self._save_of(old))
+
+    def _save_of(self, count: int) -> Path:
+        """This shard's save after `count` rows; its bounds are of no use to another number of shards."""
+        assert self.saves is not None
+        return self.saves / f"shard{self.world.rank}of{self.world.size}-{count}"
+
+    def _saved(self) -> list[int]:
+        """The numbers of rows after which this shard has saved, ascending."""
+        if self.saves is None:
+            return []
+        names = (path.name.rpartition("-")[2] for path in self.saves.glob(self._save_of(0).name[:-1] + "*"))
+        return sorted(int(name) for name in names if name.isdigit())
 
     def _restore(self) -> dict[str, np.ndarray] | None:
         """The newest save that is valid on every shard."""
-        whole = []
-        if self.saves is not None:
-            rank = self.world.rank
-            whole = [n for n in _numbers(self.saves, rank) if checkpoint.is_valid(self.saves / f"shard{rank}-{n}")]
-        common = set.intersection(*(set(numbers) for numbers in self.world.gather(whole)))
+        whole = [count for count in self._saved() if checkpoint.is_valid(self._save_of(count))]
+        common = set.intersection(*(set(counts) for counts in self.world.gather(whole)))
         if not common:
             return None
-        folder = self.saves / f"shard{self.world.rank}-{max(common)}"  # type: ignore[operator]
+        folder = self._save_of(max(common))
         saved = {path.stem: np.load(path) for path in folder.glob("*.npy")}
         self.indices, self.radii = saved["indices"].tolist(), saved["radii"].tolist()
         log.info("resuming after %d rows", len(self.indices))
         return saved
 
 
-def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bool = False) -> _Batch:
+def _candidates(rows: Any, world: World, threshold: float, limit: int, save: bool = False) -> _Batch:
     """Settle rows that may be farther than `threshold`: about `limit` per shard, those with the largest bounds."""
     own = rows.refresh(threshold)
     if len(own) > limit:
@@ -330,7 +306,8 @@ def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bo
         own = own[upper > cut] if (upper > cut).any() else own  # all tied: none may be left out
     rest = rows.largest_but(own)
     values, vectors = rows.settle(own)
-    parts = world.gather((own + world.offset, values, vectors, rest, save))
+    parts = world.gather((own + world.offset, values, vectors, rest, save, checkpoint.stop_requested()))
+    stop = any(part[5] for part in parts)
     before = sum(len(part[0]) for part in parts[: world.rank])
     return _Batch(
         rows=_join([part[0] for part in parts]),
@@ -340,7 +317,8 @@ def _candidates(rows: Any, world: _World, threshold: float, limit: int, save: bo
         mine=slice(before, before + len(own)),
         rest=max(part[3] for part in parts),
         error=(rows.centres.shape[1] + 4) * 2.0**-53,
-        save=parts[0][4],
+        save=parts[0][4] or stop,
+        stop=stop,
     )
 
 
@@ -355,8 +333,10 @@ def _adapt(gap: float, picked: int, settled: int, wanted: tuple[int, int]) -> fl
     return min(gap * 1.5, 0.5) if picked < wanted[0] else gap
 
 
-def _load(embeddings: np.ndarray, scale: np.ndarray | None, capacity: int, device: Device, threads: int) -> Any:
+def _load(embeddings: np.ndarray, normalize: bool, capacity: int, device: Device, threads: int) -> Any:
     from stages.lib.kcenter import cpu
+
+    scale = _lengths(embeddings) if normalize else None
 
     if device != "cpu":
         from stages.lib.kcenter import gpu
@@ -380,13 +360,15 @@ def _lengths(embeddings: np.ndarray) -> np.ndarray:
     return np.where(lengths == 0, 1.0, lengths)
 
 
-def _first_row(rows: Any, first: First | None, seed: int, world: _World) -> int:
+def _first_row(rows: Any, first: First | None, seed: int, world: World) -> int:
     if isinstance(first, str) and first == "random":
         return int(np.random.default_rng(seed).integers(world.count))
-    total = np.zeros(rows.centres.shape[1])
-    for sums in world.gather(rows.block_sums(SUM_ROWS)):
-        for part in sums:
-            total += part
+    total, sums = np.zeros(rows.centres.shape[1]), rows.block_sums(SUM_ROWS)
+    for shard in range(world.size):  # from one to the next in row order: the bits of the sum never change
+        if shard == world.rank:
+            for part in sums:
+                total += part
+        total = world.gather(total)[shard]
     near, row = rows.nearest(total / world.count)
     return int(min(world.gather((near, row + world.offset)))[1])
 
@@ -402,7 +384,7 @@ def _explicit(first: First | None, count: int) -> np.ndarray:
     return rows
 
 
-def _check(embeddings: np.ndarray, k: int, first: First | None, world: _World) -> None:
+def _check(embeddings: np.ndarray, k: int, first: First | None, world: World) -> None:
     if embeddings.ndim != 2 or 0 in embeddings.shape:
         raise BadInput(f"embeddings of shape {embeddings.shape}: pass rows of at least one number, (n, d)")
     if embeddings.dtype not in (np.float16, np.float32):
@@ -413,7 +395,7 @@ def _check(embeddings: np.ndarray, k: int, first: First | None, world: _World) -
         raise BadInput(f"first = {first!r}: pass mean, random, or a list of rows")
 
 
-def _refuse_unusable(rows: Any, world: _World) -> None:
+def _refuse_unusable(rows: Any, world: World) -> None:
     squares = rows.squares
     bad = [
         row
@@ -424,8 +406,3 @@ def _refuse_unusable(rows: Any, world: _World) -> None:
         raise BadInput(f"rows {bad[:10]} (the first ten) contain NaN or infinite values; embed them again")
     if max(world.gather(float(squares.max(initial=0.0)))) > LARGEST_SQUARE:
         raise BadInput("rows longer than 2^50: scale the embeddings down by a power of two; that selects the same rows")
-
-
-def _numbers(saves: Path, rank: int) -> list[int]:
-    names = (path.name.rpartition("-")[2] for path in saves.glob(f"shard{rank}-*"))
-    return sorted(int(name) for name in names if name.isdigit())

@@ -20,7 +20,8 @@ import numpy as np
 from stages.lib import checkpoint
 from stages.lib.errors import BadInput
 from stages.lib.kcenter import alternatives
-from stages.lib.kcenter.greedy import Selection, k_center_greedy, split_rows
+from stages.lib.kcenter.greedy import Selection, k_center_greedy
+from stages.lib.kcenter.world import split_rows
 
 log = logging.getLogger("tidemill.coreset")  # as the stage, whose saves these are
 

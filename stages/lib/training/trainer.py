@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from transformers import PrinterCallback, TrainerCallback
 
-from stages.lib import checkpoint, progress
+from stages.lib import checkpoint, processes, progress
 from stages.lib.errors import BadInput
 from stages.lib.models import causal
 from stages.lib.training import devices, packing
@@ -84,7 +84,7 @@ class Guard(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         wait_for_all()
-        if devices.here().leads:
+        if processes.here().leads:
             checkpoint.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
         wait_for_all()
 
@@ -99,7 +99,7 @@ class Guard(TrainerCallback):
                 f"rows {', '.join(row.id[:16] for row in rows)}: look at them (make trace ID=…), or lower "
                 "train.learning_rate; the last save before this step stands"
             )
-        if devices.here().leads:
+        if processes.here().leads:
             self.watch.tell(state.global_step, state.max_steps, logs, tokens_of(rows))
 
 
@@ -133,11 +133,11 @@ def fit(
     everything is saved, and `BadInput` for an impossible batch size or a loss that is not a number.
     """
     newest = checkpoint.newest(saves, "checkpoint-*")
-    if devices.here().leads:
+    if processes.here().leads:
         remove_refused(saves, newest)
     steps = count_steps(order, settings)
     with progress.work("training", steps, "steps", sum(tokens_of(sequence) for sequence in order)) as work:
-        guard = Guard(order, settings, Watch(speed, settings.board if devices.here().leads else None, work))
+        guard = Guard(order, settings, Watch(speed, settings.board if processes.here().leads else None, work))
         trainer = make(model, tokenizer, order, validation, settings, saves, guard)
         if newest:
             trainer.args.eval_on_start = False
@@ -155,7 +155,7 @@ def fit(
         for entry in state.log_history
         if "loss" in entry or "eval_loss" in entry
     ]
-    weights = trainer.accelerator.get_state_dict(trainer.model) if devices.here().size > 1 else None
+    weights = trainer.accelerator.get_state_dict(trainer.model) if processes.here().size > 1 else None
     return Tuned(trainer.accelerator.unwrap_model(trainer.model), weights, entries)
 
 
@@ -207,7 +207,7 @@ def make(
         disable_tqdm=True,
         report_to="none",
         use_cpu=settings.device == "cpu",
-        ddp_backend=None if devices.here().size == 1 else ("gloo" if settings.device == "cpu" else "nccl"),
+        ddp_backend=None if processes.here().size == 1 else ("gloo" if settings.device == "cpu" else "nccl"),
         fsdp=True if settings.sharding == "fsdp" else None,  # type: ignore[arg-type]
         fsdp_config={"version": 2} if settings.sharding == "fsdp" else None,
     )
@@ -227,7 +227,7 @@ def make(
 
 def shares(order: list[Sequence], settings: Settings, tokenizer: Any) -> list[Sequence]:
     """`order`, filled up where several replicas must each have the same number of micro-batches."""
-    if devices.here().size == 1:
+    if processes.here().size == 1:
         return order
     return packing.filled(order, settings.batch_rows, tokenizer.eos_token_id)
 
@@ -249,7 +249,7 @@ def adapter(lora: Lora) -> Any:
 
 def accumulation(settings: Settings) -> int:
     """Micro-batches a step on each replica. Raises `BadInput` if the batch is no whole number of them."""
-    return devices.accumulation(settings.batch_rows, settings.micro_batch_rows, devices.here().size)
+    return devices.accumulation(settings.batch_rows, settings.micro_batch_rows, processes.here().size)
 
 
 def count_steps(order: list[Sequence], settings: Settings) -> int:
@@ -272,7 +272,7 @@ def anyone(says: bool) -> bool:
     import torch
     from accelerate import PartialState
 
-    if devices.here().size == 1:
+    if processes.here().size == 1:
         return says
     said = torch.tensor(int(says), device=PartialState().device)
     torch.distributed.all_reduce(said)
@@ -281,7 +281,7 @@ def anyone(says: bool) -> bool:
 
 def wait_for_all() -> None:
     """Wait until all processes are here."""
-    if devices.here().size > 1:
+    if processes.here().size > 1:
         from accelerate import PartialState
 
         PartialState().wait_for_everyone()

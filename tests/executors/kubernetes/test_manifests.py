@@ -190,6 +190,8 @@ def test_what_the_api_server_asks_beyond_the_schema(variant: str) -> None:
         name = stage.partition("@")[0]
         many = {key: change.pop(key) for key in ("shards", "nodes", "gpus") if key in change}
         able = {key: count for key, count in many.items() if key == "gpus" or table[name].get(key)}
+        if {"shards", "nodes"} <= able.keys():  # not both at once
+            del able["shards"]
         resources = {"default": jobs.Resources(cpu="500m", memory="16Gi", **able)}
         objects, made = jobs.render(plan(stage), settings.model_copy(update={"resources": resources, **change}))
         for job in made:
@@ -338,11 +340,12 @@ def test_score_in_shards_shares_a_workspace_because_its_pods_reach_no_remote() -
     assert objects[2]["spec"]["accessModes"] == ["ReadWriteMany"] and objects[2]["spec"]["storageClassName"] == "nfs"
 
 
-def test_train_on_nodes_meets_by_a_headless_service() -> None:
-    objects, (fetch, run, deliver) = several("train", nodes=3, gpus=8)
+@pytest.mark.parametrize("stage", ["train", "coreset"])
+def test_a_stage_on_nodes_meets_by_a_headless_service(stage: str) -> None:
+    objects, (fetch, run, deliver) = several(stage, nodes=3, gpus=8)
     assert [stage_of(job)["args"] for job in (fetch, run)] == [["fetch"], ["run"]]
     assert stage_of(deliver)["args"] == ["fetch", "take", "deliver"]
-    name, service = plan("train").name, objects[-1]
+    name, service = plan(stage).name, objects[-1]
     assert service["kind"] == "Service" and service["metadata"]["name"] == name
     assert service["spec"]["clusterIP"] == "None" and service["spec"]["publishNotReadyAddresses"] is True
     labels = run["spec"]["template"]["metadata"]["labels"]
@@ -371,7 +374,8 @@ def test_train_on_nodes_meets_by_a_headless_service() -> None:
             {"shards": 2},
             "assemble cannot use 2 shards; only these can: collect, filter, embed, coreset, sample, score",
         ),
-        ("embed", {"nodes": 2}, "embed cannot use 2 nodes; only these can: train"),
+        ("embed", {"nodes": 2}, "embed cannot use 2 nodes; only these can: coreset, train"),
+        ("coreset", {"nodes": 2, "shards": 2}, "coreset: shards and nodes do not go together; remove one of them"),
     ],
 )
 def test_a_stage_that_cannot_be_several(stage: str, given: dict[str, int], message: str) -> None:

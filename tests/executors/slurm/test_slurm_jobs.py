@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from corpora import write_vectors
 from slurmbench import NAME, ONCE, PLAN, SAVES, SHARD, SHARDED, TRAIN, Bench, Courier
 from slurmcluster import SlurmCluster
 from waiting import until
+from workspace import REPOSITORY, Workspace
 
 from executors.slurm import controller, jobs, submit
 from executors.slurm.controller import Controller
 from executors.walk import Plan
+from stages.lib import artifacts
 from stages.lib.errors import BadInput
 
 pytestmark = pytest.mark.slow
@@ -54,6 +58,27 @@ def test_two_nodes_meet_by_torchruns_variables(bench: Bench) -> None:
     runs = sorted(lines[1:3], key=lambda line: line[3])
     assert [line[1:5] for line in runs] == [["n1", "2", "0", "127.0.0.1"], ["n2", "2", "1", "127.0.0.1"]]
     assert runs[0][5] == runs[1][5] and 10000 <= int(runs[0][5]) < 30000
+
+
+def test_coreset_on_two_nodes_seals_the_bytes_of_one_process(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stage").mkdir()
+    workspace = Workspace(tmp_path / "stage")
+    monkeypatch.chdir(workspace.path)
+    write_vectors(np.random.default_rng(3).standard_normal((700, 16)).astype(np.float16))
+    assert workspace.run("coreset").returncode == 0
+    root = artifacts.open("data/coreset").root
+    shutil.rmtree("data/coreset")
+    monkeypatch.chdir(REPOSITORY)
+    stage = workspace.command("coreset")
+    program = f"os.chdir({str(workspace.path)!r}); os.environ['PYTHONPATH'] = {str(REPOSITORY)!r}"
+    program = f"if sys.argv[1] == 'run': {program}; os.execv({stage[0]!r}, {stage!r})"
+    plan = Plan("coreset", {"a": 1}, "HEAD", "", {"url": "/nowhere"})
+    assert bench.run(program, plan, nodes=2, memory="2G") == 0, bench.said
+    assert bench.heard("meeting 1 other processes at 127.0.0.1:")
+    monkeypatch.chdir(workspace.path)
+    assert artifacts.open("data/coreset").root == root
 
 
 @pytest.mark.parametrize(("rank", "status", "ended"), [("1", 3, 3), ("0", 3, 3), ("1", 9, None)])

@@ -110,6 +110,7 @@ def test_every_stage_renders_as_bash_that_parses() -> None:
     [
         ("assemble", {"assemble": {"cpus": 1, "memory": "1G", "shards": 2}}, {}, "assemble cannot use 2 shards"),
         ("embed", {"embed": {"cpus": 1, "memory": "1G", "nodes": 2}}, {}, "embed cannot use 2 nodes; only these"),
+        ("coreset", {"coreset": {"cpus": 1, "memory": "1G", "shards": 2, "nodes": 2}}, {}, "coreset: shards and nodes"),
     ],
 )
 def test_what_a_stage_cannot_use(stage: str, resources: dict, cluster: dict, words: str) -> None:

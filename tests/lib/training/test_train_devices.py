@@ -11,7 +11,7 @@ from tuning import run, small
 from workspace import REPOSITORY, Workspace
 
 from executors.kubernetes import jobs
-from stages.lib import artifacts
+from stages.lib import artifacts, processes
 from stages.lib.errors import BadInput
 from stages.lib.models import causal
 from stages.lib.training import devices
@@ -97,7 +97,7 @@ def test_the_pods_of_several_nodes_share_a_workspace_and_give_the_losses_of_one(
     (container,) = rendered[1]["spec"]["template"]["spec"]["containers"]
     meeting = {one["name"]: one.get("value", "") for one in container["env"] if one["name"].startswith("PET_")}
     assert meeting.keys() == {"PET_NNODES", "PET_NODE_RANK", "PET_MASTER_ADDR", "PET_MASTER_PORT"}
-    meeting |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(devices._free_port())}
+    meeting |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(processes._free_port())}
     pods = [steady.start("train", **{**meeting, "PET_NODE_RANK": str(index)}) for index in range(2)]
     try:
         said = [pod.communicate(timeout=280)[0] for pod in pods]
@@ -148,4 +148,4 @@ def test_the_global_batch_is_kept_whatever_the_devices() -> None:
 def test_an_environment_that_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "PET_NNODES", "two")
     with pytest.raises(BadInput, match="PET_NNODES is 'two'"):
-        devices.machines()
+        processes.machines()
