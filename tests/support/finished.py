@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from stages import assemble, coreset, filter
+from stages import assemble, filter
 from stages.lib import artifacts, dataset, records
 from stages.lib.artifacts import Artifact
-from stages.lib.kcenter import projection
+from stages.lib.kcenter import output, projection
 from stages.lib.tasks.definitions import load_tasks
 
 Row = dict[str, Any]
@@ -212,9 +212,9 @@ class Built:
             inputs=self.open("data/corpus", "data/embeddings"),
             params={"method": "k-center"},
         ) as out:
-            records.write(out / "coreset.parquet", centres, coreset.CORESET)
+            records.write(out / "coreset.parquet", centres, output.CORESET)
             records.write(out / "projection.parquet", points, projection.SCHEMA)
-            records.write(out / "coverage.parquet", covered, coreset.COVERAGE)
+            records.write(out / "coverage.parquet", covered, output.COVERAGE)
         artifacts.write_metrics("coreset", {"dimension": 8, "radius_last": self.radii[-1]})
         artifacts.write_series(
             "coreset",
