@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import sysconfig
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def functions(count: int, shortest: int = 50, longest: int = 1600) -> list[dict[
     for file in files:
         for row in _functions_of(file, library):
             if shortest <= len(row["code"]) <= longest:
-                rows.setdefault(row["id"], row)
+                rows.setdefault(row["id"], {**row})
         if len(rows) >= count:
             return list(rows.values())[:count]
     raise AssertionError(f"the standard library holds only {len(rows)} functions of that length")
@@ -35,16 +36,28 @@ def write_corpus(rows: list[dict[str, Any]]) -> artifacts.Artifact:
     return artifacts.open("data/corpus")
 
 
+def _segment(lines: list[bytes], node: ast.FunctionDef) -> str:
+    """`ast.get_source_segment`, which cuts the whole file into lines for each of its functions."""
+    assert node.end_lineno is not None
+    first, *rest = lines[node.lineno - 1 : node.end_lineno]
+    if not rest:
+        return first[node.col_offset : node.end_col_offset].decode()
+    whole = [first[node.col_offset :], *rest[:-1], rest[-1][: node.end_col_offset]]
+    return b"\n".join(whole).decode()
+
+
+@cache
 def _functions_of(file: Path, library: Path) -> list[dict[str, Any]]:
     try:
         text = file.read_text(encoding="utf-8")
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return []
+    lines = [line.encode() for line in text.split("\n")]
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            code = ast.get_source_segment(text, node) or ""
+            code = _segment(lines, node)
             found.append(
                 {
                     "id": hashlib.sha256(b"Python\0" + code.encode()).hexdigest(),
