@@ -156,7 +156,7 @@ def operations(code: str, language: str, enough: int) -> int:
     """How many operators, calls, choices and loops `code`, one function, has, counted up to `enough`; 0 for code that
     does not parse."""
     root = parse(code, language)
-    found = (node for node in _all_nodes(root) if _operates(node.type) and node.is_named) if root else iter(())
+    found = (node for node in nodes(root) if _operates(node.type) and node.is_named) if root else iter(())
     return sum(1 for _ in islice(found, enough))
 
 
@@ -170,6 +170,15 @@ def locate(code: str, language: str) -> tuple["Node", int] | None:
         if not root.has_error:
             return root, len(shell.partition("CODE")[0].encode())
     return None
+
+
+def nodes(root: "Node") -> Iterator["Node"]:
+    """All nodes at or below `root`, in order; code may nest deeper than Python's stack."""
+    left = [root]
+    while left:
+        node = left.pop()
+        yield node
+        left += reversed(node.children)
 
 
 def leaves(node: "Node") -> Iterator["Node"]:
@@ -254,14 +263,6 @@ def _matches(language: str, root: "Node") -> list[tuple["Node", "Node"]]:
     matches = QueryCursor(_query(language)).matches(root)
     pairs = [(captures["function"][0], captures["name"][0]) for _, captures in matches]
     return sorted(pairs, key=lambda pair: (pair[0].start_byte, -pair[0].end_byte))
-
-
-def _all_nodes(node: "Node") -> Iterator["Node"]:
-    left = [node]
-    while left:
-        node = left.pop()
-        yield node
-        left += node.children
 
 
 def _with_surroundings(node: "Node", around: list[str]) -> "Node":

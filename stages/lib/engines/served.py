@@ -7,29 +7,36 @@ has the chat template. Each answer is journaled before it is used, so that a kil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
-from stages.lib import params, teacher
+from stages.lib import teacher
 from stages.lib.errors import BadInput
 from stages.lib.models import decoding
 
 MOST_STOPS = 4  # that OpenAI takes; platform.openai.com/docs/api-reference/completions/create#stop
 
+# Fields of a request that the section `sample` has for every engine.
+OWN = {
+    **{name: f"sample.{name}" for name in ("temperature", "top_p")},
+    "max_tokens": "sample.max_new_tokens",
+    "model": "sample.endpoint.base and tuned",
+}
 
-class Endpoint(teacher.Access):
+
+class Endpoint(teacher.Dialect):
     """The part `endpoint` of the section `sample`; the names are those under which the models are served there."""
 
     base: str
     tuned: str
     max_dead_share: float = Field(ge=0, le=1)
     context: int = Field(gt=0)
-    # As in `teacher`, for the models of today; sample.temperature and sample.top_p may be null with them.
-    seed: Literal["row"] | None = params.new("row")
-    reasoning_effort: str | None = params.new(None)
-    reasoning_tokens: int = Field(default=0, ge=0, exclude_if=lambda value: value == 0)
-    extra: dict[str, Any] = params.new({})
+
+    @classmethod
+    def key_of(cls, name: str) -> str:
+        """The key of params.yaml that sets the field `name` of a request."""
+        return OWN.get(name, f"sample.endpoint.{name}")
 
     def model(self, key: str) -> str:
         """The served name of "base" or "tuned". Raises `BadInput` where there is none, no URL, or another key."""

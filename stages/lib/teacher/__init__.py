@@ -11,6 +11,6 @@ is requested twice; docs/teacher.md follows a request from start to end.
 from stages.lib.teacher.asks import Ask, Choice, Text
 from stages.lib.teacher.client import Teacher, connect
 from stages.lib.teacher.ledger import Answer, Ledger
-from stages.lib.teacher.settings import Access, Settings
+from stages.lib.teacher.settings import Dialect, Settings
 
-__all__ = ["Access", "Answer", "Ask", "Choice", "Ledger", "Settings", "Teacher", "Text", "connect"]
+__all__ = ["Answer", "Ask", "Choice", "Dialect", "Ledger", "Settings", "Teacher", "Text", "connect"]

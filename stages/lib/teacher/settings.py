@@ -44,11 +44,43 @@ class Access(Section):
     answers_as: str = Field(exclude=True, default="")
 
 
-class Settings(Access):
-    """One model behind one endpoint. Fields with `exclude` cannot change an answer. Fields with `exclude_if` came
-    later: while they have their default, an artifact's parameters are what they were before.
+class Dialect(Access):
+    """What the models of today want to be asked, or not to be asked. Fields with `exclude_if` came later: while they
+    have their default, an artifact's parameters are what they were before.
 
-    A field of sampling that is null is not sent. `extra` are further fields of each request; null takes one out.
+    `extra` are further fields of each request; null takes one out.
+    """
+
+    seed: Literal["row"] | None = Field(default="row", exclude_if=lambda value: value == "row")
+    reasoning_effort: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    reasoning_tokens: int = Field(ge=0, default=0, exclude_if=lambda value: value == 0)
+    extra: dict[str, Any] = Field(default={}, exclude_if=lambda value: not value)
+
+    @classmethod
+    def key_of(cls, name: str) -> str:
+        """The key of params.yaml that sets the field `name` of a request."""
+        return f"teacher.{name}"
+
+    @field_validator("extra")
+    @classmethod
+    def _only_further_fields(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        """`extra` must not set what has a key of its own, nor what makes answers of another form."""
+        renamed = "max_completion_tokens" in extra and extra["max_completion_tokens"] is None
+        for name in extra:
+            if name in FORM:
+                raise ValueError(f"{name} would change the form of an answer; take it out")
+            if name in Settings.model_fields and not (renamed and name == "max_tokens"):
+                raise ValueError(f"{name} has a key of its own; set {cls.key_of(name)}")
+        if "max_completion_tokens" in extra and not renamed:
+            raise ValueError(f"max_completion_tokens has a key of its own; set {cls.key_of('max_tokens')}")
+        if renamed and not (isinstance(extra.get("max_tokens"), int) and extra["max_tokens"] > 0):
+            raise ValueError("an answer needs a limit: give max_tokens in place of max_completion_tokens")
+        return extra
+
+
+class Settings(Dialect):
+    """One model behind one endpoint. Fields with `exclude` cannot change an answer. A field of sampling that is null is
+    not sent.
     """
 
     model: str
@@ -56,11 +88,7 @@ class Settings(Access):
     schema_limits: bool
     temperature: float | None = Field(ge=0, le=2)
     top_p: float | None = Field(gt=0, le=1)
-    seed: Literal["row"] | None = Field(default="row", exclude_if=lambda value: value == "row")
-    reasoning_effort: str | None = Field(default=None, exclude_if=lambda value: value is None)
     max_tokens: int = Field(gt=0)
-    reasoning_tokens: int = Field(ge=0, default=0, exclude_if=lambda value: value == 0)
-    extra: dict[str, Any] = Field(default={}, exclude_if=lambda value: not value)
     max_reasks: int = Field(ge=0)
     context: int = Field(gt=0)
 
@@ -73,19 +101,3 @@ class Settings(Access):
     def most_tokens(self) -> int:
         """The most tokens of an answer and the reasoning before it."""
         return self.max_tokens + self.reasoning_tokens
-
-    @field_validator("extra")
-    @classmethod
-    def _only_further_fields(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        """`extra` must not set what has a key of its own, nor what makes answers of another form."""
-        renamed = "max_completion_tokens" in extra and extra["max_completion_tokens"] is None
-        for name in extra:
-            if name in FORM:
-                raise ValueError(f"{name} would change the form of an answer; take it out")
-            if name in cls.model_fields and not (renamed and name == "max_tokens"):
-                raise ValueError(f"{name} has a key of its own; set teacher.{name}")
-        if "max_completion_tokens" in extra and not renamed:
-            raise ValueError("max_completion_tokens has a key of its own; set teacher.max_tokens")
-        if renamed and not (isinstance(extra.get("max_tokens"), int) and extra["max_tokens"] > 0):
-            raise ValueError("an answer needs a limit: give max_tokens in place of max_completion_tokens")
-        return extra

@@ -175,6 +175,9 @@ def test_only_an_endpoint_has_sampling_of_its_own(served: Workspace, key: str) -
         ("sample.endpoint.free", False, "has no price for small"),
         ("sample.endpoint.api_key_env", "NO_SUCH_KEY", "NO_SUCH_KEY, which is not set"),
         ("sample.endpoint.url", "x", "sample.endpoint.url: unknown key"),
+        ("sample.endpoint.extra", {"n": 2}, "n would change the form of an answer"),
+        ("sample.endpoint.extra", {"top_p": 0.5}, "top_p has a key of its own; set sample.top_p"),
+        ("sample.endpoint.extra", {"seed": 1}, "seed has a key of its own; set sample.endpoint.seed"),
         ("sample.engine", "tgi", "sample.engine: Input should be 'transformers', 'vllm' or 'endpoint'"),
     ],
 )

@@ -56,6 +56,18 @@ def calls(documented: Iterable[str], identity: str, shape: Shape, values: Mappin
     return list(found)
 
 
+def constants(values: Iterable[Any]) -> dict[str, list[str]]:
+    """Of the `values` that stand in a function those that may be arguments, and the whole numbers beside them: its
+    branches turn on these."""
+    found: dict[str, set[str]] = {"int": set(), "text": set()}
+    for value in values:
+        if type(value) is int and abs(value) <= 1000:
+            found["int"] |= {str(value + step) for step in (-1, 0, 1)}
+        elif type(value) is str and 0 < len(value) <= 12:
+            found["text"].add(repr(value))
+    return {kind: sorted(texts) for kind, texts in found.items()}
+
+
 def closing(text: str, start: int) -> int:
     """Where the bracket is closed that was opened before `start`; `start` if it is not."""
     depth = 1

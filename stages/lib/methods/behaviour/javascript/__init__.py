@@ -74,7 +74,7 @@ def _find(root: "Node", name: str) -> "Node | None":
 def _is_unsteady(root: "Node") -> bool:
     """Whether what comes of it may differ another day, or on another machine."""
     unsteady = _data()["unsteady"]
-    nodes = list(usage.nodes(root))
+    nodes = list(functions.nodes(root))
     if any(node.type in unsteady["nodes"] for node in nodes):
         return True
     if any(usage.text(node) in unsteady["properties"] for node in nodes if node.type == "property_identifier"):
@@ -106,9 +106,10 @@ def _shape(function: "Node", documented: dict[str, documentation.Documented]) ->
         kind = {"object_pattern": "Object", "array_pattern": "Array"}.get(left.type, told.type)
         parameters.append(_parameter(function, left, kind, kinds))
         optional = optional + 1 if left is not node or told.optional else 0
-    if spread is None and any(usage.text(node) == "arguments" for node in usage.nodes(function)):
+    if spread is None and any(usage.text(node) == "arguments" for node in functions.nodes(function)):
         spread = Parameter("arguments", "")
-    return Shape(parameters, optional, spread, _constants(function))
+    literals = (node for node in functions.nodes(function) if node.type in ("number", "string"))
+    return Shape(parameters, optional, spread, drawing.constants(map(value_or_none, literals)))
 
 
 def _parameters(function: "Node") -> list["Node"]:
@@ -129,9 +130,9 @@ def _fields(function: "Node", parameter: "Node") -> dict[str, None]:
     """What the function reads of a parameter, or takes out of it: node.x, { x }; no method that it calls."""
     if parameter.type == "object_pattern":
         kinds = ("shorthand_property_identifier_pattern", "property_identifier")
-        return {usage.text(node): None for node in usage.nodes(parameter) if node.type in kinds}
+        return {usage.text(node): None for node in functions.nodes(parameter) if node.type in kinds}
     found: dict[str, None] = {}
-    for node in usage.nodes(function):
+    for node in functions.nodes(function):
         owner, field = node.child_by_field_name("object"), node.child_by_field_name("property")
         is_read = node.type == "member_expression" and owner is not None and usage.text(owner) == usage.text(parameter)
         is_called = node.parent is not None and node.parent.child_by_field_name("function") == node
@@ -144,18 +145,6 @@ def _needs_a_function(function: "Node", shape: Shape) -> bool:
     """Whether a parameter that must be given is, or holds, a function: its documentation says so, or it is called."""
     needed = shape.parameters[: len(shape.parameters) - shape.optional]
     return any(documentation.is_function(one.annotation) or usage.calls_a_part(function, one.name) for one in needed)
-
-
-def _constants(function: "Node") -> dict[str, list[str]]:
-    """Values that stand in the function itself, and the whole numbers beside them: its branches turn on these."""
-    found: dict[str, set[str]] = {"int": set(), "text": set()}
-    literals = (node for node in usage.nodes(function) if node.type in ("number", "string"))
-    for one in map(value_or_none, literals):
-        if type(one) is int and abs(one) <= 1000:
-            found["int"] |= {str(one + step) for step in (-1, 0, 1)}
-        elif isinstance(one, str) and 0 < len(one) <= 12:
-            found["text"].add(repr(one))
-    return {kind: sorted(values) for kind, values in found.items()}
 
 
 @cache

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from stages.lib.corpus import functions
+
 if TYPE_CHECKING:
     from tree_sitter import Node
 
@@ -27,7 +29,7 @@ def kinds(function: "Node") -> dict[str, str]:
     """By what is used, a variable or a field such as node.x, its type as JSDoc writes it; without those of which
     nothing tells."""
     found: dict[str, set[str]] = {}
-    for node in nodes(function):
+    for node in functions.nodes(function):
         if node.type in ("identifier", "member_expression"):
             found.setdefault(text(node), set()).update(_told(node))
     return {name: next(one for one in _STRONGEST if one in told) for name, told in found.items() if told}
@@ -35,10 +37,10 @@ def kinds(function: "Node") -> dict[str, str]:
 
 def calls_a_part(function: "Node", name: str) -> bool:
     """Whether the parameter `name` is called, or something that was taken out of it by an assignment."""
-    called = {_callee(node) for node in nodes(function) if node.type == "call_expression"}
+    called = {_callee(node) for node in functions.nodes(function) if node.type == "call_expression"}
     if name in called:
         return True
-    for node in nodes(function):
+    for node in functions.nodes(function):
         taken = node.child_by_field_name("value") or node.child_by_field_name("right")
         to = node.child_by_field_name("name") or node.child_by_field_name("left")
         if taken is None or to is None or taken.type not in ("member_expression", "subscript_expression"):
@@ -46,15 +48,6 @@ def calls_a_part(function: "Node", name: str) -> bool:
         if text(to) in called and re.match(rf"{re.escape(name)}\s*[.\[]", text(taken)):
             return True
     return False
-
-
-def nodes(root: "Node") -> Iterator["Node"]:
-    """All nodes at or below `root`, in order."""
-    left = [root]
-    while left:
-        node = left.pop()
-        yield node
-        left += reversed(node.children)
 
 
 def text(node: "Node") -> str:

@@ -98,22 +98,12 @@ def _literal(node: ast.expr) -> str:
 def _shape(function: ast.FunctionDef) -> Shape:
     arguments = [*function.args.posonlyargs, *function.args.args]
     spread = _parameter(function.args.vararg) if function.args.vararg else None
-    return Shape(list(map(_parameter, arguments)), len(function.args.defaults), spread, _constants(function))
+    constants = drawing.constants(node.value for node in ast.walk(function) if isinstance(node, ast.Constant))
+    return Shape(list(map(_parameter, arguments)), len(function.args.defaults), spread, constants)
 
 
 def _parameter(argument: ast.arg) -> Parameter:
     return Parameter(argument.arg, ast.unparse(argument.annotation) if argument.annotation else "")
-
-
-def _constants(function: ast.FunctionDef) -> dict[str, list[str]]:
-    """Values that stand in the function itself, and the whole numbers beside them: its branches turn on these."""
-    found: dict[str, set[str]] = {"int": set(), "text": set()}
-    for node in ast.walk(function):
-        if isinstance(node, ast.Constant) and type(node.value) is int and abs(node.value) <= 1000:
-            found["int"] |= {str(node.value + step) for step in (-1, 0, 1)}
-        elif isinstance(node, ast.Constant) and type(node.value) is str and 0 < len(node.value) <= 12:
-            found["text"].add(repr(node.value))
-    return {kind: sorted(values) for kind, values in found.items()}
 
 
 @cache
