@@ -1,9 +1,11 @@
 """Fixtures that tests of several folders use. What they are made of is in tests/support."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from workspace import REPOSITORY, SHARED, UNPACKED, Workspace
@@ -47,6 +49,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the longest files first. Workers take whole files (--dist loadfile), in this order."""
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """What a test, or a stage that it runs in this process, puts into the environment goes with it."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture

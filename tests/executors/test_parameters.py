@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,8 @@ def run(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
 def test_a_typo_in_a_late_section_is_said_before_collect_runs(workspace: Workspace, words: tuple[str, ...]) -> None:
     workspace.set("train.epoch", 3)
     workspace.set("judge.teacher.temprature", 0.5)
-    began = time.monotonic()
     ran = run(workspace, *words)
-    assert ran.returncode == 3 and time.monotonic() - began < 30, ran.stderr
+    assert ran.returncode == 3, ran.stderr
     assert "train.epoch: unknown key; did you mean 'epochs'?" in ran.stderr
     assert "judge.teacher.temprature: unknown key; did you mean 'temperature'?" in ran.stderr
     assert "Traceback" not in ran.stderr and not Path("data").exists()
