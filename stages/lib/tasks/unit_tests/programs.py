@@ -95,7 +95,7 @@ def _condition(line: str, called: Signature, language: str) -> str:
             raise Untranslatable
     known = languages()[language]
     if called.parameters is None or called.result is None:
-        arguments, result = [json.dumps(value) for value in values], json.dumps(expected)
+        arguments, result = [_json(value) for value in values], _json(expected)
         kind = "float" if isinstance(expected, float) else ""
     else:
         if len(values) != len(called.parameters):
@@ -112,6 +112,13 @@ def _value(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError:
+        raise Untranslatable from None
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except TypeError:  # a set, bytes, a complex number
         raise Untranslatable from None
 
 
