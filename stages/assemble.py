@@ -41,6 +41,7 @@ class Params(params.Section):
     judge: bool
     tasks: Literal["all"] | Annotated[list[str], Field(min_length=1)]
     tested: list[str] = params.new([])
+    untested_margin: Annotated[float, Field(ge=0, lt=1)] | None = params.new(None)
     rows: Positive | None
     draw: Literal["random", "k-center", "clusters"]
     money: selection.Money | None
@@ -124,8 +125,7 @@ def choose(
         paid = selection.affordable(rows, knobs.money, [*candidates, *verdicts])
         rows = [row for row in rows if row["id"] in paid]
     wanted = selection.choose_tasks(knobs.tasks, rows)
-    tested = selection.choose_tasks(knobs.tested, rows, "assemble.tested")
-    rows = [row for row in rows if row["task"] not in tested or row["execution"] == "passed"]
+    rows = selection.proved(rows, knobs.tested, knobs.untested_margin)
     return [row for row in rows if row["task"] in wanted and (row["passed"] or not knobs.judge)]
 
 

@@ -16,6 +16,7 @@ from workspace import Workspace
 
 from stages.lib import artifacts, dataset, records
 from stages.lib.corpus.decontamination import load_benchmarks
+from stages.lib.tasks import certainty
 from stages.lib.tasks.definitions import load_tasks
 
 TASKS = list(load_tasks())
@@ -218,6 +219,32 @@ def test_of_some_tasks_only_rows_that_were_tested(workspace: Workspace) -> None:
     rows = assembled(workspace, tested=["code generation"])
     kept = [row for row in verdicts if row["task"] != "code generation" or row.get("execution") == "passed"]
     assert {row["id"] for row in rows} == {row["id"] for row in kept} and len(kept) < len(verdicts)
+
+
+def test_without_tests_the_judge_must_be_surer(workspace: Workspace) -> None:
+    functions = corpora.functions(30)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    generated = [row for row in verdicts if row["task"] == "code generation"]
+    for number, row in enumerate(generated):
+        row["execution"] = ("passed", "", "", "wrong answer")[number % 4]
+        sure = (0.35, 0.53, 0.52, 0.99)[number % 4]
+        row["rulings"].append({**row["rulings"][0], "kind": "judge", "reason": certainty.reason(sure, 0.34)})
+    write(verdicts, functions)
+    rows = assembled(workspace, tested=["code generation"], untested_margin=0.19)
+    weak = {row["id"] for number, row in enumerate(generated) if number % 4 > 1}
+    assert {row["id"] for row in rows} == {row["id"] for row in verdicts} - weak and len(generated) >= 4
+
+
+@pytest.mark.parametrize(
+    ("tested", "message"), [([], "name the tasks"), (["code generation"], "set judge.answers: probability")]
+)
+def test_a_margin_without_its_conditions(workspace: Workspace, tested: list[str], message: str) -> None:
+    functions = corpora.functions(6)
+    write([verdict(n, function) for n, function in enumerate(functions)], functions)
+    workspace.set("assemble.tested", tested)
+    workspace.set("assemble.untested_margin", 0.19)
+    done = workspace.run("assemble")
+    assert done.returncode == 3 and "assemble.untested_margin: " in done.stderr and message in done.stderr
 
 
 @pytest.mark.slow

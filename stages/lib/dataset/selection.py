@@ -11,6 +11,7 @@ from stages.lib.errors import BadInput
 from stages.lib.kcenter import alternatives, k_center_greedy
 from stages.lib.params import Section
 from stages.lib.records import Row
+from stages.lib.tasks import certainty
 
 
 class Money(Section):
@@ -29,6 +30,27 @@ def choose_tasks(wanted: Literal["all"] | list[str], rows: Sequence[Row], key: s
     if unknown := [task for task in wanted if task not in known]:
         raise BadInput(f"{key}: no row has the task {unknown[0]!r}; they have {', '.join(sorted(known))}")
     return set(wanted)
+
+
+def proved(rows: Sequence[Row], tasks: list[str], margin: float | None) -> list[Row]:
+    """`rows` without those of `tasks` that nothing but the judge speaks for: no tests, and its yes less than `margin` of
+    probability above the threshold (None: any without tests).
+
+    Raises `BadInput` for an unknown task, a margin without tasks, and a judge that gives no probability.
+    """
+    strict = choose_tasks(tasks, rows, "assemble.tested")
+    if margin is not None and not tasks:
+        raise BadInput("assemble.untested_margin: name the tasks that it is for in assemble.tested")
+    margins = {row["id"]: certainty.margin(row["rulings"]) for row in rows}
+    if margin is not None and rows and all(found is None for found in margins.values()):
+        raise BadInput("assemble.untested_margin: the judge gives no probability; set judge.answers: probability")
+
+    def stands(row: Row) -> bool:
+        if row["execution"] or margin is None:
+            return bool(row["execution"] == "passed")
+        return (margins[row["id"]] or 0.0) >= margin
+
+    return [row for row in rows if row["task"] not in strict or stands(row)]
 
 
 def candidates_with_verdicts(candidates: Sequence[Row], verdicts: Sequence[Row]) -> list[Row]:

@@ -9,6 +9,7 @@ from stages.lib.judging.panel import Ruling, rule
 from stages.lib.judging.questions import NO, YES, doubt_messages, judge_messages, judge_schema
 from stages.lib.judging.rules import RIGHT, load_rules
 from stages.lib.records import Row
+from stages.lib.tasks import certainty
 
 
 class Asking(params.Section):
@@ -40,6 +41,5 @@ class Asking(params.Section):
         """The rulings in an answer about an instance of `task`."""
         if self.answers == "probability":
             threshold = self.threshold.get(task, self.threshold["default"])
-            reason = f"the probability of a yes is {said[YES]:.2f}; {threshold:.2f} is needed"
-            return [rule(RIGHT, "judge", said[YES] >= threshold, reason)]
+            return [rule(RIGHT, "judge", said[YES] >= threshold, certainty.reason(said[YES], threshold))]
         return [rule(name, "judge", one["verdict"] == "pass", one["reason"]) for name, one in said.items()]

@@ -8,7 +8,6 @@ ifd             the same divided by that of the answer alone: instruction-follow
 base_pass_rate  the share of the base model's answers that pass the row's tests
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from stages.lib.judging import answers
 from stages.lib.models import causal, chat, decoding, location, prompts
 from stages.lib.params import Section
 from stages.lib.records import Row
-from stages.lib.tasks import unit_tests
+from stages.lib.tasks import certainty, unit_tests
 from stages.lib.training import examples, held_out
 from stages.lib.training.examples import IGNORED, Example
 
@@ -32,7 +31,6 @@ Name = Literal["length", "judge_margin", "base_loss", "ifd", "base_pass_rate"]
 BY_BASE = ("base_loss", "ifd", "base_pass_rate")
 SAVED_ROWS = 64  # rows between saves
 MEASURED = pa.schema([("id", pa.string()), ("measure", pa.string()), ("value", pa.float64())])
-_SAID = re.compile(r"the probability of a yes is ([\d.]+); ([\d.]+) is needed")  # judging.asking writes it
 
 
 class Base(Section):
@@ -121,7 +119,7 @@ def measure(rows: Sequence[Row], rulings: Mapping[str, Sequence[Row]], select: S
     if select.by == "length":
         found: dict[str, Any] = {row["id"]: float(rules.measure(row["output"], "tokens")) for row in rows}
     elif select.by == "judge_margin":
-        found = {row["id"]: margin(rulings.get(row["id"], ())) for row in rows}
+        found = {row["id"]: certainty.margin(rulings.get(row["id"], ())) for row in rows}
     elif select.by == "base_pass_rate" and not any(row["tests"] for row in rows):
         found = {row["id"]: None for row in rows}
     else:
@@ -137,12 +135,6 @@ def measure(rows: Sequence[Row], rulings: Mapping[str, Sequence[Row]], select: S
             f"{why.get(select.by, f'none fits select.base.max_tokens ({select.base and select.base.max_tokens})')}"
         )
     return found
-
-
-def margin(rulings: Sequence[Row]) -> float | None:
-    """The smallest margin of a row's rulings by probability; None if it has none."""
-    said = [match for ruling in rulings if (match := _SAID.search(ruling["reason"]))]
-    return min((round(float(one[1]) - float(one[2]), 6) for one in said), default=None)
 
 
 def _by_base(rows: Sequence[Row], by: str, base: Base, saves: Path) -> dict[str, Any]:

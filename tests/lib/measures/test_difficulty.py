@@ -12,10 +12,11 @@ from stages.lib.errors import BadInput
 from stages.lib.measures import difficulty
 from stages.lib.measures.difficulty import Base, Select, Selector
 from stages.lib.models import causal, decoding, prompts
+from stages.lib.tasks import certainty
 
 
 def yes(probability: float, needed: float = 0.34) -> dict[str, Any]:
-    reason = f"the probability of a yes is {probability:.2f}; {needed:.2f} is needed"
+    reason = certainty.reason(probability, needed)
     return {"rule": "right", "kind": "judge", "passed": probability >= needed, "reason": reason}
 
 
@@ -24,9 +25,9 @@ def test_the_judge_s_margin_is_read_from_its_ruling(tmp_path: Path) -> None:
 
     asking = Asking(answers="probability", threshold={"default": 0.34}, examples=0)
     (ruling,) = asking.read({"yes": 0.9, "no": 0.1, "Yes": 0.9, "YES": 0.9}, "code generation")
-    assert difficulty.margin([{"reason": ruling["reason"]}]) == 0.56
+    assert certainty.margin([{"reason": ruling["reason"]}]) == 0.56
     check = {"rule": "fields", "kind": "check", "passed": True, "reason": ""}
-    assert difficulty.margin([check, yes(0.9), yes(0.5)]) == 0.16 and difficulty.margin([check]) is None
+    assert certainty.margin([check, yes(0.9), yes(0.5)]) == 0.16 and certainty.margin([check]) is None
 
 
 def test_rows_outside_of_the_range_go_and_the_preferred_come_first(tmp_path: Path) -> None:
