@@ -2,7 +2,7 @@
 
 Reads   data/verdicts/ROUND and data/candidates/ROUND for each of assemble.rounds, data/corpus
 Writes  data/dataset/{train,validation}.{jsonl,parquet}  instruction, input, output, task and full lineage
-        data/dataset/dropped.parquet                     rows that passed but repeat another or a benchmark
+        data/dataset/dropped.parquet                     rows that passed, but little speaks for them, or they repeat
         data/dataset/difficulty.parquet                  with select: the measure of every row that reached it
         data/dataset/README.md                           the dataset card
         metrics/assemble.json                            rows in, dropped by rule, rows by split, task, language
@@ -29,6 +29,7 @@ from stages.lib.dataset import cards, selection
 from stages.lib.errors import BadInput
 from stages.lib.measures import difficulty
 from stages.lib.models import location
+from stages.lib.tasks.definitions import TaskName
 
 DROPPED = pa.schema([*records.INSTANCE, ("rule", pa.string()), ("reason", pa.string())])
 Positive = Annotated[int, Field(gt=0)]
@@ -40,7 +41,7 @@ class Params(params.Section):
     rounds: Annotated[list[Positive], Field(min_length=1)]
     judge: bool
     tasks: Literal["all"] | Annotated[list[str], Field(min_length=1)]
-    tested: list[str] = params.new([])
+    tested: list[TaskName] = params.new([])
     untested_margin: Annotated[float, Field(ge=0, lt=1)] | None = params.new(None)
     rows: Positive | None
     draw: Literal["random", "k-center", "clusters"]
@@ -59,7 +60,6 @@ def main() -> None:
     judged = [records.read(one.file("verdicts.parquet"), records.VERDICT).to_pylist() for one in verdicts]
     folder = knobs.contamination.folder
     benchmarks, unchecked = load_benchmarks(Path(folder) if folder else None)
-
     corpus, sources = dataset.read_sources(candidates)
     chosen = choose(knobs, candidates, verdicts, judged)
     passed = [dataset.instance(row, sources[row["function_id"]]) for row in chosen]
@@ -67,7 +67,9 @@ def main() -> None:
     recorded = knobs.result | {"benchmarks": {one.name: artifacts.digest(one.texts) for one in benchmarks}}
     inputs = [*corpus, *embeddings, *candidates, *verdicts]
     selector = make_selector(knobs, inputs, recorded, judged)
-    steps = plan(knobs, benchmarks, selector, make_drawer(knobs, corpus, embeddings, selector))
+    strict = knobs.tested if knobs.judge or knobs.untested_margin is None else []
+    untested = {"untested": selection.untested(chosen, strict, knobs.untested_margin)}
+    steps = untested | plan(knobs, benchmarks, selector, make_drawer(knobs, corpus, embeddings, selector))
     kept, dropped = rules.apply(steps, passed)
     check(kept, judged, passed)
     parts = dataset.splits(kept, knobs.validation_share)
@@ -116,7 +118,7 @@ def choose(
     verdicts: list[artifacts.Artifact],
     judged: list[list[rules.Row]],
 ) -> list[rules.Row]:
-    """The verdicts that may become rows: those that passed, less what judge, tasks, tested and money exclude."""
+    """The verdicts that may become rows: those that passed, less what judge, tasks and money exclude."""
     rows = [row for rows in judged for row in rows]
     if not knobs.judge:
         made = [records.read(one.file("candidates.parquet"), records.CANDIDATE).to_pylist() for one in candidates]
@@ -125,7 +127,6 @@ def choose(
         paid = selection.affordable(rows, knobs.money, [*candidates, *verdicts])
         rows = [row for row in rows if row["id"] in paid]
     wanted = selection.choose_tasks(knobs.tasks, rows)
-    rows = selection.proved(rows, knobs.tested, knobs.untested_margin)
     return [row for row in rows if row["task"] in wanted and (row["passed"] or not knobs.judge)]
 
 
@@ -150,7 +151,7 @@ def make_drawer(
 def plan(
     knobs: Params, benchmarks: list[Benchmark], selector: difficulty.Selector | None, drawn: selection.Drawer
 ) -> dict[str, rules.Rule]:
-    """The rules by name, in the order they apply."""
+    """The rules after `untested` by name, in the order they apply."""
     steps = {
         "near_duplicate": rules.near_duplicates_of(dataset.text, knobs.near_duplicates),
         "contamination": rules.contamination(dataset.text, Decontaminator(benchmarks, knobs.contamination.ngram)),
@@ -170,7 +171,7 @@ def cap_training(rows: Sequence[rules.Row], knobs: Params, drawn: selection.Draw
 def check(kept: list[rules.Row], judged: list[list[rules.Row]], passed: list[rules.Row]) -> None:
     """Raise `BadInput` if nothing is left to train on, and say where the rows went."""
     if not kept:
-        total = sum(len(rows) for rows in judged)
+        total = sum(map(len, judged))
         raise BadInput(
             f"the dataset is empty: {len(passed)} of {total} judged candidates passed and none was kept; see "
             "failures_by_rule in metrics/judge-*.json, and check generate.rows_per_round, the teacher, the judge, "

@@ -216,7 +216,7 @@ def test_of_some_tasks_only_rows_that_were_tested(workspace: Workspace) -> None:
     for row in verdicts[::3]:
         row["execution"] = "passed"
     write(verdicts, functions)
-    rows = assembled(workspace, tested=["code generation"])
+    rows = assembled(workspace, tested=["code generation"], untested_margin=None)
     kept = [row for row in verdicts if row["task"] != "code generation" or row.get("execution") == "passed"]
     assert {row["id"] for row in rows} == {row["id"] for row in kept} and len(kept) < len(verdicts)
 
@@ -233,18 +233,29 @@ def test_without_tests_the_judge_must_be_surer(workspace: Workspace) -> None:
     rows = assembled(workspace, tested=["code generation"], untested_margin=0.19)
     weak = {row["id"] for number, row in enumerate(generated) if number % 4 > 1}
     assert {row["id"] for row in rows} == {row["id"] for row in verdicts} - weak and len(generated) >= 4
+    dropped = pq.read_table("data/dataset/dropped.parquet").to_pylist()
+    assert {row["id"] for row in dropped} == weak and {row["rule"] for row in dropped} == {"untested"}
+    assert {row["reason"] for row in dropped} == {
+        "it has no tests, and the judge's yes is 0.18 above what is needed, not 0.19", "its tests: wrong answer",
+    }  # fmt: skip
+    assert len(assembled(workspace, judge=False)) == 30, "without the judge its doubts say nothing"
 
 
-@pytest.mark.parametrize(
-    ("tested", "message"), [([], "name the tasks"), (["code generation"], "set judge.answers: probability")]
-)
-def test_a_margin_without_its_conditions(workspace: Workspace, tested: list[str], message: str) -> None:
+def test_a_judge_without_probabilities_is_taken_at_its_word(workspace: Workspace) -> None:
+    functions = corpora.functions(12)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    write(verdicts, functions)
+    tasks = ["code generation", "code translation"]
+    assert len(assembled(workspace, tested=tasks, untested_margin=0.19)) == 12
+    assert {row["task"] for row in assembled(workspace, untested_margin=None)} == set(TASKS) - set(tasks)
+
+
+def test_a_task_that_there_is_not_is_named(workspace: Workspace) -> None:
     functions = corpora.functions(6)
     write([verdict(n, function) for n, function in enumerate(functions)], functions)
-    workspace.set("assemble.tested", tested)
-    workspace.set("assemble.untested_margin", 0.19)
+    workspace.set("assemble.tested", ["code golf"])
     done = workspace.run("assemble")
-    assert done.returncode == 3 and "assemble.untested_margin: " in done.stderr and message in done.stderr
+    assert done.returncode == 3 and "assemble.tested.0: " in done.stderr and "no task 'code golf'" in done.stderr
 
 
 @pytest.mark.slow

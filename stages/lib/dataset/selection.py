@@ -1,12 +1,13 @@
 """Which candidates may become rows of the dataset: the switches for the comparisons in docs/ablations.md."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from stages.lib.artifacts import Artifact, digest
+from stages.lib.corpus.rules import Rule
 from stages.lib.errors import BadInput
 from stages.lib.kcenter import alternatives, k_center_greedy
 from stages.lib.params import Section
@@ -32,25 +33,24 @@ def choose_tasks(wanted: Literal["all"] | list[str], rows: Sequence[Row], key: s
     return set(wanted)
 
 
-def proved(rows: Sequence[Row], tasks: list[str], margin: float | None) -> list[Row]:
-    """`rows` without those of `tasks` that nothing but the judge speaks for: no tests, and its yes less than `margin` of
-    probability above the threshold (None: any without tests).
-
-    Raises `BadInput` for an unknown task, a margin without tasks, and a judge that gives no probability.
+def untested(judged: Sequence[Row], tasks: Collection[str], margin: float | None) -> Rule:
+    """Drops a row of `tasks` for which little speaks by the verdicts `judged`: its tests did not pass, or it has none and
+    the judge's probability of a yes is less than `margin` above its threshold (None: that is never enough). A judge that
+    gives reasons instead of probabilities is taken at its word.
     """
-    strict = choose_tasks(tasks, rows, "assemble.tested")
-    if margin is not None and not tasks:
-        raise BadInput("assemble.untested_margin: name the tasks that it is for in assemble.tested")
-    margins = {row["id"]: certainty.margin(row["rulings"]) for row in rows}
-    if margin is not None and rows and all(found is None for found in margins.values()):
-        raise BadInput("assemble.untested_margin: the judge gives no probability; set judge.answers: probability")
+    doubts = {row["id"]: _doubt(row, margin) for row in judged if row["task"] in tasks}
+    return lambda rows: [doubts.get(row["id"]) for row in rows]
 
-    def stands(row: Row) -> bool:
-        if row["execution"] or margin is None:
-            return bool(row["execution"] == "passed")
-        return (margins[row["id"]] or 0.0) >= margin
 
-    return [row for row in rows if row["task"] not in strict or stands(row)]
+def _doubt(row: Row, margin: float | None) -> str | None:
+    if row["execution"]:
+        return None if row["execution"] == "passed" else f"its tests: {row['execution']}"
+    if margin is None:
+        return "it has no tests"
+    above = certainty.margin(row["rulings"])
+    if above is None or above >= margin:
+        return None
+    return f"it has no tests, and the judge's yes is {above:g} above what is needed, not {margin:g}"
 
 
 def candidates_with_verdicts(candidates: Sequence[Row], verdicts: Sequence[Row]) -> list[Row]:
