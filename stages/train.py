@@ -23,6 +23,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stages.lib import artifacts, checkpoint, params, processes, progress, records
+from stages.lib.benchmarks import references
+from stages.lib.benchmarks.validation import Validation
 from stages.lib.dataset import material, mixing
 from stages.lib.errors import BadInput
 from stages.lib.models import causal, chat, location, prompts
@@ -54,6 +56,7 @@ class Params(params.Section):
     file: str = Field(exclude=True)  # where the rows lie; what they are is recorded
     validation_share: float = Field(ge=0, lt=1)
     validation_file: str | None = Field(default=None, exclude=True)  # as file
+    validation_benchmark: Validation | None = params.new(None)
     rows: int | None = Field(ge=1)
     mix: list[mixing.Part] = Field(default=[], exclude=True)  # what was mixed in is recorded
     epochs: int = Field(ge=1)
@@ -95,7 +98,8 @@ def train(knobs: Params, world: processes.World, where: place.Place) -> None:
     if not world.leads:
         logging.getLogger("tidemill").setLevel(logging.WARNING)
     rows_from = (knobs.file, knobs.validation_share, knobs.validation_file, knobs.rows, knobs.mix)
-    given = material.gather(*rows_from, knobs.seed)
+    solutions = references.rows(knobs.validation_benchmark) if knobs.validation_benchmark else []
+    given = material.gather(*rows_from, knobs.seed, solutions)
     with progress.work("reading the base model's settings"):
         needed, tokenizer = fit_into_memory(knobs, world), chat.load_tokenizer(knobs.model, knobs.prompt)
     rows, too_long = encode(given.train, tokenizer, knobs)

@@ -330,6 +330,21 @@ def test_another_files_rows_validate_and_are_not_learned(small: Workspace) -> No
     assert refused.returncode == 3 and "train.validation_file: absent.jsonl does not exist" in refused.stderr
 
 
+@pytest.mark.slow
+def test_a_benchmark_s_solutions_validate(small: Workspace) -> None:
+    small.set("train.validation_benchmark", {"benchmark": "humaneval", "skip": 2, "problems": 3})
+    run(small)
+    held = records.read_lines(Path("models/tuned/held_out.jsonl"))
+    assert [one["id"] for one in held] == ["HumanEval/2", "HumanEval/3", "HumanEval/4"]
+    assert all(0 < one["loss"] < 20 and one["tokens"] > 20 for one in held)
+    tuned = artifacts.open("models/tuned")
+    assert tuned.params["validation_benchmark"]["skip"] == 2 and len(tuned.params["validation_sha256"]) == 64
+    Path("other.jsonl").write_text(json.dumps({"instruction": "a", "output": "b"}))
+    small.set("train.validation_file", "other.jsonl")
+    refused = small.run("train")
+    assert refused.returncode == 3 and "train.validation_benchmark: keep one of them" in refused.stderr
+
+
 def test_the_chat_template_holds_a_conversation() -> None:
     tokenizer().chat_template = output.chat_template()
     said = [{"role": "user", "content": " Add. "}, {"role": "assistant", "content": "a + b"}]

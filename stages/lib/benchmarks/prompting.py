@@ -27,6 +27,17 @@ def render(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: An
     return _finish(text, given, form, tokenizer) + begun.rstrip()  # as `_finish` leaves a bare head
 
 
+def render_row(benchmark: Benchmark, problem: Problem) -> dict[str, str]:
+    """`problem` as a row of instruction, input and output: the paper's Alpaca prompt and the whole solution."""
+    asked = _form(benchmark, "alpaca")
+    head = "" if benchmark.family == "mbpp" else _head(benchmark, problem) or problem.prompt
+    return {
+        "instruction": _fill(asked.text, benchmark, problem),
+        "input": _fill(asked.input, benchmark, problem),
+        "output": f"{head}{problem.canonical_solution}".strip(),
+    }
+
+
 def render_description(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: Any) -> str:
     """HumanEvalExplain's first step: the function is to be described."""
     asked = _form(benchmark, form)
@@ -51,7 +62,7 @@ def _form(benchmark: Benchmark, form: FormName) -> Form:
 
 def _fill(text: str, benchmark: Benchmark, problem: Problem, description: str = "") -> str:
     """`text` with its fields, in one pass: braces in the code that is filled in are never read as fields."""
-    head = packs.base(benchmark.language, problem) if problem.declaration else ""
+    head = _head(benchmark, problem)
     body = problem.canonical_solution if benchmark.family == "humanevalexplain" else problem.buggy_solution
     shown = "" if benchmark.family == "humanevalexplain" else f"\n{problem.test}"
     fields = {
@@ -66,6 +77,11 @@ def _fill(text: str, benchmark: Benchmark, problem: Problem, description: str = 
         "description": description,
     }
     return re.sub("|".join(rf"\{{{name}\}}" for name in fields), lambda found: fields[found[0][1:-1]], text)
+
+
+def _head(benchmark: Benchmark, problem: Problem) -> str:
+    """The head without its docstring, where the benchmark has one."""
+    return packs.base(benchmark.language, problem) if problem.declaration else ""
 
 
 def _finish(text: str, given: str, form: FormName, tokenizer: Any) -> str:

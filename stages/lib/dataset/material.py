@@ -29,19 +29,27 @@ def gather(
     count: int | None,
     mix: Sequence[mixing.Part],
     seed: int,
+    references: Sequence[Row] = (),
 ) -> Material:
-    """`count` rows of `file` with those of `mix`, and the rows to validate on: those of `validation_file`, or else the
-    split that `file` has. A training row that says what a row of `validation_file` says is left out.
+    """`count` rows of `file` with those of `mix`, and the rows to validate on: `references`, or those of
+    `validation_file`, or else the split that `file` has. A training row that says what one of the first two says is
+    left out.
 
     Raises `BadInput` as `rows.read`, `drawn` and `mixing.mix` do.
     """
     parts = rows.read(file, validation_share)
     inputs, source = rows.origin(file, parts)
     train, validation = parts["train"], parts.get("validation", [])
-    if validation_file:
+    if references and validation_file:
+        raise BadInput("params.yaml: train.validation_file and train.validation_benchmark: keep one of them")
+    if references:
+        validation = list(references)
+        source = source | {"validation_sha256": artifacts.digest(validation)}
+    elif validation_file:
         validation = rows.read_own(Path(validation_file), "train.validation_file")
-        train = mixing.without(train, validation)
         source = source | {"validation_sha256": artifacts.hash_file(Path(validation_file))}
+    if references or validation_file:
+        train = mixing.without(train, validation)
     train, others, mixed = mixing.mix(drawn(train, count, seed), validation, mix, seed)
     return Material(train, validation, [*inputs, *others], source | ({"mix": mixed} if mixed else {}))
 

@@ -34,9 +34,9 @@ def choose_tasks(wanted: Literal["all"] | list[str], rows: Sequence[Row], key: s
 
 
 def untested(judged: Sequence[Row], tasks: Collection[str], margin: float | None) -> Rule:
-    """Drops a row of `tasks` for which little speaks by the verdicts `judged`: its tests did not pass, or it has none and
-    the judge's probability of a yes is less than `margin` above its threshold (None: that is never enough). A judge that
-    gives reasons instead of probabilities is taken at its word.
+    """Drops a row of `tasks` for which little speaks by the verdicts `judged`: its tests did not pass, or it has none
+    and the judge's probability of a yes is less than `margin` above its threshold (None: that is never enough). A judge
+    that gives reasons instead of probabilities is taken at its word.
     """
     doubts = {row["id"]: _doubt(row, margin) for row in judged if row["task"] in tasks}
     return lambda rows: [doubts.get(row["id"]) for row in rows]

@@ -363,7 +363,8 @@ def test_solutions_in_every_language_are_run(language: str, knobs: sandbox.Execu
 
 @pytest.mark.parametrize("value", ["{'x'}", "b'x'", "2j", "..."])
 def test_a_value_that_javascript_cannot_say_skips_its_line(value: str) -> None:
-    lines = [f"assert candidate({value}) == 1", f"assert candidate(1) == {value}", "assert candidate([1]) == {'a': (1,)}"]
+    unsaid = [f"assert candidate({value}) == 1", f"assert candidate(1) == {value}"]
+    lines = [*unsaid, "assert candidate([1]) == {'a': (1,)}"]
     assert unit_tests.runnable("function f(a) { return a; }", "JavaScript", lines)[2] == lines[2:]
 
 
