@@ -29,6 +29,9 @@ _BROKEN_OFF = re.compile(r"(?:[\s,;({\[×*/=]['\"]?|\b(?:an?|the|and|or equal to
 # "Write a function that takes an array and a value.": what follows has no verb of its own, as "and returns" is one.
 _TAKES = re.compile(r"\b(?:that|which) (?:takes|accepts|receives) (.*)$", re.DOTALL)
 _VERB = re.compile(r"(?:\band|,|\bthen|\bwhich|\bthat|\bto) (?:\w+ly )?\w+s\b|(?<!to )\breturn")
+# What a generator does not return, unless the instruction speaks of one.
+_WHOLE = re.compile(r"\b(?:returns?|returning|as|into) an? (?:\w+ )?(?:list|array|string|tuple|set|dict|dictionary)\b")
+_PIECES = re.compile(r"\b(?:yields?|yielding|generat(?:es?|ors?)|iterators?|lazily|one by one)\b", re.IGNORECASE)
 _FENCE = re.compile(r"```")
 _UNDONE = re.compile(
     r"\b(?:TODO|FIXME|XXX)\b|not[ _]?(?:yet )?implemented|NotImplemented|UnsupportedOperation|unimplemented!|todo!"
@@ -191,6 +194,21 @@ def imports_present(row: Instance) -> str:
     return ""
 
 
+def returns_what_it_says(row: Instance) -> str:
+    """Python: a generator is not said to return a list, a string or another whole."""
+    promised = _WHOLE.search(row.instruction)
+    if row.target_language != "Python" or not promised or _PIECES.search(row.instruction):
+        return ""
+    try:
+        tree = ast.parse(row.solution)
+    except (SyntaxError, ValueError):
+        return ""  # solution_parses reports it
+    made = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    if made and _yields(made[-1]):
+        return f"the solution is a generator, but the instruction says {promised[0]!r}"
+    return ""
+
+
 def solution_is_no_stub(row: Instance) -> str:
     """The solution does something, if the input does: it has a body that uses its names, puts nothing off, and is no
     fraction of the input in length."""
@@ -245,6 +263,7 @@ CHECKS: dict[str, Callable[[Instance], str]] = {
         solution_parses,
         code_only,
         imports_present,
+        returns_what_it_says,
         solution_is_no_stub,
         names_are_defined,
         solution_not_a_copy,
@@ -297,6 +316,12 @@ def _size(code: str, language: str) -> _Size | None:
 
 def _plain(name: str) -> str:
     return name.replace("_", "").lower()
+
+
+def _yields(node: ast.AST) -> bool:
+    """Whether the function itself yields, and not one within it."""
+    own = [one for one in ast.iter_child_nodes(node) if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return any(isinstance(one, ast.Yield | ast.YieldFrom) or _yields(one) for one in own)
 
 
 def _bound_names(tree: ast.AST) -> set[str]:

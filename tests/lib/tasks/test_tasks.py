@@ -222,6 +222,14 @@ def test_numbers_of_a_call_are_no_repetition() -> None:
         ("solution_parses", {"target_language": "Go"}, "does not parse as Go"),
         ("code_only", {"solution": f"```\n{CODE}\n```"}, "code fence"),
         ("code_only", {"solution": f"Here is the function that you want:\n{CODE}"}, "a sentence before or after"),
+        (
+            "returns_what_it_says",
+            {
+                "instruction": "Write a Python function that flattens an iterable and returns a new list.",
+                "solution": "def f(values):\n    for one in values:\n        yield from one",
+            },
+            "is a generator, but the instruction says 'returns a new list'",
+        ),
         ("imports_present", {"solution": "def f(p):\n    return os.path.join(p, 'a')"}, "uses os without importing"),
         ("solution_not_a_copy", {"information": CODE}, "copies the information"),
         ("information_differs", {"information": CODE.replace("2 * total", "2*total")}, "has no bug"),
@@ -238,6 +246,20 @@ def test_a_check_finds_its_fault_and_passes_a_good_row(check: str, changes: dict
 def test_imports_that_are_there_are_seen() -> None:
     assert not faults(row(solution="def f(p):\n    import os.path\n    return os.path.join(p)"), "imports_present")
     assert not faults(row(solution="def f(string):\n    return string.lower()"), "imports_present")
+
+
+@pytest.mark.parametrize(
+    ("instruction", "solution"),
+    [
+        ("Write a Python function that returns a list.", "def f(a):\n    def g():\n        yield a\n    return list(g())"),
+        ("Write a Python function that returns a list.", "def f(a):\n    return [a]"),
+        ("Write a Python function that takes a list and yields pairs as a tuple.", "def f(a):\n    yield a"),
+        ("Write a Python function that walks through a list.", "def f(a):\n    yield from a"),
+        ("Write a Python function that returns a list.", "def f(a:"),
+    ],
+)
+def test_what_may_yield(instruction: str, solution: str) -> None:
+    assert not faults(row(instruction=instruction, solution=solution), "returns_what_it_says")
 
 
 @pytest.mark.parametrize(
