@@ -251,7 +251,7 @@ def test_imports_that_are_there_are_seen() -> None:
 @pytest.mark.parametrize(
     ("instruction", "solution"),
     [
-        ("Write a Python function that returns a list.", "def f(a):\n    def g():\n        yield a\n    return list(g())"),
+        ("Write a Python function that returns a list.", "def f(a):\n    def g():\n        yield a\n    return [*g()]"),
         ("Write a Python function that returns a list.", "def f(a):\n    return [a]"),
         ("Write a Python function that takes a list and yields pairs as a tuple.", "def f(a):\n    yield a"),
         ("Write a Python function that walks through a list.", "def f(a):\n    yield from a"),
