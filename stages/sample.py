@@ -40,7 +40,7 @@ class Params(params.Section):
         exclude=True
     )  # the result records the form that was used
     samples: int = Field(ge=1)
-    temperature: float | None = Field(ge=0)
+    temperature: float | None = Field(ge=0, le=2)
     top_p: float | None = Field(gt=0, le=1)
     max_new_tokens: int = Field(ge=1)
     seed: int

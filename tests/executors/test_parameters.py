@@ -51,6 +51,7 @@ def test_the_files_of_the_repository_pass(monkeypatch: pytest.MonkeyPatch) -> No
         ("generate.method", "self-instuct", "no method 'self-instuct'"),
         ("generate.tests.languages", ["Ruby"], "'Ruby' cannot be run"),
         ("measure.metrics", ["vendi"], "unknown metric 'vendi'"),
+        ("sample.temperature", 2.5, "sample.temperature: Input should be less than or equal to 2"),
         ("sample.benchmark", "humanevil", "sample.benchmark: no benchmark 'humanevil'"),
     ],
 )
