@@ -14,7 +14,7 @@ UV := .tidemill/uv/bin/uv pip compile --quiet --universal --python-version 3.11 
 LAYER := $(if $(PROFILE),$(BIN)/python -m commands profile "$(PROFILE)" &&)
 typed = $(if $(filter command,$(origin $1)),$($1))# some systems have a NAME or a LANGUAGE of their own
 COMMAND := @$(LAYER) $(BIN)/python -m commands
-WORKERS := -n 2 --dist loadfile
+WORKERS := -n 3 --dist loadfile
 
 help: ## list these targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
