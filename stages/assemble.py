@@ -13,7 +13,6 @@ and money are for comparisons (docs/ablations.md); draw reads data/embeddings to
 rows by their difficulty (docs/metrics.md), which a base model may have to measure: that resumes after a kill.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +24,7 @@ from pydantic import Field
 from stages.lib import artifacts, checkpoint, dataset, params, records
 from stages.lib.corpus import rules
 from stages.lib.corpus.decontamination import Benchmark, Decontaminator, load_benchmarks
-from stages.lib.dataset import cards, selection
+from stages.lib.dataset import cards, selection, showing
 from stages.lib.errors import BadInput
 from stages.lib.measures import difficulty
 from stages.lib.models import location
@@ -43,6 +42,7 @@ class Params(params.Section):
     tasks: Literal["all"] | Annotated[list[str], Field(min_length=1)]
     tested: list[TaskName] = params.new([])
     untested_margin: Annotated[float, Field(ge=0, lt=1)] | None = params.new(None)
+    example: bool = params.new(False)
     rows: Positive | None
     draw: Literal["random", "k-center", "clusters"]
     money: selection.Money | None
@@ -62,7 +62,8 @@ def main() -> None:
     benchmarks, unchecked = load_benchmarks(Path(folder) if folder else None)
     corpus, sources = dataset.read_sources(candidates)
     chosen = choose(knobs, candidates, verdicts, judged)
-    passed = [dataset.instance(row, sources[row["function_id"]]) for row in chosen]
+    made = [dataset.instance(row, sources[row["function_id"]]) for row in chosen]
+    passed = [showing.with_example(row) for row in made] if knobs.example and corpus else made
     embeddings = [artifacts.open("data/embeddings")] if corpus and knobs.draw != "random" else []
     recorded = knobs.result | {"benchmarks": {one.name: artifacts.digest(one.texts) for one in benchmarks}}
     inputs = [*corpus, *embeddings, *candidates, *verdicts]
@@ -74,7 +75,7 @@ def main() -> None:
     check(kept, judged, passed)
     parts = dataset.splits(kept, knobs.validation_share)
 
-    facts = count(parts, passed, dropped, benchmarks, unchecked, list(steps))
+    facts = cards.count(parts, passed, dropped, benchmarks, unchecked, list(steps))
     with artifacts.create("data/dataset", stage="assemble", inputs=inputs, params=recorded) as out:
         dataset.write_splits(out, parts, records.INSTANCE)
         if dropped:
@@ -177,24 +178,3 @@ def check(kept: list[rules.Row], judged: list[list[rules.Row]], passed: list[rul
             "failures_by_rule in metrics/judge-*.json, and check generate.rows_per_round, the teacher, the judge, "
             "assemble.tasks and assemble.rows"
         )
-
-
-def count(
-    parts: dict[str, list[rules.Row]],
-    passed: list[rules.Row],
-    dropped: list[rules.Row],
-    benchmarks: list[Benchmark],
-    unchecked: list[str],
-    names: list[str],
-) -> dict[str, Any]:
-    kept = [row for rows in parts.values() for row in rows]
-    by_rule = Counter(row["rule"] for row in dropped)
-    return {
-        "rows_in": len(passed),
-        "dropped": {name: by_rule[name] for name in names},
-        **{name: len(rows) for name, rows in parts.items()},
-        "tasks": dict(sorted(Counter(row["task"] for row in kept).items())),
-        "languages": dict(sorted(Counter(row["language"] for row in kept).items())),
-        "checked": [benchmark.name for benchmark in benchmarks],
-        "unchecked": unchecked,
-    }

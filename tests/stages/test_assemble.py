@@ -129,7 +129,9 @@ def test_repeated_and_contaminated_rows_are_dropped_and_named(workspace: Workspa
     assert dropped[verdicts[3]["id"]]["reason"] == verdicts[1]["id"]
     assert dropped[verdicts[4]["id"]]["rule"] == "contamination"
     assert dropped[verdicts[4]["id"]]["reason"] == f"HumanEval {task}"
-    assert json.loads(Path("metrics/assemble.json").read_text())["dropped"] == {"near_duplicate": 1, "contamination": 1}
+    assert json.loads(Path("metrics/assemble.json").read_text())["dropped"] == {
+        "untested": 0, "near_duplicate": 1, "contamination": 1,
+    }  # fmt: skip
 
 
 def load(workspace: Workspace, *folders: Path) -> list[dict[str, list[str]]]:
@@ -239,6 +241,20 @@ def test_without_tests_the_judge_must_be_surer(workspace: Workspace) -> None:
         "it has no tests, and the judge's yes is 0.18 above what is needed, not 0.19", "its tests: wrong answer",
     }  # fmt: skip
     assert len(assembled(workspace, judge=False)) == 30, "without the judge its doubts say nothing"
+
+
+def test_a_tested_row_says_what_a_call_returns(workspace: Workspace) -> None:
+    functions = corpora.functions(4)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    tests = ["assert candidate(2) == 4", "assert candidate(3) == 9"]
+    changed = {"solution": "def square(value):\n    return value * value", "information": "", "language": "Python"}
+    verdicts[0] |= {**changed, "target_language": "Python", "tests": tests, "execution": "passed"}
+    write(verdicts, functions)
+    said = {row["id"]: row["instruction"] for row in assembled(workspace, example=True)}
+    plain = {row["id"]: row["instruction"] for row in assembled(workspace, example=False)}
+    assert plain == {row["id"]: row["instruction"] for row in verdicts}
+    first = verdicts[0]["id"]
+    assert said == plain | {first: f"{plain[first]} For example, square(2) returns 4."}
 
 
 def test_a_judge_without_probabilities_is_taken_at_its_word(workspace: Workspace) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib import artifacts, templates
+from stages.lib.corpus.decontamination import Benchmark
 from stages.lib.records import Row
 
 CARD = Path(__file__).with_name("card.md.j2")
@@ -39,3 +40,25 @@ def list_sources(kept: list[Row]) -> list[tuple[str, str, int]]:
     """Source, licence and row count, for the card."""
     counts = Counter((row["source"], row["license"]) for row in kept)
     return [(source, license, rows) for (source, license), rows in sorted(counts.items())]
+
+
+def count(
+    parts: dict[str, list[Row]],
+    passed: list[Row],
+    dropped: list[Row],
+    benchmarks: list[Benchmark],
+    unchecked: list[str],
+    names: list[str],
+) -> dict[str, Any]:
+    """What metrics/assemble.json says of the rows that `passed`: kept by part, task and language, dropped by rule."""
+    kept = [row for rows in parts.values() for row in rows]
+    by_rule = Counter(row["rule"] for row in dropped)
+    return {
+        "rows_in": len(passed),
+        "dropped": {name: by_rule[name] for name in names},
+        **{name: len(rows) for name, rows in parts.items()},
+        "tasks": dict(sorted(Counter(row["task"] for row in kept).items())),
+        "languages": dict(sorted(Counter(row["language"] for row in kept).items())),
+        "checked": [benchmark.name for benchmark in benchmarks],
+        "unchecked": unchecked,
+    }
