@@ -303,7 +303,7 @@ def test_they_are_tested_judged_assembled_and_traced_without_a_corpus_or_a_teach
     told = artifacts.read_json(Path("metrics/generate-2.json"))
     assert (told["asked"], told["rows"], told["dead_letters"], told["spend_usd"]) == (5, 4, 1, 0.0)
     told = artifacts.read_json(Path("metrics/assemble.json"))
-    assert told["dropped"] == {"near_duplicate": 1, "contamination": 1}
+    assert told["dropped"] == {"untested": 0, "near_duplicate": 1, "contamination": 1}
     kept = [row for split in ("train", "validation") for row in lines(split)]
     sha256 = artifacts.hash_file(Path("mine.jsonl"))
     assert len(kept) == 7 and {row["source"] for row in kept} == {f"foreign mine.jsonl@{sha256}"}
