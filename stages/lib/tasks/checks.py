@@ -179,12 +179,7 @@ def imports_present(row: Instance) -> str:
 
     In other languages imports are outside functions, so a function alone cannot show them.
     """
-    if row.target_language != "Python":
-        return ""
-    try:
-        tree = ast.parse(row.solution)
-    except (SyntaxError, ValueError):
-        return ""  # solution_parses reports it
+    tree = _python(row)
     bound = _bound_names(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -197,13 +192,9 @@ def imports_present(row: Instance) -> str:
 def returns_what_it_says(row: Instance) -> str:
     """Python: a generator is not said to return a list, a string or another whole."""
     promised = _WHOLE.search(row.instruction)
-    if row.target_language != "Python" or not promised or _PIECES.search(row.instruction):
+    if not promised or _PIECES.search(row.instruction):
         return ""
-    try:
-        tree = ast.parse(row.solution)
-    except (SyntaxError, ValueError):
-        return ""  # solution_parses reports it
-    made = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    made = [node for node in _python(row).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     if made and _yields(made[-1]):
         return f"the solution is a generator, but the instruction says {promised[0]!r}"
     return ""
@@ -316,6 +307,14 @@ def _size(code: str, language: str) -> _Size | None:
 
 def _plain(name: str) -> str:
     return name.replace("_", "").lower()
+
+
+def _python(row: Instance) -> ast.Module:
+    """The solution's tree; an empty one if it is not Python, or does not parse, which solution_parses reports."""
+    try:
+        return ast.parse(row.solution if row.target_language == "Python" else "")
+    except (SyntaxError, ValueError):
+        return ast.Module(body=[], type_ignores=[])
 
 
 def _yields(node: ast.AST) -> bool:
