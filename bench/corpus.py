@@ -1,17 +1,20 @@
-"""collect and filter on many functions, and the near-duplicate step beside its peers, in CPU seconds.
+"""collect, filter and coreset on many functions, and the near-duplicate step beside its peers, in CPU seconds.
 
-    .venv/bin/python -m bench.corpus [--rows 200000 400000] [--pairs 50000] [--families 4000 16000 64000]
+    .venv/bin/python -m bench.corpus [--rows 200000 400000] [--picks 20000] [--pairs 50000] [--families 4000 64000]
 
 The functions are those of data/functions (`dvc repro collect` first), enlarged to so many rows: each copy has half of
 its names changed, a tenth of the rows come twice exactly, and a tenth with one to three tokens changed; all drawn with
 one seed. They are written as CodeSearchNet's files, from which `stages/run collect` and `filter` run with the
-default rules, but for self_contained, which would drop most of them. The peers of the near-duplicate step get the same
+default rules, but for self_contained, which would drop most of them. `coreset` chooses among all of them, by random
+vectors of 384 numbers, which have no clusters that could make it quick. The memory of a stage is the most that its
+processes held at once, looked up five times a second. The peers of the near-duplicate step get the same
 texts, shingles, threshold and bands: datasketch with exact comparison in Python (what this project had before),
 rensa's own LSH with the same comparison, and datatrove's own pipeline, which compares nothing and shingles words (in
 .tidemill/bench/datatrove, made here). Writes bench/results/corpus.json.
 """
 
 import argparse
+import contextlib
 import gzip
 import json
 import os
@@ -26,6 +29,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import rensa
 import xxhash
@@ -35,6 +40,7 @@ REPOSITORY = Path(__file__).parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests/support")]
 
 from bench import peers  # noqa: E402
+from stages.lib import artifacts, records  # noqa: E402
 from stages.lib.corpus import duplicates, sketches  # noqa: E402
 
 RESULT = REPOSITORY / "bench/results/corpus.json"
@@ -48,6 +54,7 @@ def main() -> None:
     """Measure and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="*", default=[200_000, 400_000])
+    parser.add_argument("--picks", type=int, default=20_000)
     parser.add_argument("--pairs", type=int, default=50_000)
     parser.add_argument("--families", type=int, nargs="*", default=[4_000, 16_000, 64_000])
     wish = parser.parse_args()
@@ -56,7 +63,7 @@ def main() -> None:
     result = {
         "near_duplicates": compare([row["code"] for row in enlarged(functions, wish.pairs)]),
         "families": [{"rows": size, "cpu_s": timed(ours, family(size))[0]} for size in wish.families],
-        "stages": [stages(functions, rows) for rows in wish.rows],
+        "stages": [stages(functions, rows, wish.picks) for rows in wish.rows],
         "load": os.getloadavg()[1],
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.release()},
     }
@@ -189,40 +196,69 @@ def timed(way: Callable[..., Any], *given: Any) -> tuple[float, Any]:
     return round(time.process_time() - before, 2), found
 
 
-def stages(functions: list[dict[str, Any]], rows: int) -> dict[str, Any]:
-    """CPU seconds of each stage on so many rows."""
+def stages(functions: list[dict[str, Any]], rows: int, picks: int) -> dict[str, Any]:
+    """CPU seconds and memory of each stage on so many rows."""
     from workspace import Workspace
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         workspace = Workspace(Path(folder))
-        names = {
-            "source": "repo",
-            "path": "path",
-            "name": "func_name",
-            "code": "code",
-            "docstring": "docstring",
-            "language": "language",
-        }
-        with gzip.open(Path(folder) / "rows.jsonl.gz", "wt", compresslevel=1) as out:
-            for row in enlarged(functions, rows):
-                out.write(
-                    json.dumps({new: row[old] for old, new in names.items()} | {"url": f"#L{row['line']}"}) + "\n"
-                )
+        write_published(functions, rows)
         workspace.set("collect.sources", [{"kind": "codesearchnet", "path": "rows.jsonl.gz"}])
         workspace.set("filter.self_contained", False)
-        found: dict[str, Any] = {"rows": rows}
+        workspace.set("coreset.k", picks)
+        found: dict[str, Any] = {"rows": rows, "picks": picks}
         for stage in ("collect", "filter"):
-            process = subprocess.Popen(
-                workspace.command(stage), cwd=folder, env=workspace.environment(TIDEMILL_LOG="warning")
-            )
-            _, status, used = os.wait4(process.pid, 0)
-            if status:
-                raise SystemExit(f"{stage} ended with {status}")
-            print(stage, rows, used.ru_utime + used.ru_stime, file=sys.stderr, flush=True)
-            # kilobytes of the largest of its processes (getrusage(2), RUSAGE_CHILDREN)
-            found[stage] = {"cpu_s": round(used.ru_utime + used.ru_stime, 1), "peak_mb": used.ru_maxrss // 1024}
-        found["rows_kept"] = json.loads((Path(folder) / "metrics/filter.json").read_text())["rows_out"]
+            found[stage] = measured(workspace, stage)
+        found["rows_kept"] = json.loads(Path("metrics/filter.json").read_text())["rows_out"]
+        write_vectors()
+        found["coreset"] = measured(workspace, "coreset")
     return found
+
+
+def write_published(functions: list[dict[str, Any]], rows: int) -> None:
+    """rows.jsonl.gz: so many functions as CodeSearchNet has them."""
+    names = {"repo": "source", "func_name": "name"} | {name: name for name in ("path", "code", "docstring", "language")}
+    with gzip.open("rows.jsonl.gz", "wt", compresslevel=1) as out:
+        for row in enlarged(functions, rows):
+            published = {new: row[old] for new, old in names.items()} | {"url": f"#L{row['line']}"}
+            out.write(json.dumps(published) + "\n")
+
+
+def write_vectors() -> None:
+    """data/corpus with all functions that were collected, and data/embeddings with a random vector for each."""
+    collected = artifacts.open("data/functions")
+    with artifacts.create("data/corpus", stage="filter", inputs=[collected]) as out:
+        corpus = records.Parts(out, "corpus.parquet", records.FUNCTION)
+        for batch in records.batches(collected.parts("functions.parquet"), records.FUNCTION, 1 << 16):
+            corpus.add(batch)
+        corpus.close()
+    draw = np.random.default_rng(0)
+    with artifacts.create("data/embeddings", stage="embed", inputs=[artifacts.open("data/corpus")]) as out:
+        shape = (corpus.rows, 384)
+        vectors = np.lib.format.open_memmap(out / "embeddings.npy", mode="w+", dtype=np.float16, shape=shape)
+        for start in range(0, len(vectors), 1 << 16):
+            piece = vectors[start : start + (1 << 16)]
+            piece[:] = draw.standard_normal(piece.shape, dtype=np.float32)
+        vectors.flush()
+
+
+def measured(workspace: Any, stage: str) -> dict[str, float]:
+    """Run a stage; its CPU seconds, and the most that it and its processes held of memory."""
+    before = os.times()
+    process = psutil.Popen(
+        workspace.command(stage), cwd=workspace.path, env=workspace.environment(TIDEMILL_LOG="warning")
+    )
+    peak = 0
+    while process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            peak = max(peak, sum(one.memory_info().rss for one in [process, *process.children(recursive=True)]))
+        time.sleep(0.2)
+    if process.returncode:
+        raise SystemExit(f"{stage} ended with {process.returncode}")
+    after = os.times()
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    print(stage, round(seconds, 1), "s", peak >> 20, "MB", file=sys.stderr, flush=True)
+    return {"cpu_s": round(seconds, 1), "peak_mb": peak >> 20}
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from stages.lib import params
 DVC = Path(sys.executable).with_name("dvc")
 # A test here runs the whole pipeline, on whatever else the machine is doing.
 pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(1800)]
-KILLS = int(os.environ.get("TIDEMILL_KILLS", "6"))
+KILLS = int(os.environ.get("TIDEMILL_KILLS", "4"))
 
 
 class Clone:

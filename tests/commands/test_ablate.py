@@ -489,6 +489,7 @@ def test_the_clone_has_the_journal_and_what_git_does_not_track(
     street.commit()
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_with_what_it_said(street: Street, tmp_path: Path) -> None:
     runs = {"a": {}, "b": {"filter.blacklist": "nowhere.txt"}}
     write_matrix(street.path / "profiles/ablations", "broken", runs=runs, targets=["filter"])

@@ -110,6 +110,7 @@ def ran(done: "subprocess.CompletedProcess[str]") -> list[str]:
     return re.findall(r"Running stage '(\w+)'", done.stdout)
 
 
+@pytest.mark.slow
 def test_a_profile_makes_stale_what_reads_it_and_stays_in_force(street: Street) -> None:
     assert ran(street.dvc("repro")) == ["collect", "filter"]
     corpus = (street.path / "data/corpus/artifact.json").read_text()

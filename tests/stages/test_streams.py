@@ -23,7 +23,7 @@ from stages.lib.corpus.functions import function_id
 from stages.lib.errors import BadInput
 from stages.lib.report import tables
 
-KILLS = 20 if os.environ.get("TIDEMILL_FULL") == "1" else 8
+KILLS = 20 if os.environ.get("TIDEMILL_FULL") == "1" else 5
 STAGES: list[tuple[Any, str]] = [(collect, "data/functions"), (filter, "data/corpus")]
 
 
@@ -203,6 +203,7 @@ def many(rows: int) -> None:
         records.write(out / "functions.parquet", made, records.FUNCTION)
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_changes_nothing(workspace: Workspace) -> None:
     many(70_000)
     workspace.set("filter.self_contained", False)

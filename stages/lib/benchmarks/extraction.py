@@ -21,7 +21,8 @@ from stages.lib.benchmarks import packs
 from stages.lib.benchmarks.suites import CHECK_ALIAS, Benchmark, Problem
 
 PACKS = ("humanevalfix", "humanevalexplain")
-GOES_ON = ("alpaca_head", "completion", "docs")  # forms whose answers go on from the function's head
+# Forms whose answers go on from the function's head.
+GOES_ON = ("alpaca_head", "alpaca_signature", "completion", "docs")
 
 Mode = Literal["compat", "repaired"]
 
@@ -34,7 +35,8 @@ def program(benchmark: Benchmark, problem: Problem, answer: str, form: str, mode
     if benchmark.family in PACKS:
         return _pack_program(benchmark, problem, answer, form, mode)
     if benchmark.family == "mbpp":
-        return _mbpp_program(benchmark, problem, answer, mode)
+        begun = f"def {problem.name}(" if form == "alpaca_signature" else ""
+        return _mbpp_program(benchmark, problem, begun + answer, mode)
     if mode == "compat":
         return problem.prompt + cut(answer, benchmark.forms["completion"].stop)
     return _python(problem, answer, form, benchmark.forms["completion"].stop)

@@ -1,5 +1,7 @@
 """The text in which a problem is asked of a model."""
 
+import ast
+import inspect
 import re
 from typing import Any, Literal
 
@@ -8,14 +10,14 @@ from stages.lib.benchmarks.suites import Benchmark, Form, Problem
 from stages.lib.errors import BadInput
 from stages.lib.models import prompts
 
-FormName = Literal["alpaca", "alpaca_head", "chat", "completion", "docs"]
+FormName = Literal["alpaca", "alpaca_head", "alpaca_signature", "chat", "completion", "docs"]
 LONGEST_LINE = 20  # characters; longer lines of a solution are deleted from its description
 
 
 def render(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: Any, description: str = "") -> str:
-    """The whole prompt of `problem`: the paper's Alpaca prompt, that with the response begun by the function's head,
-    the tokenizer's chat template, or the bare head. Without a tokenizer (None) "chat" is what the user says: the
-    endpoint has the template.
+    """The whole prompt of `problem`: the paper's Alpaca prompt, that with the response begun by the function's head or
+    signature, the tokenizer's chat template, or the bare head. Without a tokenizer (None) "chat" is what the user says:
+    the endpoint has the template.
 
     `description` is what the model itself said in HumanEvalExplain's first step.
     Raises `BadInput` for a form that the benchmark lacks.
@@ -28,13 +30,16 @@ def render(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: An
 
 
 def render_row(benchmark: Benchmark, problem: Problem) -> dict[str, str]:
-    """`problem` as a row of instruction, input and output: the paper's Alpaca prompt and the whole solution."""
-    asked = _form(benchmark, "alpaca")
-    head = "" if benchmark.family == "mbpp" else _head(benchmark, problem) or problem.prompt
+    """`problem` as a row of instruction, input and output: the paper's Alpaca prompt, as a dataset's rows ask where the
+    benchmark has that form, and the whole solution."""
+    if "alpaca_signature" in benchmark.forms:
+        asked, head = benchmark.forms["alpaca_signature"], _told_apart(benchmark, problem)[0]
+    else:
+        asked, head = _form(benchmark, "alpaca"), _head(benchmark, problem) or problem.prompt
     return {
         "instruction": _fill(asked.text, benchmark, problem),
         "input": _fill(asked.input, benchmark, problem),
-        "output": f"{head}{problem.canonical_solution}".strip(),
+        "output": f"{'' if benchmark.family == 'mbpp' else head}{problem.canonical_solution}".strip(),
     }
 
 
@@ -71,11 +76,13 @@ def _fill(text: str, benchmark: Benchmark, problem: Problem, description: str = 
         "context": f"{head}{body}{shown}",
         "docs_head": problem.prompt,
         "docs_context": f"{problem.prompt}{problem.buggy_solution}",
-        "entry_point": problem.entry_point,
+        "entry_point": problem.name,
         "language": packs.rules(benchmark.language)["name"],
         "length": str(len(problem.docstring)),
         "description": description,
     }
+    if "{signature}" in text or "{docstring}" in text:
+        fields["signature"], fields["docstring"] = _told_apart(benchmark, problem)
     return re.sub("|".join(rf"\{{{name}\}}" for name in fields), lambda found: fields[found[0][1:-1]], text)
 
 
@@ -84,10 +91,21 @@ def _head(benchmark: Benchmark, problem: Problem) -> str:
     return packs.base(benchmark.language, problem) if problem.declaration else ""
 
 
+def _told_apart(benchmark: Benchmark, problem: Problem) -> tuple[str, str]:
+    """How the program of a Python problem begins, up to the docstring, and what the docstring says."""
+    if benchmark.family == "mbpp":
+        return f"def {problem.name}(", problem.prompt.strip().strip('"').strip()
+    function = ast.parse(f"{problem.prompt}    pass\n").body[-1]
+    assert isinstance(function, ast.FunctionDef)
+    said = next(line for line in function.body if isinstance(line, ast.Expr))
+    before = problem.prompt.splitlines(keepends=True)[: said.lineno - 1]
+    return "".join(before).lstrip("\n"), inspect.cleandoc(ast.literal_eval(said.value))
+
+
 def _finish(text: str, given: str, form: FormName, tokenizer: Any) -> str:
     if form in ("completion", "docs"):
         return text.rstrip()  # the newline belongs to the first token of the body, as in the texts it was trained on
-    if form in ("alpaca", "alpaca_head"):
+    if form.startswith("alpaca"):
         return prompts.render(text, given)
     if tokenizer is None:
         return text

@@ -10,7 +10,7 @@ from stages.lib.records import Row
 
 
 def rows(chosen: Validation, folder: Path = suites.DATA) -> list[Row]:
-    """The `chosen` problems, each with its canonical solution as the response to the benchmark's Alpaca prompt.
+    """The `chosen` problems, each with its canonical solution as the response to the prompt of `prompting.render_row`.
 
     Raises `BadInput` for a benchmark that is unknown, is not in `folder`, has too few problems or asks in two steps.
     """

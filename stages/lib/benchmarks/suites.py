@@ -35,6 +35,11 @@ class Problem:
     setup: str = ""
     oracle: str = ""
 
+    @property
+    def name(self) -> str:
+        """What the prompt calls the function."""
+        return "check" if self.entry_point == CHECK_ALIAS else self.entry_point
+
 
 @dataclass(frozen=True)
 class Form:

@@ -296,13 +296,18 @@ def _libraries(language: str) -> list[Import]:
 def _may_need_library(code: str, language: str) -> bool:
     """Whether all words of one of the standard library's names stand in `code`."""
     words = set(_WORD.findall(code))
-    return any(name <= words for name in _library_words(language))
+    known = _library_words(language)
+    return any(name <= words for word in known.keys() & words for name in known[word])
 
 
 @cache
-def _library_words(language: str) -> frozenset[frozenset[str]]:
-    known = _library_names(language) if "libraries" in _definition(language) else ()
-    return frozenset(frozenset(_WORD.findall(name)) for name in known)
+def _library_words(language: str) -> dict[str, list[frozenset[str]]]:
+    """The words of each name of the standard library, by the longest of them, which few functions have."""
+    found: dict[str, list[frozenset[str]]] = {}
+    for name in sorted(_library_names(language) if "libraries" in _definition(language) else ()):
+        words = frozenset(_WORD.findall(name))
+        found.setdefault(max(sorted(words), key=len), []).append(words)
+    return found
 
 
 @cache

@@ -167,6 +167,40 @@ def test_a_begun_response_goes_on_from_the_head() -> None:
         prompting._form(suites.Benchmark("MBPP", "python", "", {}, {}), "alpaca_head")
 
 
+def test_a_response_begun_by_the_signature_has_the_docstring_as_its_instruction() -> None:
+    humaneval = suites.load("humaneval")
+    for problem in humaneval.problems.values():
+        prompt = prompting.render(humaneval, problem, "alpaca_signature", None)
+        asked, begun = prompt.split("\n\n### Response:\n")
+        assert f"### Instruction: Write the Python function {problem.entry_point}. " in asked
+        assert begun in problem.prompt and begun.endswith((":", "import math"))  # HumanEval/115 imports in the function
+        program = extraction.program(
+            humaneval, problem, f"\n{problem.canonical_solution}", "alpaca_signature", "repaired"
+        )
+        assert ast.dump(ast.parse(program)) == ast.dump(ast.parse(problem.prompt + problem.canonical_solution))
+    assert prompting.render(humaneval, humaneval.problems["HumanEval/60"], "alpaca_signature", None).endswith(
+        "### Instruction: Write the Python function sum_to_n. sum_to_n is a function that sums numbers from 1 to n.\n"
+        ">>> sum_to_n(30)\n465\n>>> sum_to_n(100)\n5050\n>>> sum_to_n(5)\n15\n>>> sum_to_n(10)\n55\n"
+        ">>> sum_to_n(1)\n1\n\n### Response:\ndef sum_to_n(n: int):"
+    )
+
+
+def test_mbpp_by_the_signature(shared_data: SharedData) -> None:
+    mbpp = suites.load("mbpp", shared_data("mbpp").parent)
+    for number in (11, 349):  # the second one's function is named check
+        problem = mbpp.problems[f"MBPP/{number}"]
+        prompt = prompting.render(mbpp, problem, "alpaca_signature", None)
+        assert f"Write the Python function {problem.name}. Write a " in prompt and prompt.endswith(
+            f"def {problem.name}("
+        )
+        answer = problem.canonical_solution.split(f"def {problem.name}(", 1)[1]
+        program = extraction.program(mbpp, problem, answer, "alpaca_signature", "repaired")
+        (outcome,) = scoring.run(
+            mbpp, [scoring.Sample(problem.task_id, 0, program)], scoring.Settings(sandbox.Limits(), (1,), 1000, 0, 1)
+        )
+        assert outcome.verdict == "passed", (outcome, program)
+
+
 def test_published_cuts() -> None:
     assert packs.cut("go", "\n    a{\n}}\nfunc b(") == "\n    a{\n}}"
     assert packs.cut("rust", "\n  x }\nfn other() {}") == "\n  x }"

@@ -405,6 +405,7 @@ def test_a_canonical_solution_that_does_not_run_is_named(tmp_path: Path) -> None
         verdicts(benchmark, [("HumanEval/7", "def seven(x):\n    return 7\n")])
 
 
+@pytest.mark.slow
 def test_the_canonical_solutions_cost_raises_the_limits(tmp_path: Path) -> None:
     """A second of CPU is the limit, and the canonical solution takes two."""
     spins = (

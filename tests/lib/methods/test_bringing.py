@@ -271,6 +271,7 @@ def run(workspace: Workspace, *stages: str) -> None:
         assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.slow
 def test_they_are_tested_judged_assembled_and_traced_without_a_corpus_or_a_teacher(workspace: Workspace) -> None:
     from commands import trace
 
@@ -320,6 +321,7 @@ def lines(split: str) -> list[Row]:
     return records.read_lines(Path(f"data/dataset/{split}.jsonl"))
 
 
+@pytest.mark.slow
 def test_killed_while_it_is_judged_and_run_again(workspace: Workspace) -> None:
     with endpoint.serve(latency_s=0.15) as server:
         server.reply = passing

@@ -354,6 +354,7 @@ def shared(subject: str, number: int) -> Request:
     return Request({"model": SMOLLM2, "messages": messages, "max_completion_tokens": 12, "temperature": 0.7, "seed": 3})
 
 
+@pytest.mark.slow
 def test_an_answer_on_a_kept_prefix_is_the_one_of_a_fresh_server(tmp_path: Path) -> None:
     """Byte for byte, whatever was asked before, and with fewer tokens evaluated."""
     requests = {name: shared(subject, number) for name, subject, number in (("A", "Python", 1), ("B", "Python", 12))}
