@@ -86,8 +86,10 @@ def command(engine: str, stage: str, kind: str, image: str) -> list[str]:
 
 def named_weights(stage: str) -> set[str]:
     """The weights (`weights:NAME`) that `stage` loads by params.yaml."""
-    sections = params.merged()
-    return weights.named_in([sections.get(name) for name in _entry(stage).get("models", ())])
+    values = params.merged()
+    return weights.named_in(
+        [params.completed(values, name) for name in _entry(stage).get("models", ()) if name in values]
+    )
 
 
 def _mount_weights() -> tuple[str, ...]:

@@ -237,6 +237,8 @@ class Teacher:
 
     async def _take_turn(self, request: Request, again: bool) -> Exchange:
         """Wait for an endpoint's turn, then send, unless another process is asking or has asked the same."""
+        if self._fatal:  # such as weights that cannot be fetched, which takes a while to find out
+            raise self._fatal
         most_tokens = len(request.text) / CHARACTERS_PER_TOKEN + self._settings.most_tokens
         endpoint = await self._turns.take(most_tokens, first=again)  # retries go first: later rows wait for them
         sent, took = False, None

@@ -316,9 +316,16 @@ def test_a_container_gets_the_weights_that_its_sections_name_read_only(
     shelf()
     (tmp_path / "containers").mkdir()
     shutil.copy(REPOSITORY / container.STAGES, container.STAGES)
-    params = {"judge": {"teacher": {"model": "weights:tiny"}}, "train": {"model": "weights:other"}, "sample": {}}
+    params = {
+        "teacher": {"model": "weights:shared"},
+        "generate": {"teacher": {}},
+        "judge": {"teacher": {"model": "weights:tiny"}},
+        "train": {"model": "weights:other"},
+        "sample": {},
+    }
     Path("params.yaml").write_text(yaml.safe_dump(params))
     assert container.named_weights("judge@1") == {"tiny"}
+    assert container.named_weights("generate@1") == {"shared"}, "what its own section does not set"
     assert container.named_weights("sample@tuned") == {"other"}, "an adapter's base"
     assert container.named_weights("filter") == set()
     words = container.command("podman", "judge@1", "cpu", "sha256:0")

@@ -107,6 +107,20 @@ def test_other_weights_are_another_request(tmp_path: Path) -> None:
     assert key(f"path:{file}") != first
 
 
+def test_weights_that_cannot_be_had_are_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def unreachable(name: str) -> Path:
+        looked.append(name)
+        raise BadInput(f"{name} is not there and cannot be fetched")
+
+    name = "weights:qwen2.5-coder-0.5b-instruct"
+    monkeypatch.setattr("stages.lib.models.location.locate", unreachable)
+    with pytest.raises(BadInput, match="is not there and cannot be fetched"):
+        ask_all(settings("embedded", model=name), asks(30), tmp_path)
+    assert looked == [name]
+
+
 def test_a_models_answers_are_forgotten_and_their_cost_is_not(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     request = put(journal, 1)
