@@ -109,16 +109,30 @@ def seal(path: str) -> dict:
 
 
 @needs_cpu
-def test_two_stages_have_the_same_hashes_in_their_image(clone: Path) -> None:
-    def own_sources(values: dict) -> None:
+def test_stages_have_the_same_hashes_in_their_image(clone: Path) -> None:
+    """Up to the embedded teacher, which both are asked: neither has the other's journal."""
+
+    def small(values: dict) -> None:
         shutil.copytree(REPOSITORY / "tests/support/sources", "tree/sources")
         values["collect"]["sources"] = [{"kind": "tree", "name": "ours", "path": "tree", "license": "MIT"}]
         values["filter"]["self_contained"] = False
+        values["coreset"]["k"] = 4
+        values["teacher"]["model"] = values["train"]["model"]
+        values["generate"] |= {"rows_per_round": 2, "styles": False, "max_dead_share": 1.0}
+        values["generate"]["examples"] = {"good": 1, "bad": 0}
 
-    edit("params.yaml", own_sources)
+    edit("params.yaml", small)
+    made = {
+        "collect": "data/functions",
+        "filter": "data/corpus",
+        "embed": "data/embeddings",
+        "coreset": "data/coreset",
+        "generate@1": "data/candidates/1",
+    }
     roots: dict[str, list[str]] = {"container": [], "local": []}
     for executor, found in roots.items():
-        for stage, path in [("collect", "data/functions"), ("filter", "data/corpus")]:
+        shutil.rmtree("journal", ignore_errors=True)
+        for stage, path in made.items():
             ran = run(stage, executor)
             assert ran.returncode == 0, ran.stderr
             assert seal(path)["files"][0]["rows"] > 0

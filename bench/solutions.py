@@ -1,0 +1,121 @@
+"""How likely a model finds a benchmark's own solutions once it has read their signatures: untuned, and tuned.
+
+    .venv/bin/python -m bench.solutions rows docs.jsonl --count 420
+    .venv/bin/python -m bench.solutions loss label=models/tuned other=../other/models/tuned
+
+`rows` writes rows that people wrote: Python functions of data/corpus with their docstring as the instruction, drawn by
+hash. Train on them (`train.file: docs.jsonl`) to tell a weak student from weak rows. `loss` measures the untuned model
+(`sample.model`) and each adapter in bits a byte of the body, in the form `alpaca_signature`: HumanEval's first 100, and
+of MBPP's first 100 those that are one function (shared/data/mbpp). Writes bench/results/solutions.json.
+"""
+
+import argparse
+import hashlib
+import inspect
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from stages.lib import artifacts, params, records, statistics  # noqa: E402
+from stages.lib.benchmarks import prompting, suites  # noqa: E402
+from stages.lib.models import causal  # noqa: E402
+
+RESULT = ROOT / "bench/results/solutions.json"
+FORM: prompting.FormName = "alpaca_signature"
+PROBLEMS = 100
+DOCSTRING, CODE = range(21, 600), range(61, 700)  # characters
+
+
+def main() -> None:
+    """Write rows, or measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    rows = commands.add_parser("rows")
+    rows.add_argument("file", type=Path)
+    rows.add_argument("--count", type=int, default=420)
+    loss = commands.add_parser("loss")
+    loss.add_argument("tuned", nargs="+", metavar="LABEL=FOLDER")
+    wish = parser.parse_args()
+    if wish.command == "rows":
+        records.write_lines(wish.file, documented(wish.count))
+    else:
+        measure(dict(one.split("=", 1) for one in wish.tuned))
+
+
+def documented(count: int) -> list[dict[str, str]]:
+    """`count` documented Python functions of the corpus as rows of instruction, input and output."""
+    table = records.read(artifacts.open("data/corpus").parts("corpus.parquet"), records.FUNCTION).to_pylist()
+    found = []
+    for row in table:
+        said = inspect.cleandoc(row["docstring"])
+        if row["language"] == "Python" and len(said) in DOCSTRING and len(row["code"]) in CODE:
+            name = row["name"].split(".")[-1]
+            code = f"{row['imports']}\n\n\n{row['code']}" if row["imports"] else row["code"]
+            written = {"instruction": f"Write the Python function {name}. {said}", "input": "", "output": code}
+            found.append((hashlib.sha256(f"docs{row['id']}".encode()).hexdigest(), written))
+    return [written for _, written in sorted(found, key=lambda one: one[0])[:count]]
+
+
+def measure(tuned: dict[str, str]) -> None:
+    """Measure the base and every adapter, and write the result."""
+    from peft import PeftModel
+
+    base = params.merged()["sample"]["model"]
+    model, tokenizer = causal.load_causal(base, "float32")
+    asked = {name: list(problems(suites.load(name))) for name in ("humaneval", "mbpp")}
+    losses = {"untuned": {name: bits(model, tokenizer, pairs) for name, pairs in asked.items()}}
+    for label, folder in tuned.items():
+        adapted = PeftModel.from_pretrained(model, str(Path(folder) / "adapter"))
+        losses[label] = {name: bits(adapted, tokenizer, pairs) for name, pairs in asked.items()}
+        model = adapted.unload()
+    result = {
+        label: {name: facts(found, losses["untuned"][name]) for name, found in own.items()}
+        for label, own in losses.items()
+    }
+    RESULT.write_text(json.dumps({"base": base, "bits_per_byte": result}, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def problems(benchmark: suites.Benchmark) -> Iterator[tuple[str, str]]:
+    """Of each of the first problems the prompt, signature included, and the body of its solution."""
+    for problem in list(benchmark.problems.values())[:PROBLEMS]:
+        prompt = prompting.render(benchmark, problem, FORM, None)
+        if benchmark.family != "mbpp":
+            yield prompt, f"\n{problem.canonical_solution.rstrip()}"
+        elif problem.canonical_solution.startswith(begun := f"def {problem.name}("):
+            yield prompt, problem.canonical_solution.removeprefix(begun).rstrip()
+
+
+def bits(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> list[float]:
+    """The loss of each body after its prompt, in bits a byte."""
+    import torch
+
+    model.eval()
+    found = []
+    for prompt, body in pairs:
+        before = len(tokenizer(prompt)["input_ids"])
+        tokens = torch.tensor([tokenizer(prompt + body)["input_ids"]])
+        with torch.no_grad():
+            scores = model(tokens).logits[0, before - 1 : -1]
+        loss = torch.nn.functional.cross_entropy(scores, tokens[0, before:], reduction="sum").item()
+        found.append(loss / math.log(2) / len(body.encode()))
+    return found
+
+
+def facts(found: list[float], untuned: list[float]) -> dict[str, Any]:
+    """The mean, and the 95% interval of its difference from the untuned model's, problem by problem."""
+    moved = [own - before for own, before in zip(found, untuned, strict=True)]
+    low, high = statistics.bootstrap(moved)
+    mean, difference = sum(found) / len(found), sum(moved) / len(moved)
+    numbers = {"mean": mean, "difference": difference, "low": low, "high": high}
+    return {"solutions": len(found), **{name: round(value, 4) for name, value in numbers.items()}}
+
+
+if __name__ == "__main__":
+    main()
