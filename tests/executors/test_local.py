@@ -146,7 +146,7 @@ def test_side_by_side_and_the_lock_is_that_of_dvc_repro(pipeline: Pipeline, tmp_
     assert niceness == {"front": "0", "middle": "0", "beside": "19"}, "of the two more waits for front"
     for name in ("front", "middle", "beside", "last"):
         assert f"first half of {name}, second half of {name}\n" in ran.stdout
-    assert ran.stdout.index("Stage 'middle' is done") < ran.stdout.index("Stage 'beside' is done")
+    assert ran.stdout.index("Running stage 'middle'") < ran.stdout.index("Stage 'beside' is done")
 
     other = Pipeline(tmp_path / "other")
     subprocess.run(
