@@ -119,7 +119,7 @@ def test_stages_have_the_same_hashes_in_their_image(clone: Path) -> None:
         values["coreset"]["k"] = 4
         values["teacher"]["model"] = values["train"]["model"]
         values["generate"] |= {"rows_per_round": 2, "styles": False, "max_dead_share": 1.0}
-        values["generate"]["examples"] = {"good": 1, "bad": 0}
+        values["generate"]["examples"] |= {"good": 1, "bad": 0}
 
     edit("params.yaml", small)
     made = {
