@@ -30,7 +30,6 @@ def run(workspace: Workspace) -> tuple[str, bytes]:
     return done.stderr, Path("data/embeddings/embeddings.npy").read_bytes()
 
 
-@pytest.mark.slow
 @pytest.mark.torch
 def test_rows_are_the_peers_vectors_in_the_corpus_order(small: Workspace) -> None:
     from sentence_transformers import SentenceTransformer

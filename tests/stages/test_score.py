@@ -164,7 +164,6 @@ def complete(texts: dict[str, list[str]]) -> None:
         records.write(out / "completions.parquet", rows, records.COMPLETION)
 
 
-@pytest.mark.slow
 def test_the_stage_counts_what_passes(workspace: Workspace) -> None:
     complete(
         {

@@ -56,7 +56,6 @@ def test_every_epoch_holds_every_row_once_in_an_order_that_the_seed_fixes() -> N
     assert order == examples.in_order(rows, 3, seed=5) != examples.in_order(rows, 3, seed=6)
 
 
-@pytest.mark.slow
 def test_a_run_learns_and_leaves_what_peft_loads(small: Workspace, tiny: Path) -> None:
     import torch
     from peft import PeftModel

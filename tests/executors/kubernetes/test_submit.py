@@ -142,7 +142,6 @@ def test_a_job_that_has_done_its_part_is_not_made_anew_beside_the_next(street: S
     assert [name.rpartition("-")[2] for name in server.started] == ["fetch", "run", "deliver"]
 
 
-@pytest.mark.slow
 def test_a_killed_submitter_attaches_to_its_job(street: Street, server: ApiServer) -> None:
     server.unschedulable = "0/1 nodes are available: 1 Insufficient cpu."
     first = street.start("executors.kubernetes", "run", "collect")
