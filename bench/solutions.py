@@ -25,6 +25,8 @@ sys.path.insert(0, str(ROOT))
 from stages.lib import artifacts, params, records, statistics  # noqa: E402
 from stages.lib.benchmarks import prompting, suites  # noqa: E402
 from stages.lib.models import causal  # noqa: E402
+from stages.lib.training import held_out  # noqa: E402
+from stages.lib.training.examples import IGNORED, Example  # noqa: E402
 
 RESULT = ROOT / "bench/results/solutions.json"
 FORM: prompting.FormName = "alpaca_signature"
@@ -88,23 +90,18 @@ def problems(benchmark: suites.Benchmark) -> Iterator[tuple[str, str]]:
         prompt = prompting.render(benchmark, problem, FORM, None)
         if benchmark.family != "mbpp":
             yield prompt, f"\n{problem.canonical_solution.rstrip()}"
-        elif problem.canonical_solution.startswith(begun := f"def {problem.name}("):
-            yield prompt, problem.canonical_solution.removeprefix(begun).rstrip()
+        elif problem.canonical_solution.startswith(problem.opening):
+            yield prompt, problem.canonical_solution.removeprefix(problem.opening).rstrip()
 
 
 def bits(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> list[float]:
     """The loss of each body after its prompt, in bits a byte."""
-    import torch
-
     model.eval()
     found = []
     for prompt, body in pairs:
-        before = len(tokenizer(prompt)["input_ids"])
-        tokens = torch.tensor([tokenizer(prompt + body)["input_ids"]])
-        with torch.no_grad():
-            scores = model(tokens).logits[0, before - 1 : -1]
-        loss = torch.nn.functional.cross_entropy(scores, tokens[0, before:], reduction="sum").item()
-        found.append(loss / math.log(2) / len(body.encode()))
+        before, tokens = len(tokenizer(prompt)["input_ids"]), tokenizer(prompt + body)["input_ids"]
+        row = Example("", tokens, [IGNORED] * before + tokens[before:])
+        found.append(held_out.loss(model, row) * (len(tokens) - before) / math.log(2) / len(body.encode()))
     return found
 
 

@@ -35,7 +35,7 @@ def program(benchmark: Benchmark, problem: Problem, answer: str, form: str, mode
     if benchmark.family in PACKS:
         return _pack_program(benchmark, problem, answer, form, mode)
     if benchmark.family == "mbpp":
-        begun = f"def {problem.name}(" if form == "alpaca_signature" else ""
+        begun = problem.opening if benchmark.forms[form].begin else ""
         return _mbpp_program(benchmark, problem, begun + answer, mode)
     if mode == "compat":
         return problem.prompt + cut(answer, benchmark.forms["completion"].stop)

@@ -23,17 +23,15 @@ def render(benchmark: Benchmark, problem: Problem, form: FormName, tokenizer: An
     Raises `BadInput` for a form that the benchmark lacks.
     """
     asked = _form(benchmark, form)
-    text, given, begun = (
-        _fill(part, benchmark, problem, description) for part in (asked.text, asked.input, asked.begin)
-    )
-    return _finish(text, given, form, tokenizer) + begun.rstrip()  # as `_finish` leaves a bare head
+    text, given = (_fill(part, benchmark, problem, description) for part in (asked.text, asked.input))
+    return _finish(text, given, form, tokenizer) + _begun(benchmark, problem, form)
 
 
 def render_row(benchmark: Benchmark, problem: Problem) -> dict[str, str]:
     """`problem` as a row of instruction, input and output: the paper's Alpaca prompt, as a dataset's rows ask where the
     benchmark has that form, and the whole solution."""
     if "alpaca_signature" in benchmark.forms:
-        asked, head = benchmark.forms["alpaca_signature"], _told_apart(benchmark, problem)[0]
+        asked, head = benchmark.forms["alpaca_signature"], f"{_begun(benchmark, problem, 'alpaca_signature')}\n"
     else:
         asked, head = _form(benchmark, "alpaca"), _head(benchmark, problem) or problem.prompt
     return {
@@ -59,6 +57,11 @@ def clean_description(problem: Problem, text: str) -> str:
     return text
 
 
+def _begun(benchmark: Benchmark, problem: Problem, form: FormName) -> str:
+    """How the response begins that the model goes on with; "" where it says all of it."""
+    return _fill(_form(benchmark, form).begin, benchmark, problem).rstrip()  # as `_finish` leaves a bare head
+
+
 def _form(benchmark: Benchmark, form: FormName) -> Form:
     if form not in benchmark.forms:
         raise BadInput(f"sample.prompt: {benchmark.name} has no form {form!r}; set {', '.join(benchmark.forms)}")
@@ -77,12 +80,15 @@ def _fill(text: str, benchmark: Benchmark, problem: Problem, description: str = 
         "docs_head": problem.prompt,
         "docs_context": f"{problem.prompt}{problem.buggy_solution}",
         "entry_point": problem.name,
+        "opening": problem.opening,
         "language": packs.rules(benchmark.language)["name"],
         "length": str(len(problem.docstring)),
         "description": description,
     }
-    if "{signature}" in text or "{docstring}" in text:
-        fields["signature"], fields["docstring"] = _told_apart(benchmark, problem)
+    if "{signature}" in text:
+        fields["signature"] = _signature(problem)
+    if "{docstring}" in text:
+        fields["docstring"] = _docstring(benchmark, problem)
     return re.sub("|".join(rf"\{{{name}\}}" for name in fields), lambda found: fields[found[0][1:-1]], text)
 
 
@@ -91,15 +97,23 @@ def _head(benchmark: Benchmark, problem: Problem) -> str:
     return packs.base(benchmark.language, problem) if problem.declaration else ""
 
 
-def _told_apart(benchmark: Benchmark, problem: Problem) -> tuple[str, str]:
-    """How the program of a Python problem begins, up to the docstring, and what the docstring says."""
+def _signature(problem: Problem) -> str:
+    """The prompt of a Python function up to its docstring."""
+    before = problem.prompt.splitlines(keepends=True)[: _said(problem).lineno - 1]
+    return "".join(before).lstrip("\n")
+
+
+def _docstring(benchmark: Benchmark, problem: Problem) -> str:
+    """What the docstring of a Python function says; MBPP's prompts are nothing else."""
     if benchmark.family == "mbpp":
-        return f"def {problem.name}(", problem.prompt.strip().strip('"').strip()
-    function = ast.parse(f"{problem.prompt}    pass\n").body[-1]
+        return problem.prompt.strip().strip('"').strip()
+    return inspect.cleandoc(ast.literal_eval(_said(problem).value))
+
+
+def _said(problem: Problem) -> ast.Expr:
+    function = ast.parse(problem.prompt).body[-1]
     assert isinstance(function, ast.FunctionDef)
-    said = next(line for line in function.body if isinstance(line, ast.Expr))
-    before = problem.prompt.splitlines(keepends=True)[: said.lineno - 1]
-    return "".join(before).lstrip("\n"), inspect.cleandoc(ast.literal_eval(said.value))
+    return next(line for line in function.body if isinstance(line, ast.Expr))
 
 
 def _finish(text: str, given: str, form: FormName, tokenizer: Any) -> str:

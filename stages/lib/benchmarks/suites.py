@@ -40,6 +40,11 @@ class Problem:
         """What the prompt calls the function."""
         return "check" if self.entry_point == CHECK_ALIAS else self.entry_point
 
+    @property
+    def opening(self) -> str:
+        """How a Python function begins of which only the name is given."""
+        return f"def {self.name}("
+
 
 @dataclass(frozen=True)
 class Form:
