@@ -1,12 +1,14 @@
 """How likely a model finds a benchmark's own solutions once it has read their signatures: untuned, and tuned.
 
     .venv/bin/python -m bench.solutions rows docs.jsonl --count 420
+    .venv/bin/python -m bench.solutions rows mbpp.jsonl --benchmark mbpp --skip 150 --count 350
     .venv/bin/python -m bench.solutions loss label=models/tuned other=../other/models/tuned
 
 `rows` writes rows that people wrote: Python functions of data/corpus with their docstring as the instruction, drawn by
-hash. Train on them (`train.file: docs.jsonl`) to tell a weak student from weak rows. `loss` measures the untuned model
-(`sample.model`) and each adapter in bits a byte of the body, in the form `alpaca_signature`: HumanEval's first 100, and
-of MBPP's first 100 those that are one function (shared/data/mbpp). Writes bench/results/solutions.json.
+hash; or a benchmark's own solutions, of problems that are then not reported. Train on them (`train.file: docs.jsonl`)
+to tell a weak student from weak rows. `loss` measures the untuned model (`sample.model`) and each adapter in bits a
+byte of the body, in the form `alpaca_signature`: HumanEval's first 100, and of MBPP's first 100 those that are one
+function (shared/data/mbpp). Writes bench/results/solutions.json.
 """
 
 import argparse
@@ -23,7 +25,8 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from stages.lib import artifacts, params, records, statistics  # noqa: E402
-from stages.lib.benchmarks import prompting, suites  # noqa: E402
+from stages.lib.benchmarks import prompting, references, suites  # noqa: E402
+from stages.lib.benchmarks.validation import Validation  # noqa: E402
 from stages.lib.models import causal  # noqa: E402
 from stages.lib.training import held_out  # noqa: E402
 from stages.lib.training.examples import IGNORED, Example  # noqa: E402
@@ -41,11 +44,14 @@ def main() -> None:
     rows = commands.add_parser("rows")
     rows.add_argument("file", type=Path)
     rows.add_argument("--count", type=int, default=420)
+    rows.add_argument("--benchmark", help="its own solutions instead, such as mbpp")
+    rows.add_argument("--skip", type=int, default=0, help="of that benchmark's problems")
     loss = commands.add_parser("loss")
     loss.add_argument("tuned", nargs="+", metavar="LABEL=FOLDER")
     wish = parser.parse_args()
     if wish.command == "rows":
-        records.write_lines(wish.file, documented(wish.count))
+        chosen = Validation(benchmark=wish.benchmark, skip=wish.skip, problems=wish.count) if wish.benchmark else None
+        records.write_lines(wish.file, references.rows(chosen) if chosen else documented(wish.count))
     else:
         measure(dict(one.split("=", 1) for one in wish.tuned))
 

@@ -25,6 +25,8 @@ from stages.lib.sandbox import kits
 GIB = 2**30
 LEAST_MEMORY, LEAST_DISK = 4.0, 10.0  # GiB
 READY, LOCKS = Path(".venv/.ready"), (Path("locks/dev.txt"), Path("locks/torch.txt"))
+CPUINFO = Path("/proc/cpuinfo")
+HALF = {"avx512_bf16", "amx_bf16", "bf16"}  # a processor's flags for products in bfloat16
 Verdict = Literal["ok", "lacks", "without"]  # lacks: `make` cannot run; without: something cannot be done
 SIGNS = {"ok": "ok", "lacks": "MISSING", "without": "-"}
 
@@ -69,6 +71,8 @@ def _python() -> Iterator[Finding]:
 def _machine() -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0))
     yield Finding("processors", "ok", f"{cores} ({platform.machine()})")
+    if CPUINFO.is_file() and HALF & set(CPUINFO.read_text(encoding="utf-8").split()):
+        yield Finding("bfloat16", "ok", "precision: bfloat16 halves embed's and train's time on these processors")
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
     enough = memory >= LEAST_MEMORY
     advice = "" if enough else "make PROFILE=smoke, or EXECUTOR=kubernetes"

@@ -168,7 +168,7 @@ def tune(
     torch.set_num_threads(knobs.threads)
     device, world = location.device(knobs.device), processes.here()
     with progress.work("loading the base model"):
-        model = trainer.load(knobs.model, knobs.method, knobs.precision)
+        model = trainer.load(knobs.model, knobs.method, knobs.precision, device)
     if knobs.packing != "none":
         packing.keep_apart(model, [row for sequence in order for row in sequence])
     settings = trainer.Settings(

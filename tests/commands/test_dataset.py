@@ -316,6 +316,18 @@ def test_the_doctor_names_what_mends_each_lack(
     assert "`make` cannot run here yet: git" in said
 
 
+def test_the_doctor_says_whether_bfloat16_pays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(doctor, "CPUINFO", tmp_path / "cpuinfo")
+    for flags, pays in ((None, False), ("fpu avx512f avx512_vnni", False), ("fpu avx512f avx512_bf16", True)):
+        if flags:
+            (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+        doctor.main([])
+        assert ("bfloat16" in capsys.readouterr().out) is pays
+
+
 @pytest.fixture
 def tuning(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[Street]:
     kept = ("train", "sample", "score")

@@ -64,7 +64,7 @@ def estimate(config: Any, run: Run) -> Estimate:
     shares = run.devices if run.sharding == "fsdp" else 1
     half = run.precision == "bfloat16"
     layers, kept, casts = config.num_hidden_layers, _kept(config, run), 0.0
-    if half and run.method == "full":  # autocast's copies, or FSDP's gathered layers
+    if half and (run.method == "full" or run.device == "cpu"):  # autocast's copies, or FSDP's gathered layers
         casts = 2.0 * parameters if run.sharding == "none" else 4.0 * parameters / layers
     if run.activation_checkpointing:
         activations = kept.outside + layers * kept.between + kept.inside + casts
@@ -76,7 +76,7 @@ def estimate(config: Any, run: Run) -> Estimate:
     else:  # a tile of the logits and its gradient
         logits = 2 * 4.0 * min(LOGIT_CHUNK[0], tokens) * min(LOGIT_CHUNK[1], config.vocab_size)
     total = {
-        "weights": (4.0 * trainable + (2.0 if half else 4.0) * frozen) / shares,
+        "weights": (4.0 * trainable + (2.0 if _frozen_in_half(run) else 4.0) * frozen) / shares,
         "gradients": 4.0 * trainable / shares,
         "optimizer": 8.0 * trainable / shares,  # AdamW: two moments in float32
         "activations": activations + logits,
@@ -155,7 +155,7 @@ class Kept:
 
 def _kept(config: Any, run: Run) -> Kept:
     one, two = (_kept_by(config, run, layers) for layers in (1, 2))
-    element = 4 if run.precision == "float32" or (run.method == "full" and run.sharding == "none") else 2
+    element = 2 if _frozen_in_half(run) or (run.precision == "bfloat16" and run.sharding == "fsdp") else 4
     between = float(element * run.micro_batch_rows * run.tokens * config.hidden_size)
     return Kept(inside=max(two - one - between, 0), between=between, outside=max(one - (two - one), 0))
 
@@ -198,7 +198,7 @@ def _of_shapes(config: Any, run: Run) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    in_half = run.precision == "bfloat16" and (run.method == "lora" or run.sharding == "fsdp")
+    in_half = _frozen_in_half(run) or (run.precision == "bfloat16" and run.sharding == "fsdp")
     config = copy.deepcopy(config)  # from_config notes the attention in it, and a caller makes a model of it too
     with torch.device("meta"):
         dtype = torch.bfloat16 if in_half else torch.float32
@@ -220,6 +220,11 @@ def _causal_without_a_mask() -> str:
     AttentionInterface.register("planned", sdpa_attention_forward)
     AttentionMaskInterface.register("planned", lambda *_, **__: None)
     return "planned"
+
+
+def _frozen_in_half(run: Run) -> bool:
+    """Whether the base's weights are held in bfloat16: under LoRA on a GPU (stages/lib/training/trainer.py)."""
+    return run.precision == "bfloat16" and run.method == "lora" and run.device == "cuda"
 
 
 def _off_meta(model: Any) -> None:

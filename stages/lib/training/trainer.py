@@ -113,9 +113,10 @@ class Tuned:
     entries: list[dict[str, Any]]
 
 
-def load(name: str, method: str, precision: str) -> Any:
-    """The base model. Its weights are float32 where they are trained; frozen ones are of `precision`."""
-    return causal.load_causal(name, precision if method == "lora" else "float32")[0]
+def load(name: str, method: str, precision: str, device: str) -> Any:
+    """The base model. Its weights are float32 where they are trained, and on a CPU; frozen ones on a GPU are of
+    `precision`."""
+    return causal.load_causal(name, precision if method == "lora" and device == "cuda" else "float32")[0]
 
 
 def fit(
@@ -191,7 +192,7 @@ def make(
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch_fused" if settings.device == "cuda" else "adamw_torch",
-        bf16=settings.precision == "bfloat16",
+        bf16=settings.precision == "bfloat16" and settings.device == "cuda",
         activation_checkpointing=settings.activation_checkpointing,
         max_length=None,  # longer rows have been set aside
         padding_free=settings.packed,
@@ -221,6 +222,8 @@ def make(
         peft_config=adapter(settings.lora) if settings.lora else None,
         callbacks=[guard],
     )
+    if isinstance(trainer, OnCpu):
+        trainer.in_half = settings.precision == "bfloat16"
     trainer.remove_callback(PrinterCallback)
     return trainer
 

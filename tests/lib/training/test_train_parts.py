@@ -124,6 +124,26 @@ def test_the_loss_on_a_cpu_is_trl_s_own(tmp_path: Path, config: Any, packed: boo
     assert found[0][0] > 1 and found[4][0] == 0
 
 
+@pytest.mark.slow
+def test_bfloat16_on_a_cpu_is_training_s_alone(tmp_path: Path) -> None:
+    """A young adapter changes less than bfloat16 can tell, so what is measured is measured in float32."""
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        settings = trainer.Settings(
+            lora=None, epochs=1, batch_rows=4, micro_batch_rows=4, packed=False, learning_rate=1e-3,
+            schedule="constant", warmup_share=0.0, weight_decay=0.0, max_grad_norm=1.0, precision=precision,
+            activation_checkpointing=False, sharding="none", seed=0, save_steps=9, device="cpu", board=None,
+        )  # fmt: skip
+        order = [[one] for one in encoded(4)]
+        guard = trainer.Guard(order, settings, watch.Watch(watch.Speed(1.0, 1.0), None))
+        made_one = trainer.make(made(llama()).train(), tokenizer(), order, [], settings, tmp_path, guard)
+        (batch,) = made_one.get_train_dataloader()
+        training = float(made_one.compute_loss(made_one.model, batch))
+        losses[precision] = training, float(made_one.compute_loss(made_one.model.eval(), batch))
+    single, half = losses["float32"], losses["bfloat16"]
+    assert half[1] == single[1] and half[0] != single[0] and half[0] == pytest.approx(single[0], rel=0.01)
+
+
 def test_a_model_whose_rows_see_one_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Positions that go on from row to row are what a model sees whose attention does not start anew with them."""
     from transformers import LlamaForCausalLM
@@ -243,6 +263,19 @@ def test_the_plan_of_a_7b_model_and_what_it_advises() -> None:
         requirements.require(config, WAYS, 17 * requirements.GIB)
     with pytest.raises(BadInput, match="use a smaller model or more devices"):
         requirements.require(config, WAYS, 1 * requirements.GIB)
+
+
+def test_half_precision_saves_a_cpu_no_memory_for_frozen_weights() -> None:
+    """A GPU holds them in bfloat16; a CPU holds them whole, and keeps a step's casts besides."""
+    config = llama(hidden_size=256, intermediate_size=512, vocab_size=20_000)
+    ways = {"method": "lora", "activation_checkpointing": False, "tokens": 64}
+
+    def weights(device: str, precision: str) -> float:
+        run = Run(**{**vars(WAYS), **ways, "device": device, "precision": precision})
+        return requirements.estimate(config, run).weights
+
+    assert weights("cpu", "bfloat16") == weights("cpu", "float32") == weights("cuda", "float32")
+    assert weights("cuda", "bfloat16") < 0.6 * weights("cuda", "float32")
 
 
 def test_flops_of_a_token_by_hand() -> None:
