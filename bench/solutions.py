@@ -1,14 +1,16 @@
-"""How likely a model finds a benchmark's own solutions once it has read their signatures: untuned, and tuned.
+"""What the evening's student learned: how likely it finds a benchmark's own solutions, and how many problems it solves.
 
     .venv/bin/python -m bench.solutions rows docs.jsonl --count 420
     .venv/bin/python -m bench.solutions rows mbpp.jsonl --benchmark mbpp --skip 150 --count 350
     .venv/bin/python -m bench.solutions loss label=models/tuned other=../other/models/tuned
+    .venv/bin/python -m bench.solutions solved untuned=scores/one,scores/two label=other/one,other/two
 
 `rows` writes rows that people wrote: Python functions of data/corpus with their docstring as the instruction, drawn by
 hash; or a benchmark's own solutions, of problems that are then not reported. Train on them (`train.file: docs.jsonl`)
 to tell a weak student from weak rows. `loss` measures the untuned model (`sample.model`) and each adapter in bits a
 byte of the body, in the form `alpaca_signature`: HumanEval's first 100, and of MBPP's first 100 those that are one
-function (shared/data/mbpp). Writes bench/results/solutions.json.
+function (shared/data/mbpp). Writes bench/results/solutions.json. `solved` compares artifacts of `score` with the first
+label's, on the problems that both have, all benchmarks together. Writes bench/results/solved.json.
 """
 
 import argparse
@@ -16,8 +18,10 @@ import hashlib
 import inspect
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +35,10 @@ from stages.lib.models import causal  # noqa: E402
 from stages.lib.training import held_out  # noqa: E402
 from stages.lib.training.examples import IGNORED, Example  # noqa: E402
 
-RESULT = ROOT / "bench/results/solutions.json"
+RESULT, SOLVED = (ROOT / f"bench/results/{name}.json" for name in ("solutions", "solved"))
 FORM: prompting.FormName = "alpaca_signature"
 PROBLEMS = 100
+METHOD = re.compile(r"def \w+\((self|cls)\b")
 DOCSTRING, CODE = range(21, 600), range(61, 700)  # characters
 
 
@@ -44,25 +49,32 @@ def main() -> None:
     rows = commands.add_parser("rows")
     rows.add_argument("file", type=Path)
     rows.add_argument("--count", type=int, default=420)
+    rows.add_argument("--functions", action="store_true", help="no methods")
     rows.add_argument("--benchmark", help="its own solutions instead, such as mbpp")
     rows.add_argument("--skip", type=int, default=0, help="of that benchmark's problems")
     loss = commands.add_parser("loss")
     loss.add_argument("tuned", nargs="+", metavar="LABEL=FOLDER")
+    solved = commands.add_parser("solved")
+    solved.add_argument("scores", nargs="+", metavar="LABEL=FOLDER,...")
     wish = parser.parse_args()
-    if wish.command == "rows":
+    if wish.command == "solved":
+        compare({label: folders.split(",") for label, folders in (one.split("=", 1) for one in wish.scores)})
+    elif wish.command == "rows":
         chosen = Validation(benchmark=wish.benchmark, skip=wish.skip, problems=wish.count) if wish.benchmark else None
-        records.write_lines(wish.file, references.rows(chosen) if chosen else documented(wish.count))
+        records.write_lines(wish.file, references.rows(chosen) if chosen else documented(wish.count, wish.functions))
     else:
         measure(dict(one.split("=", 1) for one in wish.tuned))
 
 
-def documented(count: int) -> list[dict[str, str]]:
-    """`count` documented Python functions of the corpus as rows of instruction, input and output."""
+def documented(count: int, functions: bool) -> list[dict[str, str]]:
+    """`count` documented Python functions of the corpus, without methods if `functions`, as rows of instruction, input
+    and output."""
     table = records.read(artifacts.open("data/corpus").parts("corpus.parquet"), records.FUNCTION).to_pylist()
     found = []
     for row in table:
         said = inspect.cleandoc(row["docstring"])
-        if row["language"] == "Python" and len(said) in DOCSTRING and len(row["code"]) in CODE:
+        wanted = row["language"] == "Python" and not (functions and METHOD.search(row["code"]))
+        if wanted and len(said) in DOCSTRING and len(row["code"]) in CODE:
             name = row["name"].split(".")[-1]
             code = f"{row['imports']}\n\n\n{row['code']}" if row["imports"] else row["code"]
             written = {"instruction": f"Write the Python function {name}. {said}", "input": "", "output": code}
@@ -88,6 +100,32 @@ def measure(tuned: dict[str, str]) -> None:
     }
     RESULT.write_text(json.dumps({"base": base, "bits_per_byte": result}, indent=1) + "\n")
     print(json.dumps(result, indent=1))
+
+
+def compare(scores: dict[str, list[str]]) -> None:
+    """How many problems each label solves, and how it differs from the first one, problem by problem."""
+    shares = {
+        label: {task: one for folder in own for task, one in passed(folder).items()} for label, own in scores.items()
+    }
+    first, *others = shares
+    result: dict[str, Any] = {
+        label: {"solved": sum(own.values()), "problems": len(own)} for label, own in shares.items()
+    }
+    for label in others:
+        both = [task for task in shares[first] if task in shares[label]]
+        left, right = ({task: shares[one][task] for task in both} for one in (first, label))
+        found = statistics.compare(first, label, left, right)
+        result[label] |= {"solved_by_first": sum(left.values()), **asdict(found), "detectable": found.detectable}
+    SOLVED.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def passed(folder: str) -> dict[str, float]:
+    """Of each problem, the share of its samples that passed."""
+    verdicts: dict[str, list[bool]] = {}
+    for row in records.read(Path(folder, "scores.parquet"), records.SCORE).to_pylist():
+        verdicts.setdefault(row["task_id"], []).append(row["verdict"] == "passed")
+    return {task: sum(own) / len(own) for task, own in verdicts.items()}
 
 
 def problems(benchmark: suites.Benchmark) -> Iterator[tuple[str, str]]:

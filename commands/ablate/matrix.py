@@ -1,10 +1,12 @@
 """A matrix: profiles/ablations/NAME.yaml, read and checked before anything runs."""
 
+import copy
 import difflib
 import importlib
 import io
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -76,7 +78,8 @@ def load(name: str) -> Matrix:
         if not NAME.fullmatch(run):
             raise BadInput(f"{file}: run {run!r}: use only lowercase letters, digits and hyphens")
     runs, repeats = repeat(found)
-    texts = {run: _params_of(overrides, found.base, file, run) for run, overrides in runs.items()}
+    below = _laid_over(found.base)
+    texts = {run: _params_of(below, overrides, f"{file}: {run}") for run, overrides in runs.items()}
     _refuse_equal(texts, file)
     own = {key: getattr(found, key) for key in ("title", "question", "targets", "budget_usd", "figures")}
     return Matrix(name=name, reference=reference, runs=runs, texts=texts, repeats=repeats, **own)
@@ -128,8 +131,9 @@ def known() -> str:
     return ", ".join(sorted(path.stem for path in FOLDER.glob("*.yaml"))) or "none"
 
 
+@lru_cache(maxsize=64)
 def values(text: str) -> dict[str, Any]:
-    """A run's params as plain values."""
+    """A run's params as plain values; kept, since to read them takes long."""
     return dict(YAML(typ="safe", pure=True).load(text))
 
 
@@ -144,16 +148,21 @@ def round_trip() -> YAML:
     return yaml
 
 
-def _params_of(overrides: Overrides, base: list[str], file: Path, run: str) -> str:
-    """params.yaml with the profile in force, the profiles `base` and the `overrides` merged in."""
-    yaml = round_trip()
-    tree = yaml.load(params.FILE)
+def _laid_over(base: list[str]) -> Any:
+    """params.yaml with the profile in force and the profiles `base` merged in."""
+    tree = round_trip().load(params.FILE)
     for layer in (params.layer(), *(profiles.resolve(name) for name in base)):
         _merge(tree, layer)
+    return tree
+
+
+def _params_of(below: Any, overrides: Overrides, where: str) -> str:
+    """`below` with the `overrides` merged in, as text."""
+    tree = copy.deepcopy(below)
     for path, value in overrides.items():
-        _set(tree, path, value, f"{file}: {run}")
+        _set(tree, path, value, where)
     text = io.StringIO()
-    yaml.dump(tree, text)
+    round_trip().dump(tree, text)
     return text.getvalue()
 
 
