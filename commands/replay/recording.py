@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from commands.replay import example, notice
+from commands.replay import drawn, example, notice
 from commands.replay.example import FOLDER, Run
 from executors.tracking import clone, git
 from stages.lib import artifacts, params
@@ -78,4 +78,6 @@ def _copy_dataset(to: Path) -> None:
     for name in (*SPLITS, "README.md"):
         if (DATASET / name).is_file():
             shutil.copy(DATASET / name, to / name)
-    notice.write(to / "NOTICE", [DATASET / name for name in SPLITS])
+    splits = [DATASET / name for name in SPLITS]
+    notice.write(to / "NOTICE", splits)
+    drawn.write(to / "rows.md", splits)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.replay import notice
+from commands.replay import drawn, notice
 from commands.replay.recording import travels
 
 
@@ -49,3 +49,20 @@ def test_the_notice_has_each_packages_licence_texts_once(tmp_path: Path, monkeyp
     assert "one==1: MIT (text 1, 2); 1 row\n" in said and "two==1: MIT (text 1); 2 rows" in said
     assert "Text 1: one==1, one/LICENSE; two==1, LICENSE.txt" in said and said.endswith("\n\nby us")
     assert "not above a row" not in said and "no text\n" not in said
+
+
+def test_ten_rows_are_drawn_by_hash_whatever_their_order(tmp_path: Path) -> None:
+    parts = {"task": "code repair", "language": "Go", "source": "s==1", "path": "a.go", "license": "MIT", "round": 1}
+    rows = [
+        {**parts, "id": f"{number:064}", "instruction": f"Fix {number}.", "input": "```", "output": "x", "tests": []}
+        for number in range(30)
+    ]
+    pages = set()
+    for place, held in enumerate((rows, rows[::-1])):
+        split = tmp_path / f"{place}.jsonl"
+        split.write_text("".join(json.dumps(row) + "\n" for row in held))
+        drawn.write(tmp_path / "rows.md", [split, tmp_path / "none.jsonl"])
+        pages.add((tmp_path / "rows.md").read_text())
+    (page,) = pages
+    assert page.startswith("# 10 of 30 rows") and page.count("**Instruction**") == 10 and "**Tests**" not in page
+    assert page.count("````\n```\n````") == 10
