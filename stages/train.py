@@ -113,10 +113,14 @@ def train(knobs: Params, world: processes.World, where: place.Place) -> None:
     made_with = {**knobs.result, **base, **given.source}
     saves = checkpoint.folder(where.stage, given.inputs, made_with, knobs.seed)
     log.info("%d rows, %d set aside, %d to validate on", len(rows), len(too_long), len(validation))
-    tuned = tune(knobs, tokenizer, order, validation, saves, needed)
+    at_the_end = bool(solutions) and knobs.sharding == "none"  # a comparison of runs reads no other loss
+    tuned = tune(knobs, tokenizer, order, [] if at_the_end else validation, saves, needed)
     if not world.leads:
         return
     facts = output.count(rows, too_long, validation, tuned)
+    losses = held_out.losses(tuned.model, validation) if knobs.sharding == "none" else []  # shares answer only together
+    if at_the_end and losses:
+        facts["validation_loss_after"] = sum(one["loss"] for one in losses) / len(losses)
     with artifacts.create(
         where.model, stage=where.stage, inputs=given.inputs, params=made_with, seed=knobs.seed
     ) as out:
@@ -126,8 +130,8 @@ def train(knobs: Params, world: processes.World, where: place.Place) -> None:
         records.write_lines(out / "log.jsonl", tuned.entries)
         aside = [{"id": row.id, "reason": "too long", "tokens": len(row.input_ids)} for row in too_long]
         records.write_lines(out / "set_aside.jsonl", aside)
-        if knobs.sharding == "none":  # shares of a model answer only together
-            records.write_lines(out / held_out.FILE, held_out.losses(tuned.model, validation))
+        if knobs.sharding == "none":
+            records.write_lines(out / held_out.FILE, losses)
         (out / "README.md").write_text(card(knobs, given.inputs, given.source | facts), encoding="utf-8")
         artifacts.write_metrics(where.stage, facts)
         artifacts.write_series(where.stage, [entry for entry in tuned.entries if "loss" in entry])

@@ -337,6 +337,9 @@ def test_a_benchmark_s_solutions_validate(small: Workspace) -> None:
     held = records.read_lines(Path("models/tuned/held_out.jsonl"))
     assert [one["id"] for one in held] == ["HumanEval/2", "HumanEval/3", "HumanEval/4"]
     assert all(0 < one["loss"] < 20 and one["tokens"] > 20 for one in held)
+    metrics = artifacts.read_json(Path("metrics/train.json"))
+    assert metrics["validation_loss_after"] == pytest.approx(sum(one["loss"] for one in held) / 3)
+    assert metrics["validation_loss_before"] is None
     tuned = artifacts.open("models/tuned")
     assert tuned.params["validation_benchmark"]["skip"] == 2 and len(tuned.params["validation_sha256"]) == 64
     Path("other.jsonl").write_text(json.dumps({"instruction": "a", "output": "b"}))
