@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from executors.tracking import git
+from stages.lib import params
 from stages.lib.errors import BadInput
 
 # A run's products, never shared between workspaces.
@@ -82,10 +83,13 @@ class Files:
 def check_committed() -> str:
     """The workspace's commit. Raises `BadInput` if the workspace differs from it.
 
-    dvc.lock may differ: experiments write their own. Untracked entries at the top (a data folder, the environment) are
-    shared with the clone; a new file among the tracked ones is not, so it counts as a difference.
+    dvc.lock and profile.yaml may differ: experiments write their own, with the profile in force. Untracked entries at
+    the top (a data folder, the environment) are shared with the clone; a new file among the tracked ones is not, so it
+    counts as a difference.
     """
-    return git.committed("experiments would run without these changes", is_shared)
+    return git.committed(
+        "experiments would run without these changes", lambda line: line[3:] == params.PROFILE.name or is_shared(line)
+    )
 
 
 def prepare(folder: Path, commit: str = "", own: frozenset[str] = OWN) -> Clone:

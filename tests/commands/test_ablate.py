@@ -436,13 +436,16 @@ def test_stopped_it_leaves_nothing_running(street: Street, tmp_path: Path) -> No
 
 
 def test_changes_that_are_not_committed_are_refused(street: Street, tmp_path: Path) -> None:
-    note = street.path / "stages/note.py"
+    note, profile = street.path / "stages/note.py", street.path / "profile.yaml"
     note.write_text("x = 1\n")
+    held = profile.read_text()
+    profile.write_text(f"{held}# in force\n")
     try:
         ran = street.run(*ABLATE, "tiny", TIDEMILL_GATE=str(tmp_path / "gate"))
     finally:
         note.unlink()
-    assert ran.returncode == 3
+        profile.write_text(held)
+    assert ran.returncode == 3 and "profile.yaml" not in ran.stderr, "each run has the profile in its params"
     assert "stages/note.py" in ran.stderr and "the working tree has uncommitted changes" in ran.stderr
 
 
