@@ -111,13 +111,18 @@ def compare(scores: dict[str, list[str]]) -> None:
     result: dict[str, Any] = {
         label: {"solved": sum(own.values()), "problems": len(own)} for label, own in shares.items()
     }
-    for label in others:
-        both = [task for task in shares[first] if task in shares[label]]
-        left, right = ({task: shares[one][task] for task in both} for one in (first, label))
-        found = statistics.compare(first, label, left, right)
-        result[label] |= {"solved_by_first": sum(left.values()), **asdict(found), "detectable": found.detectable}
+    found = [statistics.compare(first, label, *common(shares[first], shares[label])) for label in others]
+    corrected = statistics.holm([one.p for one in found])
+    for one, p_holm in zip(found, corrected, strict=True):
+        result[one.other] |= {**asdict(one), "p_holm": p_holm, "detectable": one.detectable}
     SOLVED.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
+
+
+def common(left: dict[str, float], right: dict[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Both, on the problems that both have."""
+    both = [task for task in left if task in right]
+    return {task: left[task] for task in both}, {task: right[task] for task in both}
 
 
 def passed(folder: str) -> dict[str, float]:
