@@ -65,7 +65,7 @@ def test_mistakes_are_named_and_leave_the_profile_in_force(here: Path) -> None:
     Path("profiles/off.yaml").write_text("coreset: {kk: 1}\n")
     Path("profiles/ring.yaml").write_text("extends: ring\n")
     for name, message in {
-        "bigger": "no profile 'bigger'; choose one of codealpaca-1k",
+        "bigger": "no profile 'bigger'; choose one of bfloat16, codealpaca-1k",
         "odd": r"profiles/odd\.yaml: params\.yaml has no section 'corset'",
         "off": r"coreset\.kk: unknown key; did you mean 'k'\? \(set by the profile in force",
         "ring": "extends itself",
