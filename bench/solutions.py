@@ -28,6 +28,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from commands.ablate import results  # noqa: E402
 from stages.lib import artifacts, params, records, statistics  # noqa: E402
 from stages.lib.benchmarks import prompting, references, suites  # noqa: E402
 from stages.lib.benchmarks.validation import Validation  # noqa: E402
@@ -127,10 +128,8 @@ def common(left: dict[str, float], right: dict[str, float]) -> tuple[dict[str, f
 
 def passed(folder: str) -> dict[str, float]:
     """Of each problem, the share of its samples that passed."""
-    verdicts: dict[str, list[bool]] = {}
-    for row in records.read(Path(folder, "scores.parquet"), records.SCORE).to_pylist():
-        verdicts.setdefault(row["task_id"], []).append(row["verdict"] == "passed")
-    return {task: sum(own) / len(own) for task, own in verdicts.items()}
+    rows = records.read(Path(folder, "scores.parquet"), records.SCORE).to_pylist()
+    return results.score(rows, benchmark="", slice="").shares
 
 
 def problems(benchmark: suites.Benchmark) -> Iterator[tuple[str, str]]:
