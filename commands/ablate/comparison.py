@@ -48,6 +48,7 @@ def gather(matrix: Matrix, finished: list[Result], events: list[dict[str, str]])
     found = results.average(matrix, finished)
     reference = next((one for one in found if one.name == matrix.reference), found[0])
     differences, tuning = effects.compare(found, reference), effects.tuning(found)
+    losses = effects.losses(found, reference)
     return {
         "matrix": matrix,
         "finished": finished,
@@ -60,9 +61,9 @@ def gather(matrix: Matrix, finished: list[Result], events: list[dict[str, str]])
         "differences": differences,
         "tuning": tuning,
         "flipped": effects.flipped(found),
-        "losses": effects.losses(found, reference),
+        "losses": losses,
         "mean_loss": mean_losses(found, reference),
-        "verdict": effects.conclude_tuning(tuning) or effects.conclude(differences, reference.name),
+        "verdict": conclude(differences, tuning, losses),
         "stages": count_stages(finished, events),
         "score_plot": draw_scores(found, reference),
         "difference_plot": draw_differences([one for one in differences if one.one == reference.name]),
@@ -77,6 +78,16 @@ def gather(matrix: Matrix, finished: list[Result], events: list[dict[str, str]])
         },
         "ways": list_ways(finished, events),
     }
+
+
+def conclude(differences: list[Difference], tuning: list[Difference], losses: list[Difference]) -> str:
+    """What the page says first: what tuning changed on several benchmarks, or how the runs differ."""
+    if tuning:
+        return effects.conclude_tuning(tuning)
+    said = [effects.conclude(differences)] if differences else []
+    if losses:
+        said.append(effects.conclude_losses(losses))
+    return " ".join(said) or "No two runs were scored on the same problems, so their models cannot be compared."
 
 
 def group(found: Sequence[Result], reference: Result) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
+from statistics import mean
 
 from commands.ablate.results import Result, Score
 from stages.lib import statistics
@@ -26,7 +27,7 @@ def compare(found: Sequence[Result], reference: Result) -> list[Difference]:
         and (len(sides) <= ALL_PAIRS or reference.name in (one[0], other[0]))
     ]
     turned = [(b, a) if b[0] == reference.name else (a, b) for a, b in pairs]
-    return _corrected([statistics.compare(a[0], b[0], a[1].shares, b[1].shares) for a, b in turned])
+    return _corrected([_difference(*a, *b) for a, b in turned])
 
 
 def losses(found: Sequence[Result], reference: Result) -> list[Difference]:
@@ -38,7 +39,8 @@ def losses(found: Sequence[Result], reference: Result) -> list[Difference]:
         if one is reference or not rows:
             continue
         ours, theirs = ({row: side.losses[row] for row in rows} for side in (reference, one))
-        made.append(statistics.compare(reference.name, one.name, ours, theirs))
+        left, right = ([mean(of[row] for row in rows) for of in side.seed_losses] for side in (reference, one))
+        made.append(statistics.compare(reference.name, one.name, ours, theirs, _by_seed(left, right)))
     return _corrected(made)
 
 
@@ -50,32 +52,31 @@ def tuning(found: Sequence[Result]) -> list[Difference]:
     scores = _before_and_after(found)
     if len(scores) < 2:
         return []
-    made = [statistics.compare(UNTUNED, name, base, tuned) for name, (base, tuned) in scores.items()]
+    made = [_difference(UNTUNED, base, name, tuned) for name, (base, tuned) in scores.items()]
     before, after = (
-        {f"{name}: {task}": share for name, sides in scores.items() for task, share in sides[side].items()}
+        {f"{name}: {task}": share for name, sides in scores.items() for task, share in sides[side].shares.items()}
         for side in (0, 1)
     )
-    return [*_corrected(made), statistics.compare(UNTUNED, TOGETHER, before, after)]
+    together = statistics.compare(UNTUNED, TOGETHER, before, after, _mean_by_seed(made))
+    return [*_corrected(made), replace(together, p_holm=together.p)]
 
 
 def flipped(found: Sequence[Result]) -> dict[str, tuple[list[str], list[str]]]:
     """By benchmark, the problems that the tuned model passes more often than the untuned one, and less often."""
     return {
         name: (
-            [task for task in base if tuned[task] > base[task]],
-            [task for task in base if tuned[task] < base[task]],
+            [task for task in base.shares if tuned.shares[task] > base.shares[task]],
+            [task for task in base.shares if tuned.shares[task] < base.shares[task]],
         )
         for name, (base, tuned) in _before_and_after(found).items()
     }
 
 
-def conclude(differences: Sequence[Difference], reference: str) -> str:
+def conclude(differences: Sequence[Difference]) -> str:
     """In a sentence or two, what the tests of pass@1 show, and what they could have shown."""
-    if not differences:
-        return "No two runs were scored on the same problems, so their models cannot be compared."
     could = max(one.detectable for one in differences)
     power = f"A true difference of {100 * could:.1f} points would have been found four times in five."
-    shown = [one for one in differences if one.p_holm < 0.05]
+    shown = [one for one in differences if one.is_shown]
     if not shown:
         return (
             f"On {report.plural(differences[0].problems, 'problem')}, no difference in pass@1 between any two of them "
@@ -85,31 +86,63 @@ def conclude(differences: Sequence[Difference], reference: str) -> str:
     return f"Larger than chance explains (p below 5% after Holm's correction): {named}. {power}"
 
 
+def conclude_losses(made: Sequence[Difference]) -> str:
+    """In a sentence or two, what the losses on held-out rows show against the reference."""
+    repeated = max(len(one.seeds) for one in made)
+    over = f" and the {repeated} seeds" if repeated > 1 else ""
+    said = [
+        f"{one.other} {'above' if one.mean > 0 else 'below'} {one.one} by {abs(one.mean):.4f} nats a token"
+        for one in made
+        if one.is_shown
+    ]
+    still = [one.other for one in made if not one.is_shown]
+    shown = f"Larger than the choice of rows{over} explains: {'; '.join(said)}." if said else ""
+    rest = f"Not shown of the loss, over the rows{over}: {', '.join(still)}." if still else ""
+    return f"{shown} {rest}".strip()
+
+
 def conclude_tuning(made: Sequence[Difference]) -> str:
     """In a sentence for each benchmark that moved and one for the others, what tuning changed."""
     said = []
     for one in made:
-        p = one.p if one.other == TOGETHER else one.p_holm
-        if p < 0.05:
+        if one.is_shown:
             better = "more" if one.mean > 0 else "fewer"
             low, high = sorted((abs(one.low), abs(one.high)))
             said.append(
                 f"On {one.other} the tuned model solves {100 * abs(one.mean):.1f} points {better} "
                 f"({100 * low:.1f} to {100 * high:.1f})."
             )
-    if still := [one for one in made if (one.p if one.other == TOGETHER else one.p_holm) >= 0.05]:
+    if still := [one for one in made if not one.is_shown]:
         parts = [f"{one.other} (where {100 * one.detectable:.1f} points would have been)" for one in still]
         said.append(f"No difference is shown on {', '.join(parts)}.")
     return " ".join(said)
 
 
-def _before_and_after(found: Sequence[Result]) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
-    """By benchmark, the problems' shares of the untuned model and of the tuned one."""
+def _before_and_after(found: Sequence[Result]) -> dict[str, tuple[Score, Score]]:
+    """By benchmark, the scores of the untuned model and of the tuned one."""
     return {
-        one.scores["tuned"].slice: (one.scores["base"].shares, one.scores["tuned"].shares)
+        one.scores["tuned"].slice: (one.scores["base"], one.scores["tuned"])
         for one in found
         if {"base", "tuned"} <= one.scores.keys() and one.scores["base"].comparable == one.scores["tuned"].comparable
     }
+
+
+def _difference(one: str, left: Score, other: str, right: Score) -> Difference:
+    return statistics.compare(one, other, left.shares, right.shares, _by_seed(left.seeds, right.seeds))
+
+
+def _by_seed(left: Sequence[float], right: Sequence[float]) -> tuple[float, ...]:
+    """`right` minus `left` with each seed; () where one of them misses some."""
+    return tuple(b - a for a, b in zip(left, right, strict=True)) if len(left) == len(right) else ()
+
+
+def _mean_by_seed(made: Sequence[Difference]) -> tuple[float, ...]:
+    """The difference with each seed over all problems of several benchmarks; () where one of them misses some."""
+    problems = sum(one.problems for one in made)
+    if len({len(one.seeds) for one in made}) != 1:
+        return ()
+    weighted = ([one.problems * seed for seed in one.seeds] for one in made)
+    return tuple(sum(parts) / problems for parts in zip(*weighted, strict=True))
 
 
 def _corrected(made: list[Difference]) -> list[Difference]:

@@ -51,6 +51,7 @@ class Result:
     roots: dict[str, str]
     scores: dict[str, Score]
     losses: dict[str, float]  # the tuned model's on each held-out row, by row id
+    seed_losses: tuple[dict[str, float], ...] = ()  # the same with each seed, where the run was repeated
 
     def figure(self, path: str) -> float | None:
         """A figure of metrics/measure.json by its path; None if the run does not have it."""
@@ -120,7 +121,13 @@ def average(matrix: Matrix, found: list[Result]) -> list[Result]:
     groups: dict[str, list[Result]] = defaultdict(list)
     for one in found:
         groups[matrix.repeats.get(one.name, one.name)].append(one)
-    return [replace(of[0], name=name, scores=_mean_scores(of), losses=_mean_losses(of)) for name, of in groups.items()]
+    return [_averaged(name, of) for name, of in groups.items()]
+
+
+def _averaged(name: str, repeated: list[Result]) -> Result:
+    seeds = tuple(one.losses for one in repeated) if len(repeated) > 1 else ()
+    scores, losses = _mean_scores(repeated), _mean_losses(repeated)
+    return replace(repeated[0], name=name, scores=scores, losses=losses, seed_losses=seeds)
 
 
 def _mean_scores(repeated: list[Result]) -> dict[str, Score]:

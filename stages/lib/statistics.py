@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot, sqrt
+from statistics import mean, stdev
 
 Z = 1.959963984540054  # the 97.5% quantile of the normal distribution
 RESAMPLES, SEED = 10_000, 0
@@ -54,6 +55,17 @@ def bootstrap(values: Sequence[float], resamples: int = RESAMPLES, seed: int = S
     return float(low), float(high)
 
 
+def student(values: Sequence[float]) -> tuple[float, float]:
+    """Student's 95% interval of the mean of `values`, at least two: what few repetitions say of the next one.
+
+    https://en.wikipedia.org/wiki/Student%27s_t-distribution#Confidence_intervals
+    """
+    from scipy.stats import t
+
+    middle, reach = mean(values), float(t.ppf(0.975, len(values) - 1)) * stdev(values) / sqrt(len(values))
+    return middle - reach, middle + reach
+
+
 def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
     """Cohen's kappa (Cohen 1960); None if undefined: no pairs, or the same verdict in all of them."""
     from sklearn.metrics import cohen_kappa_score
@@ -67,7 +79,8 @@ def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
 @dataclass(frozen=True)
 class Difference:
     """The mean over problems of `other` minus `one`, its paired bootstrap interval, and the probability that chance
-    moves as many problems as one-sidedly; `p_holm` is p corrected for the tests made with it."""
+    moves as many problems as one-sidedly; `p_holm` is p corrected for the tests made with it, `seeds` the mean with
+    each seed, where both were repeated."""
 
     one: str
     other: str
@@ -79,6 +92,19 @@ class Difference:
     high: float
     p: float
     p_holm: float = 1.0
+    seeds: tuple[float, ...] = ()
+
+    @property
+    def over_seeds(self) -> tuple[float, float] | None:
+        """The 95% interval of the mean over seeds; None for a run that was not repeated."""
+        return student(self.seeds) if len(self.seeds) > 1 else None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether neither the choice of problems nor that of seeds explains the difference: the corrected p is below
+        5%, and the interval over several seeds leaves out 0."""
+        seeds = self.over_seeds
+        return self.p_holm < 0.05 and (seeds is None or seeds[0] > 0 or seeds[1] < 0)
 
     @property
     def detectable(self) -> float:
@@ -87,8 +113,8 @@ class Difference:
         return 2.8 * (self.high - self.low) / (2 * 1.96)
 
 
-def compare(one: str, other: str, left: Shares, right: Shares) -> Difference:
-    """`right` against `left`, which hold the same problems.
+def compare(one: str, other: str, left: Shares, right: Shares, seeds: tuple[float, ...] = ()) -> Difference:
+    """`right` against `left`, which hold the same problems; `seeds` are the differences of their means with each seed.
 
     The interval: problems are drawn with both runs' results together (Efron and Tibshirani 1993, section 8.3; for
     language models Koehn 2004, https://aclanthology.org/W04-3250/). The test is exact: of the problems that moved,
@@ -101,7 +127,7 @@ def compare(one: str, other: str, left: Shares, right: Shares) -> Difference:
     gained, lost = int((moves > 0).sum()), int((moves < 0).sum())
     low, high = bootstrap(moves.tolist())
     p = sign_test(gained, lost)
-    return Difference(one, other, len(moves), gained, lost, float(moves.mean()), low, high, p)
+    return Difference(one, other, len(moves), gained, lost, float(moves.mean()), low, high, p, seeds=seeds)
 
 
 def sign_test(gained: int, lost: int) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from clones import Street
 from ruamel.yaml import YAML
+from scipy import stats
 from scipy.stats import bootstrap
 from workspace import REPOSITORY
 
@@ -262,6 +263,37 @@ def test_seeds_repeat_every_run_and_the_page_averages_over_them(profiles: Path) 
     html = comparison.report.render("index.html.j2", folder=comparison.FOLDER, **facts)
     assert "3.3%, 6.7%" in html and "pass@1 by seed" in html
     assert list(comparison.to_json(facts)["runs"]) == list(loaded.runs)
+
+
+def test_what_one_seed_shows_and_another_does_not_is_not_called_shown(profiles: Path) -> None:
+    write_matrix(profiles, seeds=[0, 1, 2])
+    loaded = matrix.load("ours")
+
+    def runs(*moved: float) -> list[results.Result]:
+        rows = {f"row {number}": 1.0 + 0.1 * number for number in range(12)}
+        moves = dict(zip(loaded.runs, (0.0, 0.0, 0.0, *moved), strict=True))
+        found = [
+            result(name, set(), 10, losses={row: loss + move for row, loss in rows.items()})
+            for name, move in moves.items()
+        ]
+        return [replace(one, scores={}) for one in found]
+
+    torn = comparison.gather(loaded, runs(-0.01, -0.2, 0.0), EVENTS)
+    (b,) = torn["losses"]
+    assert b.high < 0 and b.p_holm < 0.05 and b.seeds == pytest.approx((-0.01, -0.2, 0.0))
+    expected = stats.t.interval(0.95, 2, loc=b.mean, scale=stats.sem(b.seeds))
+    assert b.over_seeds == pytest.approx(expected) and not b.is_shown
+    assert torn["verdict"] == "Not shown of the loss, over the rows and the 3 seeds: b."
+
+    agreed = comparison.gather(loaded, runs(-0.05, -0.06, -0.07), EVENTS)
+    assert agreed["losses"][0].is_shown
+    assert agreed["verdict"] == (
+        "Larger than the choice of rows and the 3 seeds explains: b below a by 0.0600 nats a token."
+    )
+    markdown = comparison.report.render("index.md.j2", folder=comparison.FOLDER, **agreed)
+    assert "| -0.0500, -0.0600, -0.0700 | -0.0848 to -0.0352 | 12 |" in markdown
+    html = comparison.report.render("index.html.j2", folder=comparison.FOLDER, **agreed)
+    assert "95% interval over seeds" in html and "-0.0848 to -0.0352" in html
 
 
 def test_what_tuning_changed_is_tested_over_all_benchmarks(profiles: Path) -> None:

@@ -155,7 +155,7 @@ class Kept:
 
 def _kept(config: Any, run: Run) -> Kept:
     one, two = (_kept_by(config, run, layers) for layers in (1, 2))
-    element = 2 if _frozen_in_half(run) or (run.precision == "bfloat16" and run.sharding == "fsdp") else 4
+    element = 2 if _computes_in_half(run) else 4
     between = float(element * run.micro_batch_rows * run.tokens * config.hidden_size)
     return Kept(inside=max(two - one - between, 0), between=between, outside=max(one - (two - one), 0))
 
@@ -198,10 +198,9 @@ def _of_shapes(config: Any, run: Run) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    in_half = _frozen_in_half(run) or (run.precision == "bfloat16" and run.sharding == "fsdp")
     config = copy.deepcopy(config)  # from_config notes the attention in it, and a caller makes a model of it too
     with torch.device("meta"):
-        dtype = torch.bfloat16 if in_half else torch.float32
+        dtype = torch.bfloat16 if _computes_in_half(run) else torch.float32
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=_causal_without_a_mask())
         if run.method == "lora":
             from peft import LoraConfig, get_peft_model
@@ -225,6 +224,11 @@ def _causal_without_a_mask() -> str:
 def _frozen_in_half(run: Run) -> bool:
     """Whether the base's weights are held in bfloat16: under LoRA on a GPU (stages/lib/training/trainer.py)."""
     return run.precision == "bfloat16" and run.method == "lora" and run.device == "cuda"
+
+
+def _computes_in_half(run: Run) -> bool:
+    """Whether a layer sees its weights in bfloat16: they are held so, or FSDP gathers them so."""
+    return _frozen_in_half(run) or (run.precision == "bfloat16" and run.sharding == "fsdp")
 
 
 def _off_meta(model: Any) -> None:
