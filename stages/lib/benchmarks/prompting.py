@@ -77,6 +77,7 @@ def _fill(text: str, benchmark: Benchmark, problem: Problem, description: str = 
         "prompt": problem.prompt,
         "head": head,
         "context": f"{head}{body}{shown}",
+        "broken": f"{head}{problem.buggy_solution}",
         "docs_head": problem.prompt,
         "docs_context": f"{problem.prompt}{problem.buggy_solution}",
         "entry_point": problem.name,
@@ -104,9 +105,11 @@ def _signature(problem: Problem) -> str:
 
 
 def _docstring(benchmark: Benchmark, problem: Problem) -> str:
-    """What the docstring of a Python function says; MBPP's prompts are nothing else."""
+    """What the docstring of a function says; MBPP's prompts are nothing else."""
     if benchmark.family == "mbpp":
         return problem.prompt.strip().strip('"').strip()
+    if problem.docstring:
+        return problem.docstring
     return inspect.cleandoc(ast.literal_eval(_said(problem).value))
 
 

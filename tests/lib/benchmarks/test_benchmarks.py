@@ -145,6 +145,10 @@ def test_fix_shows_the_tests_and_explain_hides_the_solution(shared_data: SharedD
     assert problem.test not in prompting.render(fix, problem, "docs", None)
     begun = prompting.render(fix, problem, "alpaca_head", None)
     assert context.strip() in begun and begun.endswith(f"### Response:\n{problem.declaration.rstrip()}")
+    asked = prompting.render(fix, problem, "alpaca_signature", None)
+    assert f"This Go function is meant to do this: {problem.docstring} One of its lines is wrong." in asked
+    assert f"{problem.declaration}{problem.buggy_solution}".strip() in asked and problem.test not in asked
+    assert asked.endswith(f"### Response:\n{problem.declaration.rstrip()}")
     explain = suites.load("humanevalexplain-go", shared_data("humanevalpack").parent)
     first = prompting.render_description(explain, problem, "completion", None)
     assert problem.canonical_solution.strip() in first and f"at most {len(problem.docstring)} characters" in first
