@@ -94,7 +94,7 @@ class Assignment:
     @property
     def can_have_bug_planted(self) -> bool:
         """Whether the task wants a bug that the program can plant."""
-        return self.method.task is None and self.task.planted is not None
+        return self.method.plants or (self.method.task is None and self.task.planted is not None)
 
     @property
     def writes_solution(self) -> bool:
@@ -102,9 +102,13 @@ class Assignment:
         return "solution" in self.task.writes
 
     def with_bug(self, bug: Mapping[str, str]) -> Self:
-        """This with a bug planted in the code; `bug` has what the task shows of it."""
-        function = {**self.function, "given": {**self.function.get("given", {}), **bug}}
-        return replace(self, function=function, task=self.task.with_bug_planted())
+        """This with a bug planted in the code; `bug` has what the task shows of it. Where no teacher says what the
+        function is for, its docstring does."""
+        given = {**self.function.get("given", {}), **bug}
+        if self.method.plants:
+            given["purpose"] = prompts.summary(self.function["docstring"])
+        task = self.task if self.method.plants else self.task.with_bug_planted()
+        return replace(self, function={**self.function, "given": given}, task=task)
 
     def messages(self, documentation: str) -> list[dict[str, str]]:
         """The teacher's prompt, with `documentation` of the function ("" for none)."""

@@ -22,7 +22,7 @@ class Method(params.Section):
     """A method. `made_from` is what a row starts from; `task` the task of all its rows, null if generate.mix draws it
     or the rows say it.
     A task's keys given here (`definition` to `reask_on`) replace the task's own; `seeds` are its prompts' examples.
-    `writes` is empty if no teacher is asked.
+    `writes` is empty if no teacher is asked; `plants`: the program plants the bug that the row is about.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Method(params.Section):
     languages: dict[str, float] = Field(default_factory=dict)
     snippet_lines: int | None = Field(default=None, gt=0)
     evolutions: list[str] = Field(default_factory=list)
+    plants: bool = False
     seeds: list[Example] = Field(default_factory=list)
 
     @property

@@ -56,11 +56,11 @@ def prepare(
     """Observe the functions of `rows`, if that is asked for, and plant the bugs, if the program is to.
 
     A function in which no bug can be planted, or none that changes what it does, gets another task of the mix, drawn
-    with `drawn_by` (seed, mix, wording) as at first; it is set aside if there is none. What becomes of a function does
-    not depend on the others.
+    with `drawn_by` (seed, mix, wording) as at first; it is set aside if there is none, or if the method has but one
+    task. What becomes of a function does not depend on the others.
     """
-    planted = [row for row in rows if repair.bug == "mutation" and row.can_have_bug_planted]
-    found = {row.function["id"]: _bugs(row) for row in planted}
+    by_program = (row for row in rows if row.can_have_bug_planted and (row.method.plants or repair.bug == "mutation"))
+    found = {row.function["id"]: _bugs(row) for row in by_program}
     seen = _observe(rows, found, tests)
     ready = Ready(tests={identity: one.tests for identity, one in seen.items() if one.tests})
     seed, mix, wording = drawn_by
@@ -75,7 +75,7 @@ def prepare(
         if bug is not None:
             ready.counts["shown" if one.ran else "unproven"] += 1
             ready.rows.append(row.with_bug(bug.shown(one.seen)))
-        elif rest := _other_tasks(identity, mix, taken):
+        elif rest := {} if row.method.plants else _other_tasks(identity, mix, taken):
             ready.counts["given another task"] += 1
             ready.rows.append(Assignment.draw(row.method, row.function, pool, seed, rest, wording, again=True))
         else:
@@ -118,7 +118,7 @@ def _observe(rows: Sequence[Assignment], found: Mapping[str, list[bugs.Bug]], te
             bugs=found.get(row.function["id"], []),
         )
         for row in rows
-        if row.method.task is None
+        if (row.method.task is None or row.method.plants)
         and row.task.solution_is_code
         and {row.function["language"], row.target_language} <= set(tests.languages)
     }

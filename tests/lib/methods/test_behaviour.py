@@ -1,5 +1,6 @@
 """Functions that are really run, in the sandbox: their tests, and the bugs that change what they return."""
 
+import re
 from typing import Any
 
 import pytest
@@ -127,11 +128,11 @@ def test_a_set_in_the_documentation_is_written_the_same_each_time() -> None:
     ]
 
 
-def prepared(code: str, mix: dict[str, float], **tests: Any) -> planting.Ready:
+def prepared(code: str, mix: dict[str, float], method: str = "generator-discriminator", **tests: Any) -> planting.Ready:
     pool, _ = frozen([], each=8, most_characters=800, styled=False)
-    row = {**function(1), "id": "x", "code": code}
+    row = {**function(1), "id": "x", "code": code, "docstring": "The greatest divisor. More."}
     asked = {"languages": ["Python"], "count": 4, "from": "observed", "execution": KNOBS, **tests}
-    drawn = Assignment.draw(load_method("generator-discriminator"), row, pool, 1, {"code repair": 1.0}, WORDING)
+    drawn = Assignment.draw(load_method(method), row, pool, 1, {"code repair": 1.0}, WORDING)
     wish = planting.Repair(bug="mutation"), planting.Tests(**asked)
     return planting.prepare([drawn], pool, (1, mix, WORDING), *wish)
 
@@ -148,6 +149,23 @@ def test_rows_of_repair_get_a_bug_that_was_shown_or_another_task(monkeypatch: py
     monkeypatch.setattr(planting, "_bugs", lambda row: [harmless])
     other = prepared(HARMLESS, both)
     assert other.counts == {"given another task": 1} and other.rows[0].task.name == "code summarization"
+
+
+def test_the_method_mutation_makes_repairs_without_a_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = prepared(GCD, {}, "mutation")
+    made = ready.rows[0].candidate({}, "", "", 1)
+    assert not load_method("mutation").asks and ready.counts == {"shown": 1}
+    assert re.fullmatch(
+        r"This Python function is meant to do this: The greatest divisor\. gcd\(.+\) .+\. Find and fix the bug\.",
+        made["instruction"],
+    )
+    assert made["task"] == "code repair" and made["solution"] == GCD
+    assert outcome(made["solution"], ready.tests["x"], "code repair", information=made["information"]) == "passed"
+    unproven = prepared(GCD, {}, "mutation", languages=[]).rows[0].candidate({}, "", "", 1)
+    assert "The greatest divisor. One of its lines is wrong. Find and fix the bug." in unproven["instruction"]
+    monkeypatch.setattr(planting, "_bugs", lambda row: [])
+    nothing = prepared(GCD, {"code summarization": 1.0}, "mutation")
+    assert not nothing.rows and nothing.set_aside[0]["reason"] == "no bug can be planted"
 
 
 def test_only_the_row_of_repair_gets_the_bug_where_a_function_has_several_rows() -> None:
