@@ -106,7 +106,7 @@ class Assignment:
         function is for, its docstring does."""
         given = {**self.function.get("given", {}), **bug}
         if self.method.plants:
-            given["purpose"] = prompts.summary(self.function["docstring"])
+            given["purpose"] = prompts.purpose(self.function["docstring"])
         task = self.task if self.method.plants else self.task.with_bug_planted()
         return replace(self, function={**self.function, "given": given}, task=task)
 

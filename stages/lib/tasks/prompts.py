@@ -111,6 +111,12 @@ def summary(docstring: str) -> str:
     return sentence if len(sentence) <= SUMMARY else ""
 
 
+def purpose(docstring: str) -> str:
+    """The first sentence as an instruction quotes it: without markup, and ended by a full stop."""
+    text = MARKUP.sub(r"\1\2", summary(docstring)).replace("`", "").rstrip(" ,;:")
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+
+
 def documentation(docstring: str) -> str:
     """What a prompt shows of a docstring: what comes before its examples, without markup, on one line of at most 300
     characters, cut after a whole sentence or else a word."""

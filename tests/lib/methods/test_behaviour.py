@@ -130,7 +130,7 @@ def test_a_set_in_the_documentation_is_written_the_same_each_time() -> None:
 
 def prepared(code: str, mix: dict[str, float], method: str = "generator-discriminator", **tests: Any) -> planting.Ready:
     pool, _ = frozen([], each=8, most_characters=800, styled=False)
-    row = {**function(1), "id": "x", "code": code, "docstring": "The greatest divisor. More."}
+    row = {**function(1), "id": "x", "code": code, "docstring": "The :func:`greatest` ``divisor``,\n\nMore."}
     asked = {"languages": ["Python"], "count": 4, "from": "observed", "execution": KNOBS, **tests}
     drawn = Assignment.draw(load_method(method), row, pool, 1, {"code repair": 1.0}, WORDING)
     wish = planting.Repair(bug="mutation"), planting.Tests(**asked)
