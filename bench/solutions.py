@@ -10,7 +10,8 @@ hash; or a benchmark's own solutions, of problems that are then not reported. Tr
 to tell a weak student from weak rows. `loss` measures the untuned model (`sample.model`) and each adapter in bits a
 byte of the body, in the form `alpaca_signature`: HumanEval's first 100, and of MBPP's first 100 those that are one
 function (shared/data/mbpp). Writes bench/results/solutions.json. `solved` compares artifacts of `score` with the first
-label's, on the problems that both have, all benchmarks together. Writes bench/results/solved.json.
+label's, on the problems that both have, all benchmarks together. Writes bench/results/solved.json, or the one that
+`--result` names.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from stages.lib.models import causal  # noqa: E402
 from stages.lib.training import held_out  # noqa: E402
 from stages.lib.training.examples import IGNORED, Example  # noqa: E402
 
-RESULT, SOLVED = (ROOT / f"bench/results/{name}.json" for name in ("solutions", "solved"))
+RESULTS = ROOT / "bench/results"
 FORM: prompting.FormName = "alpaca_signature"
 PROBLEMS = 100
 METHOD = re.compile(r"def \w+\((self|cls)\b")
@@ -57,9 +58,11 @@ def main() -> None:
     loss.add_argument("tuned", nargs="+", metavar="LABEL=FOLDER")
     solved = commands.add_parser("solved")
     solved.add_argument("scores", nargs="+", metavar="LABEL=FOLDER,...")
+    solved.add_argument("--result", default="solved", help="name of the file in bench/results")
     wish = parser.parse_args()
     if wish.command == "solved":
-        compare({label: folders.split(",") for label, folders in (one.split("=", 1) for one in wish.scores)})
+        scores = {label: folders.split(",") for label, folders in (one.split("=", 1) for one in wish.scores)}
+        compare(scores, RESULTS / f"{wish.result}.json")
     elif wish.command == "rows":
         chosen = Validation(benchmark=wish.benchmark, skip=wish.skip, problems=wish.count) if wish.benchmark else None
         records.write_lines(wish.file, references.rows(chosen) if chosen else documented(wish.count, wish.functions))
@@ -99,12 +102,12 @@ def measure(tuned: dict[str, str]) -> None:
         label: {name: facts(found, losses["untuned"][name]) for name, found in own.items()}
         for label, own in losses.items()
     }
-    RESULT.write_text(json.dumps({"base": base, "bits_per_byte": result}, indent=1) + "\n")
+    (RESULTS / "solutions.json").write_text(json.dumps({"base": base, "bits_per_byte": result}, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 
-def compare(scores: dict[str, list[str]]) -> None:
-    """How many problems each label solves, and how it differs from the first one, problem by problem."""
+def compare(scores: dict[str, list[str]], to: Path) -> None:
+    """Write to `to` how many problems each label solves, and how it differs from the first one, problem by problem."""
     shares = {
         label: {task: one for folder in own for task, one in passed(folder).items()} for label, own in scores.items()
     }
@@ -116,7 +119,7 @@ def compare(scores: dict[str, list[str]]) -> None:
     corrected = statistics.holm([one.p for one in found])
     for one, p_holm in zip(found, corrected, strict=True):
         result[one.other] |= {**asdict(one), "p_holm": p_holm, "detectable": one.detectable}
-    SOLVED.write_text(json.dumps(result, indent=1) + "\n")
+    to.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 
