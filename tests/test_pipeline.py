@@ -107,7 +107,8 @@ def test_a_published_run_is_made_again_elsewhere_from_its_journal_alone(undistur
     assert not list((elsewhere.path / "journal").iterdir())
 
     unknown = elsewhere.make("replay", "evenin")
-    assert unknown.returncode == 3 and "choose one of evening, ours" in unknown.stderr
+    names = sorted(file.parent.name for file in elsewhere.path.glob("examples/*/run.yaml"))
+    assert unknown.returncode == 3 and "ours" in names and f"choose one of {', '.join(names)}\n" in unknown.stderr
 
 
 def ran_by_repro(clone: Clone) -> set[str]:

@@ -88,7 +88,7 @@ def conclude(differences: Sequence[Difference]) -> str:
 
 def conclude_losses(made: Sequence[Difference]) -> str:
     """In a sentence or two, what the losses on held-out rows show against the reference."""
-    repeated = max(len(one.seeds) for one in made)
+    repeated = min(len(one.seeds) for one in made)  # 0 while a run has not finished with every seed
     over = f" and the {repeated} seeds" if repeated > 1 else ""
     said = [
         f"{one.other} {'above' if one.mean > 0 else 'below'} {one.one} by {abs(one.mean):.4f} nats a token"

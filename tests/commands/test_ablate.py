@@ -253,7 +253,7 @@ def test_seeds_repeat_every_run_and_the_page_averages_over_them(profiles: Path) 
         result("b-seed0", {1, 2, 3}, 10),
         result("b-seed7", {3}, 10),
     ]
-    facts = comparison.gather(loaded, found, EVENTS)
+    facts = comparison.gather(loaded, found, [{"run": "a-seed7", "stage": "train", "how": "ran"}])
     mean = {one.name: one.scores["tuned"] for one in facts["runs"]}
     assert facts["runs"][0].losses == {"x": 1.5}, "of the rows that both seeds were tested on"
     assert mean["a"].pass_at_1 == pytest.approx(1.5 / 30) and mean["a"].seeds == pytest.approx((1 / 30, 2 / 30))
@@ -262,6 +262,7 @@ def test_seeds_repeat_every_run_and_the_page_averages_over_them(profiles: Path) 
     assert (pair.gained, pair.lost) == (1, 1) and pair.mean == pytest.approx(0.5 / 30)
     html = comparison.report.render("index.html.j2", folder=comparison.FOLDER, **facts)
     assert "3.3%, 6.7%" in html and "pass@1 by seed" in html
+    assert '<th scope="col">a-seed7</th>' in html and html.count("<strong>ran</strong>") == 1
     assert list(comparison.to_json(facts)["runs"]) == list(loaded.runs)
 
 
@@ -287,6 +288,8 @@ def test_what_one_seed_shows_and_another_does_not_is_not_called_shown(profiles: 
 
     agreed = comparison.gather(loaded, runs(-0.05, -0.06, -0.07), EVENTS)
     assert agreed["losses"][0].is_shown
+    unfinished = comparison.gather(loaded, runs(-0.05, -0.06, -0.07)[:-1], EVENTS)
+    assert unfinished["verdict"].startswith("Larger than the choice of rows explains: b below a")
     assert agreed["verdict"] == (
         "Larger than the choice of rows and the 3 seeds explains: b below a by 0.0600 nats a token."
     )
