@@ -1,4 +1,5 @@
-// expect: forged
+// expect: forged|early exit
+// why: its thread passes the last reports on only if it runs before the program ends
 #include <bits/stdc++.h>
 #include <unistd.h>
 #include <signal.h>

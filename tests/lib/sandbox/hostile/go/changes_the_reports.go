@@ -1,4 +1,5 @@
 // expect: forged|early exit
+// why: its thread passes the last reports on only if it runs before the program ends
 package main
 
 import (
