@@ -164,7 +164,7 @@ def plan(
 
 def cap_training(rows: Sequence[rules.Row], knobs: Params, drawn: selection.Drawer) -> list[str | None]:
     """Drops training rows beyond `assemble.rows`."""
-    train = [row for row in rows if dataset.split_of(row, knobs.validation_share) == "train"]
+    train = dataset.by_split(rows, knobs.validation_share)["train"]
     capped = dict(zip((row["id"] for row in train), selection.cap(train, knobs.rows, drawn), strict=True))
     return [capped.get(row["id"]) for row in rows]
 

@@ -83,7 +83,8 @@ def generation(values: dict[str, Any]) -> list[Line]:
             if stage == "judge" and values["judge"]["answers"] == "probability":
                 load = replace(load, answer=1.0)  # a yes or a no
             rows, _ = until.rows(generate, number)
-            rows += _planted(values["judge"], number) if stage == "judge" else 0
+            if stage == "judge":
+                rows += _planted(values["judge"], number) + _extra(generate, rows)
             lines.append(estimate(f"{stage}@{number}", rows, settings, load))
     return lines
 
@@ -95,6 +96,15 @@ def _planted(judge: dict[str, Any], number: int) -> int:
     knobs = audit.Audit.model_validate(judge["audit"])
     made = len(audit.plants([], knobs, number))
     return made if knobs.seeds == "all" else min(knobs.seeds, made)
+
+
+def _extra(generate: dict[str, Any], rows: int) -> int:
+    """The most that `generate.repair.extra` adds to `rows`: one for each function without a row of code repair. Only
+    the judge is asked about them."""
+    if not generate["repair"].get("extra"):
+        return 0
+    functions = rows / generate["tasks_per_function"] / generate.get("answers", 1)
+    return round(functions * (1 - generate["mix"].get("code repair", 0) / sum(generate["mix"].values())))
 
 
 def sampling(values: dict[str, Any]) -> list[Line]:

@@ -347,6 +347,14 @@ def test_few_rows_still_give_both_splits() -> None:
     assert sizes(high, 0.0) == (4, 0) and sizes(high[:1], 0.1) == sizes(low[:1], 0.1) == (1, 0)
 
 
+def test_rows_of_one_function_share_a_split() -> None:
+    rows = [
+        {"id": first + "0" * 63, "function_id": function}
+        for first, function in (("9", "f"), ("0", "f"), ("1", "g"), ("f", "g"), ("8", "h"))
+    ]
+    assert dataset.splits(rows, 0.1) == {"train": [*rows[:2], rows[4]], "validation": rows[2:4]}
+
+
 def test_rows_are_selected_by_a_measure_which_is_written_down(workspace: Workspace) -> None:
     functions = corpora.functions(20)
     said = [f"{n} " * (3 + n) for n in range(20)]

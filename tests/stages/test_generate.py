@@ -3,6 +3,7 @@
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import endpoint
 import pyarrow.parquet as pq
@@ -37,6 +38,36 @@ def test_a_round_gives_the_same_bytes_at_any_concurrency_and_asks_nothing_twice(
     metrics = json.loads(Path("metrics/generate-1.json").read_text())
     assert metrics["answered"] == metrics["rows"] == 12 and metrics["dead_letters"] == 0
     assert metrics["prompt_tokens"] == 100 * (12 + metrics["reasked"])
+
+
+def test_an_extra_repair_of_each_function_asks_and_changes_nothing(workspace: Workspace) -> None:
+    with endpoint.serve() as server:
+        prepare(workspace, server.url)
+        workspace.set("generate.tests.languages", [])
+        assert workspace.run("generate@1").returncode == workspace.run("judge@1").returncode == 0
+        plain = read("data/candidates/1")
+        assert workspace.run("generate@2").returncode == 0
+        asked = len(server.asked)
+        pool = artifacts.open("data/candidates/2").file("pool.jsonl").read_text()
+        workspace.set("generate.repair.extra", True)
+        assert workspace.run("generate@1").returncode == 0
+        assert len(server.asked) == asked
+        assert workspace.run("judge@1").returncode == workspace.run("generate@2").returncode == 0
+    made = read("data/candidates/1")
+    extra = [row for row in made if not row["request"]]
+    assert [row for row in made if row["request"]] == plain
+    assert {row["task"] for row in extra} == {"code repair"}
+    assert sorted(row["function_id"] for row in [*extra, *plain] if row["task"] == "code repair") == sorted(
+        row["function_id"] for row in plain
+    ), "each function has one repair"
+    assert all(row["solution"] != row["information"] for row in extra)
+    again = artifacts.open("data/candidates/2").file("pool.jsonl").read_text()
+    assert again == pool, "what the program wrote is no example for the teacher"
+
+
+def read(candidates: str) -> list[dict[str, Any]]:
+    file = artifacts.open(candidates).file("candidates.parquet")
+    return records.read(file, records.CANDIDATE).to_pylist()
 
 
 @pytest.mark.slow
@@ -122,6 +153,14 @@ def test_bad_params_are_named(workspace: Workspace, key: str, value: object, mes
     workspace.set(key, value)
     ran = workspace.run("generate@1")
     assert ran.returncode == 3 and message in ran.stderr, ran.stderr
+
+
+def test_an_extra_repair_needs_functions(workspace: Workspace) -> None:
+    prepare(workspace, "http://127.0.0.1:9/v1")
+    workspace.set("generate.method", "self-instruct")
+    workspace.set("generate.repair.extra", True)
+    ran = workspace.run("generate@1")
+    assert ran.returncode == 3 and "the method self-instruct makes its rows from no functions" in ran.stderr
 
 
 @pytest.mark.slow

@@ -124,6 +124,23 @@ def test_the_mix_holds_among_the_rows_that_pass(workspace: Workspace, server: en
     assert {task: tasks.count(task) for task in tasks} == {"code generation": 14, "code repair": 6}
 
 
+def test_rows_without_a_teacher_count_too(workspace: Workspace, server: endpoint.StandIn) -> None:
+    first_round(workspace, server)
+    workspace.set("generate.repair.extra", True)
+    workspace.set("generate.until", {"passing": 20})
+    generate.main("2")
+    judge.main("2")
+    made = records.read(artifacts.open("data/candidates/2").file("candidates.parquet"), records.CANDIDATE).to_pylist()
+    assert {row["task"] for row in made if not row["request"]} == {"code repair"}
+    assert told()["ended_by"] == "passing" and len(passing()) == 20
+    workspace.set("generate.method", "mutation")
+    workspace.set("generate.repair.extra", False)
+    workspace.set("generate.until", {"candidates": 15})
+    generate.main("2")
+    made = records.read(artifacts.open("data/candidates/2").file("candidates.parquet"), records.CANDIDATE).to_pylist()
+    assert len(made) == 9 and not any(row["request"] for row in made)
+
+
 def test_killed_on_the_way_it_goes_on(workspace: Workspace, server: endpoint.StandIn) -> None:
     first_round(workspace, server)
     workspace.set("generate.until", {"passing": 15})

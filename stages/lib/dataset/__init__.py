@@ -66,11 +66,19 @@ def split_of(row: Row, validation_share: float) -> str:
     return split(row.get("question") or row["id"], validation_share)
 
 
-def splits(rows: Sequence[Row], validation_share: float) -> dict[str, list[Row]]:
-    """`rows` by split. Of few rows none may fall into one: each split gets one if there are two rows."""
+def by_split(rows: Sequence[Row], validation_share: float) -> dict[str, list[Row]]:
+    """`rows` by split. Rows made from one function go where the first of them goes, for they share their code."""
     parts: dict[str, list[Row]] = {"train": [], "validation": []}
+    first: dict[str, str] = {}
     for row in rows:
-        parts[split_of(row, validation_share)].append(row)
+        own = split_of(row, validation_share)
+        parts[first.setdefault(row.get("function_id") or row["id"], own)].append(row)
+    return parts
+
+
+def splits(rows: Sequence[Row], validation_share: float) -> dict[str, list[Row]]:
+    """As `by_split`, but of few rows none may fall into one: each split gets one if there are two rows."""
+    parts = by_split(rows, validation_share)
     if not parts["train"]:
         parts["train"], parts["validation"] = parts["validation"][-1:], parts["validation"][:-1]
     elif not parts["validation"] and validation_share and len(rows) > 1:

@@ -6,16 +6,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.lib import artifacts, progress, records, teacher
 from stages.lib.errors import BadInput
 from stages.lib.judging import ruling
 from stages.lib.methods import answering, bringing, goal, material, planting, test_writing, writing
 from stages.lib.methods.assignment import Assignment, Wording
-from stages.lib.methods.method import Method
+from stages.lib.methods.method import Method, load_method
 from stages.lib.records import Row
 from stages.lib.tasks.definitions import TaskName
 from stages.lib.tasks.pool import Case
@@ -36,6 +36,14 @@ class Making(material.Rows):
     tests: planting.Tests
     teacher: teacher.Settings
 
+    @model_validator(mode="after")
+    def _has_functions(self) -> Self:
+        if self.repair.extra and load_method(self.method).made_from != "functions":
+            raise ValueError(
+                f"repair.extra: the method {self.method} makes its rows from no functions; set it to false"
+            )
+        return self
+
 
 @dataclass(frozen=True)
 class Round:
@@ -51,7 +59,9 @@ class Round:
         """The rows to ask about, of all `functions`."""
         drawn_by = self.knobs.seed, self.knobs.mix, self.wording
         most, method = self.knobs.tasks_per_function, self.method
-        each = (Assignment.draw_each(most, method, one, self.pool, *drawn_by) for one in functions)
+        each = [Assignment.draw_each(most, method, one, self.pool, *drawn_by) for one in functions]
+        if self.knobs.repair.extra:
+            each = [planting.with_repair(rows, self.pool, drawn_by) for rows in each]
         rows = list(chain.from_iterable(each))
         if self.knobs.answers > 1 and not any(row.writes_solution for row in rows):
             tasks = ", ".join(sorted({row.task.name for row in rows}))
@@ -109,7 +119,7 @@ class Round:
         shown: Mapping[str, Case],
     ) -> list[goal.Outcome]:
         """What comes of `rows`: each asked about, tested, checked and judged."""
-        answers = list(model.answers(writing.list_asks(rows, self.knobs.documentation), total=len(rows)))
+        answers = list(writing.ask_each(model, rows, self.knobs.documentation))
         made = [
             writing.read_answer(row, answer, self.number, self.knobs.keep_reasoning)
             for row, answer in zip(rows, answers, strict=True)
@@ -123,7 +133,7 @@ class Round:
                 answer=answer,
                 candidate=None if one is None else tested[one["id"]],
                 passes=one is not None and one["id"] in passing,
-                usd=model.cost(answer) + (cost.get(one["id"], 0.0) if one else 0.0),
+                usd=(model.cost(answer) if answer else 0.0) + (cost.get(one["id"], 0.0) if one else 0.0),
             )
             for answer, one in zip(answers, made, strict=True)
         ]

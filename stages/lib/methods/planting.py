@@ -11,6 +11,7 @@ from stages.lib import params
 from stages.lib.methods import behaviour
 from stages.lib.methods.assignment import Assignment, Wording
 from stages.lib.methods.behaviour import Observed, Subject
+from stages.lib.methods.method import load_method
 from stages.lib.records import Row
 from stages.lib.sandbox import Execution
 from stages.lib.tasks import bugs, unit_tests
@@ -20,9 +21,11 @@ from stages.lib.tasks.slices import estimate_tokens
 
 
 class Repair(params.Section):
-    """Who plants the bugs of code repair: the program by mutation, or the teacher."""
+    """Who plants the bugs of code repair: the program by mutation, or the teacher; and whether each function without
+    such a row gets one of the method `mutation` as well."""
 
     bug: Literal["mutation", "teacher"]
+    extra: bool = Field(default=False, exclude_if=lambda value: not value)
 
 
 class Tests(params.Section):
@@ -46,6 +49,16 @@ class Ready:
     tests: dict[str, list[str]] = field(default_factory=dict)
 
 
+def with_repair(
+    rows: list[Assignment], pool: Sequence[Case], drawn_by: tuple[int, Mapping[str, float], Wording]
+) -> list[Assignment]:
+    """The `rows` of one function, and after them one of the method `mutation` if none of them has its task."""
+    method = load_method("mutation")
+    if any(row.task.name == method.task for row in rows):
+        return rows
+    return [*rows, Assignment.draw(method, rows[0].function, pool, *drawn_by)]
+
+
 def prepare(
     rows: Sequence[Assignment],
     pool: Sequence[Case],
@@ -57,7 +70,7 @@ def prepare(
 
     A function in which no bug can be planted, or none that changes what it does, gets another task of the mix, drawn
     with `drawn_by` (seed, mix, wording) as at first; it is set aside if there is none, or if the method has but one
-    task. What becomes of a function does not depend on the others.
+    task. A row that `with_repair` added is then left out. What becomes of a function does not depend on the others.
     """
     by_program = (row for row in rows if row.can_have_bug_planted and (row.method.plants or repair.bug == "mutation"))
     found = {row.function["id"]: _bugs(row) for row in by_program}
@@ -78,6 +91,8 @@ def prepare(
         elif rest := {} if row.method.plants else _other_tasks(identity, mix, taken):
             ready.counts["given another task"] += 1
             ready.rows.append(Assignment.draw(row.method, row.function, pool, seed, rest, wording, again=True))
+        elif row.method is not rows[0].method:
+            ready.counts["no extra"] += 1
         else:
             tokens = estimate_tokens(row.function["code"])
             ready.set_aside.append({"id": identity, "reason": "no bug can be planted", "tokens": tokens})

@@ -14,8 +14,18 @@ def list_asks(rows: Iterable[Assignment], documentation: str) -> Iterator[teache
         yield teacher.Ask(row.function["id"], row.messages(shown), row.schema, row.objection)
 
 
-def read_answer(row: Assignment, answer: teacher.Answer, number: int, keep_reasoning: bool) -> Row | None:
+def ask_each(model: teacher.Teacher, rows: Sequence[Assignment], documentation: str) -> Iterator[teacher.Answer | None]:
+    """The answer about each row, in order; None where its method asks no teacher."""
+    asked = [row for row in rows if row.method.asks]
+    answers = iter(model.answers(list_asks(asked, documentation), total=len(asked)) if asked else ())
+    for row in rows:
+        yield next(answers) if row.method.asks else None
+
+
+def read_answer(row: Assignment, answer: teacher.Answer | None, number: int, keep_reasoning: bool) -> Row | None:
     """The candidate of round `number` in the answer about `row`; None for a dead letter."""
+    if answer is None:
+        return row.candidate({}, "", "", number)
     if answer.value is None:
         return None
     candidate = row.candidate(answer.value, answer.request, answer.asked, number)
@@ -30,16 +40,13 @@ def write_candidates(
     documentation: str,
     keep_reasoning: bool,
 ) -> Iterator[Row]:
-    """A candidate for each row that the teacher answers, in order; its answers go to `ledger`."""
-    if rows and not rows[0].method.asks:
-        yield from (row.candidate({}, "", "", number) for row in rows)
-        return
-    answers = model.answers(list_asks(rows, documentation), total=len(rows))
+    """A candidate for each row, in order, except those the teacher does not answer; its answers go to `ledger`."""
     usable = progress.Share()
-    for row, answer in zip(rows, answers, strict=True):
-        ledger.add(answer)
+    for row, answer in zip(rows, ask_each(model, rows, documentation), strict=True):
         candidate = read_answer(row, answer, number, keep_reasoning)
-        progress.note(usable=usable.add(candidate is not None))
+        if answer is not None:
+            ledger.add(answer)
+            progress.note(usable=usable.add(candidate is not None))
         if candidate is not None:
             progress.note(last=candidate["instruction"])
             yield candidate

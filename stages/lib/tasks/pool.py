@@ -49,7 +49,7 @@ def seed_cases(styled: bool | None = None) -> list[Case]:
 
 def from_verdicts(rows: Iterable[dict[str, Any]], functions: Mapping[str, dict[str, Any]]) -> list[Case]:
     """A case for each row of `records.VERDICT`; `functions` are rows of `records.FUNCTION` by id. A row not made from a
-    function has no code."""
+    function has no code, and one that the program wrote is no example of what a teacher is to write."""
     nothing = {"code": "", "docstring": ""}
     return [
         Case(
@@ -66,6 +66,7 @@ def from_verdicts(rows: Iterable[dict[str, Any]], functions: Mapping[str, dict[s
             style=row["style"],
         )
         for row in rows
+        if row["request"]
     ]
 
 
