@@ -43,7 +43,6 @@ def test_a_round_gives_the_same_bytes_at_any_concurrency_and_asks_nothing_twice(
 def test_an_extra_repair_of_each_function_asks_and_changes_nothing(workspace: Workspace) -> None:
     with endpoint.serve() as server:
         prepare(workspace, server.url)
-        workspace.set("generate.tests.languages", [])
         assert workspace.run("generate@1").returncode == workspace.run("judge@1").returncode == 0
         plain = read("data/candidates/1")
         assert workspace.run("generate@2").returncode == 0
@@ -55,12 +54,12 @@ def test_an_extra_repair_of_each_function_asks_and_changes_nothing(workspace: Wo
         assert workspace.run("judge@1").returncode == workspace.run("generate@2").returncode == 0
     made = read("data/candidates/1")
     extra = [row for row in made if not row["request"]]
-    assert [row for row in made if row["request"]] == plain
+    assert [{**row, "tests": []} for row in made if row["request"]] == [{**row, "tests": []} for row in plain]
     assert {row["task"] for row in extra} == {"code repair"}
     assert sorted(row["function_id"] for row in [*extra, *plain] if row["task"] == "code repair") == sorted(
         row["function_id"] for row in plain
     ), "each function has one repair"
-    assert all(row["solution"] != row["information"] for row in extra)
+    assert all(row["solution"] != row["information"] and row["tests"] for row in extra)
     again = artifacts.open("data/candidates/2").file("pool.jsonl").read_text()
     assert again == pool, "what the program wrote is no example for the teacher"
 
@@ -160,7 +159,11 @@ def test_an_extra_repair_needs_functions(workspace: Workspace) -> None:
     workspace.set("generate.method", "self-instruct")
     workspace.set("generate.repair.extra", True)
     ran = workspace.run("generate@1")
-    assert ran.returncode == 3 and "the method self-instruct makes its rows from no functions" in ran.stderr
+    assert ran.returncode == 3 and "rows of the method self-instruct are made from no functions" in ran.stderr
+    workspace.set("generate.method", "oss-instruct")
+    workspace.set("generate.tests.languages", [])
+    ran = workspace.run("generate@1")
+    assert ran.returncode == 3 and "set tests.from: observed and tests.languages" in ran.stderr
 
 
 @pytest.mark.slow

@@ -127,6 +127,7 @@ def test_the_mix_holds_among_the_rows_that_pass(workspace: Workspace, server: en
 def test_rows_without_a_teacher_count_too(workspace: Workspace, server: endpoint.StandIn) -> None:
     first_round(workspace, server)
     workspace.set("generate.repair.extra", True)
+    workspace.set("generate.tests.languages", ["Python"])
     workspace.set("generate.until", {"passing": 20})
     generate.main("2")
     judge.main("2")

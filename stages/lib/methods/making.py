@@ -37,11 +37,15 @@ class Making(material.Rows):
     teacher: teacher.Settings
 
     @model_validator(mode="after")
-    def _has_functions(self) -> Self:
-        if self.repair.extra and load_method(self.method).made_from != "functions":
+    def _can_show_bugs(self) -> Self:
+        if not self.repair.extra:
+            return self
+        if load_method(self.method).made_from != "functions":
             raise ValueError(
-                f"repair.extra: the method {self.method} makes its rows from no functions; set it to false"
+                f"repair.extra: rows of the method {self.method} are made from no functions; set it to false"
             )
+        if self.tests.origin != "observed" or not self.tests.languages:
+            raise ValueError("repair.extra: set tests.from: observed and tests.languages, since a run shows the bugs")
         return self
 
 

@@ -22,7 +22,7 @@ from stages.lib.tasks.slices import estimate_tokens
 
 class Repair(params.Section):
     """Who plants the bugs of code repair: the program by mutation, or the teacher; and whether each function without
-    such a row gets one of the method `mutation` as well."""
+    such a row gets one of the method `mutation` as well, where a run shows the bug."""
 
     bug: Literal["mutation", "teacher"]
     extra: bool = Field(default=False, exclude_if=lambda value: not value)
@@ -70,7 +70,8 @@ def prepare(
 
     A function in which no bug can be planted, or none that changes what it does, gets another task of the mix, drawn
     with `drawn_by` (seed, mix, wording) as at first; it is set aside if there is none, or if the method has but one
-    task. A row that `with_repair` added is then left out. What becomes of a function does not depend on the others.
+    task. A row that `with_repair` added is left out unless a run shows its bug. What becomes of a function does not
+    depend on the others.
     """
     by_program = (row for row in rows if row.can_have_bug_planted and (row.method.plants or repair.bug == "mutation"))
     found = {row.function["id"]: _bugs(row) for row in by_program}
@@ -84,14 +85,15 @@ def prepare(
             continue
         identity = row.function["id"]
         one = seen.get(identity, Observed())
-        bug = one.bug if one.ran else next(iter(found[identity]), None)
+        extra = row.method is not rows[0].method
+        bug = one.bug if one.ran or extra else next(iter(found[identity]), None)
         if bug is not None:
             ready.counts["shown" if one.ran else "unproven"] += 1
             ready.rows.append(row.with_bug(bug.shown(one.seen)))
         elif rest := {} if row.method.plants else _other_tasks(identity, mix, taken):
             ready.counts["given another task"] += 1
             ready.rows.append(Assignment.draw(row.method, row.function, pool, seed, rest, wording, again=True))
-        elif row.method is not rows[0].method:
+        elif extra:
             ready.counts["no extra"] += 1
         else:
             tokens = estimate_tokens(row.function["code"])
