@@ -42,7 +42,7 @@ class Params(params.Section):
     tasks: Literal["all"] | Annotated[list[str], Field(min_length=1)]
     tested: list[TaskName] = params.new([])
     untested_margin: Annotated[float, Field(ge=0, lt=1)] | None = params.new(None)
-    example: bool = params.new(False)
+    example: bool | Positive = params.new(False)
     rows: Positive | None
     draw: Literal["random", "k-center", "clusters"]
     money: selection.Money | None
@@ -63,7 +63,7 @@ def main() -> None:
     corpus, sources = dataset.read_sources(candidates)
     chosen = choose(knobs, candidates, verdicts, judged)
     made = [dataset.instance(row, sources[row["function_id"]]) for row in chosen]
-    passed = [showing.with_example(row) for row in made] if knobs.example and corpus else made
+    passed = [showing.with_examples(row, int(knobs.example)) for row in made] if knobs.example and corpus else made
     embeddings = [artifacts.open("data/embeddings")] if corpus and knobs.draw != "random" else []
     recorded = knobs.result | {"benchmarks": {one.name: artifacts.digest(one.texts) for one in benchmarks}}
     inputs = [*corpus, *embeddings, *candidates, *verdicts]

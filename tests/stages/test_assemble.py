@@ -255,6 +255,8 @@ def test_a_tested_row_says_what_a_call_returns(workspace: Workspace) -> None:
     assert plain == {row["id"]: row["instruction"] for row in verdicts}
     first = verdicts[0]["id"]
     assert said == plain | {first: f"{plain[first]} For example, square(2) returns 4."}
+    more = {row["id"]: row["instruction"] for row in assembled(workspace, example=2)}
+    assert more == plain | {first: f"{plain[first]} For example, square(2) returns 4 and square(3) returns 9."}
 
 
 def test_a_judge_without_probabilities_is_taken_at_its_word(workspace: Workspace) -> None:

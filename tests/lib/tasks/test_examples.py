@@ -2,8 +2,8 @@
 
 import pytest
 
-from stages.lib.dataset.showing import with_example
-from stages.lib.tasks.unit_tests.examples import example
+from stages.lib.dataset.showing import with_examples
+from stages.lib.tasks.unit_tests.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,13 @@ from stages.lib.tasks.unit_tests.examples import example
     ],
 )
 def test_the_first_short_call_that_shows_something(lines: list[str], language: str, told: str) -> None:
-    assert example(lines, "f", language) == told
+    assert examples(lines, "f", language, 1) == ([told] if told else [])
+
+
+def test_further_calls_show_other_results() -> None:
+    lines = [f"assert candidate({call}) == {result}" for call, result in ((1, []), (2, [0]), (3, [0]), (4, [1]))]
+    calls = ["f(2) returns [0]", "f(4) returns [1]", "f(1) returns []", "f(3) returns [0]"]
+    assert [examples(lines, "f", "Python", most) for most in (1, 2, 3, 9)] == [calls[:1], calls[:2], calls[:3], calls]
 
 
 def test_a_row_with_tests_and_no_input_says_what_a_call_returns() -> None:
@@ -39,10 +45,11 @@ def test_a_row_with_tests_and_no_input_says_what_a_call_returns() -> None:
         "tests": ["assert candidate([2, 1]) == [1, 2]", "assert candidate([3]) == [3]"],
     }
     shown = "Write a Python function that sorts. For example, order([2, 1]) returns [1, 2]."
-    assert with_example(row) == row | {"instruction": shown}
+    assert with_examples(row, 1) == row | {"instruction": shown}
+    assert with_examples(row, 3) == row | {"instruction": f"{shown[:-1]} and order([3]) returns [3]."}
     for same in (
         row | {"input": "def order(values): ..."},
         row | {"tests": []},
         row | {"tests": ["assert candidate(1)"]},
     ):
-        assert with_example(same) == same
+        assert with_examples(same, 3) == same

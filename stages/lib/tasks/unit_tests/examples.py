@@ -9,13 +9,19 @@ NOTHING = ("None", "null", "[]", "()", "{}", "''", '""')  # results that show no
 NO = ("False", "false")  # and little
 
 
-def example(lines: Iterable[str], name: str, language: str) -> str:
-    """ "NAME(ARGUMENTS) returns RESULT" of one of the tests `lines`, the first that is short and shows something; "" if
-    there is none, or calls in `language` are not written here."""
-    told = [one for line in lines if (one := _tell(line, name, language)) and one[1] not in NOTHING]
+def examples(lines: Iterable[str], name: str, language: str, most: int) -> list[str]:
+    """At most `most` times "NAME(ARGUMENTS) returns RESULT", of the short ones of the tests `lines`: one that shows
+    something, then those with other results. Empty if there is none, or calls in `language` are not written here."""
+    told = [one for line in lines if (one := _tell(line, name, language))]
     short = [one for one in told if len(" returns ".join(one)) <= SHORT]
-    best = sorted(short, key=lambda one: one[1] in NO)  # a stable sort: the tests' own order
-    return " returns ".join(best[0]) if best else ""
+    left = sorted(short, key=lambda one: (one[1] in NOTHING, one[1] in NO))  # a stable sort: the tests' own order
+    if not left or left[0][1] in NOTHING:
+        return []
+    shown = [left.pop(0)]
+    while left and len(shown) < most:
+        results = {one[1] for one in shown}
+        shown.append(left.pop(next((place for place, one in enumerate(left) if one[1] not in results), 0)))
+    return [" returns ".join(one) for one in shown]
 
 
 def _tell(line: str, name: str, language: str) -> tuple[str, str] | None:
