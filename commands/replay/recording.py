@@ -29,7 +29,8 @@ def record(name: str) -> str:
     roots = dict(_roots())
     if DATASET.as_posix() not in roots:
         raise BadInput(f"{DATASET} is not finished; run `dvc repro {TARGET}` first")
-    shutil.rmtree(folder, ignore_errors=True)
+    for part in ("workspace", "journal", "dataset"):  # pages that people put beside them stay
+        shutil.rmtree(folder / part, ignore_errors=True)
     _copy_workspace(folder / "workspace")
     count = _copy_answers(folder / "journal")
     _copy_dataset(folder / "dataset")

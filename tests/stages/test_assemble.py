@@ -378,11 +378,25 @@ def test_rows_are_selected_by_a_measure_which_is_written_down(workspace: Workspa
     assert artifacts.open("data/dataset").params["select"]["by"] == "length"
 
 
+def test_rows_of_some_tasks_are_selected(workspace: Workspace) -> None:
+    functions = corpora.functions(8)
+    verdicts = [verdict(n, function) for n, function in enumerate(functions)]
+    for n, one in enumerate(verdicts):
+        one["task"] = "code summarization" if n < 4 else "code generation"
+    write(verdicts, functions)
+    workspace.set("assemble.select", {"by": "length", "least": 1e6, "tasks": ["code generation"]})
+    assert workspace.run("assemble").returncode == 0
+    kept = lines("train") + lines("validation")
+    assert len(kept) == 4 and {row["task"] for row in kept} == {"code summarization"}
+
+
 @pytest.mark.parametrize(
     ("select", "draw", "message"),
     [
         ({"by": "ifd", "prefer": "highest"}, "random", "assemble.select: Value error, ifd is measured by a base model"),
         ({"by": "length", "prefer": "highest"}, "k-center", "assemble.select.prefer and assemble.draw: k-center both"),
+        ({"by": "length", "prefer": "highest", "tasks": ["code repair"]}, "random", "leave out `tasks`"),
+        ({"by": "length", "least": 6.0, "tasks": ["code golf"]}, "random", "no task 'code golf'"),
         ({"by": "judge_margin", "least": 0.1}, "random", "no row has a judge_margin"),
     ],
 )

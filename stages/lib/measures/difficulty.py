@@ -21,9 +21,10 @@ from stages.lib.corpus import rules
 from stages.lib.errors import BadInput
 from stages.lib.judging import answers
 from stages.lib.models import causal, chat, decoding, location, prompts
-from stages.lib.params import Section
+from stages.lib.params import Section, new
 from stages.lib.records import Row
 from stages.lib.tasks import certainty, unit_tests
+from stages.lib.tasks.definitions import TaskName
 from stages.lib.training import examples, held_out
 from stages.lib.training.examples import IGNORED, Example
 
@@ -54,10 +55,11 @@ class Base(Section):
 
 
 class Select(Section):
-    """assemble.select: rows whose measure lies outside of `least` to `most`, or who have none, are left out; with
-    `prefer`, assemble.rows takes those first whose measure is highest or lowest."""
+    """assemble.select: rows of `tasks` whose measure lies outside of `least` to `most`, or who have none, are left out;
+    with `prefer`, assemble.rows takes those first whose measure is highest or lowest."""
 
     by: Name
+    tasks: Literal["all"] | list[TaskName] = new("all")
     least: float | None = None
     most: float | None = None
     prefer: Literal["highest", "lowest"] | None = None
@@ -69,6 +71,8 @@ class Select(Section):
             raise ValueError(f"{self.by} is measured by a base model; name it: base: {{model: …}}")
         if self.least is None and self.most is None and self.prefer is None:
             raise ValueError("set least, most or prefer, or there is nothing to select by")
+        if self.prefer and self.tasks != "all":
+            raise ValueError("prefer puts the rows of all tasks in one order; leave out `tasks`")
         return self
 
 
@@ -81,8 +85,9 @@ class Selector:
 
     def rule(self, rows: Sequence[Row]) -> list[str | None]:
         """Why each row is left out; None for those that stay. Raises `BadInput` as `measure` does."""
-        self.measured = measure(rows, self.rulings, self.select, self.saves)
-        return [self._fault(self.measured[row["id"]]) for row in rows]
+        wanted = [row for row in rows if self.select.tasks == "all" or row["task"] in self.select.tasks]
+        self.measured = measure(wanted, self.rulings, self.select, self.saves)
+        return [self._fault(self.measured[row["id"]]) if row["id"] in self.measured else None for row in rows]
 
     def draw(self, rows: Sequence[Row], most: int) -> set[str]:
         """The ids of the `most` rows that `select.prefer` puts first; among equals, the lowest ids."""
