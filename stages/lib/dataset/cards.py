@@ -42,6 +42,11 @@ def list_sources(kept: list[Row]) -> list[tuple[str, str, int]]:
     return [(source, license, rows) for (source, license), rows in sorted(counts.items())]
 
 
+def count_unasked(kept: list[Row]) -> int:
+    """How many rows no teacher was asked about, for the card."""
+    return sum(not row["request"] for row in kept)
+
+
 def count(
     parts: dict[str, list[Row]],
     passed: list[Row],
