@@ -9,9 +9,9 @@ Writes  data/dataset/{train,validation}.{jsonl,parquet}  instruction, input, out
 
 A file without rows is left out, because `datasets.load_dataset` cannot read one.
 A row's split depends only on its id, so it stays the same when other rows come or go; further rows of one function go
-where the first goes. judge: false, tasks, rows, draw
-and money are for comparisons (docs/ablations.md); draw reads data/embeddings too, unless it is random. select takes
-rows by their difficulty (docs/metrics.md), which a base model may have to measure: that resumes after a kill.
+where the first goes. judge: false, tasks, rows, draw and money are for comparisons (docs/ablations.md); draw reads
+data/embeddings too, unless it is random. select takes rows by their difficulty (docs/metrics.md), which a base model
+may have to measure: that resumes after a kill.
 """
 
 from collections.abc import Sequence
