@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from commands.plan import until
+from commands.plan import teachers, until
+from stages.lib import params
 
+ROOT = Path(__file__).parents[2]
 MIX = {"code generation": 60.0, "code repair": 40.0}
 
 
@@ -40,3 +42,12 @@ def test_the_plan_goes_by_the_pass_rates_so_far(tmp_path: Path, monkeypatch: pyt
     assert "74% of 200 passed" not in expected({"passing": 500})[1]
     assert "79% of 200 passed so far" in expected({"passing": 500})[1], "a last run of the round itself counts as well"
     assert expected({"candidates": 700})[0] == 600
+
+
+@pytest.mark.parametrize(("extra", "judged_rows"), [(False, 100), (True, 160)])
+def test_the_judge_is_asked_about_planted_rows_too(extra: bool, judged_rows: int) -> None:
+    values = params.merged(ROOT / "params.yaml")
+    values["generate"] |= {"rows_per_round": 100, "mix": MIX, "repair": {"bug": "mutation", "extra": extra}}
+    values["judge"]["audit"] = {"seeds": 0, "candidates": 0.0}
+    requests = {line.stage: line.requests for line in teachers.generation(values)}
+    assert requests["generate@2"] == 100 and requests["judge@2"] == judged_rows
