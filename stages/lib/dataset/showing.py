@@ -14,6 +14,8 @@ def with_examples(row: Row, most: int) -> Row:
     if not row["tests"] or row["input"]:
         return row
     name = unit_tests.entry_point(row["output"], row["language"])
-    *others, last = ["", *examples(row["tests"], name, row["language"], most)]
-    said = f"{', '.join(others[1:])} and {last}" if others[1:] else last
-    return row | {"instruction": f"{row['instruction']} For example, {said}."} if said else row
+    shown = examples(row["tests"], name, row["language"], most)
+    if not shown:
+        return row
+    said = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    return row | {"instruction": f"{row['instruction']} For example, {said}."}

@@ -25,7 +25,7 @@ class Repair(params.Section):
     such a row gets one of the method `mutation` as well, where a run shows the bug."""
 
     bug: Literal["mutation", "teacher"]
-    extra: bool = Field(default=False, exclude_if=lambda value: not value)
+    extra: bool = params.new(False)
 
 
 class Tests(params.Section):

@@ -23,7 +23,8 @@ def ask_each(model: teacher.Teacher, rows: Sequence[Assignment], documentation: 
 
 
 def read_answer(row: Assignment, answer: teacher.Answer | None, number: int, keep_reasoning: bool) -> Row | None:
-    """The candidate of round `number` in the answer about `row`; None for a dead letter."""
+    """The candidate of round `number` in the answer about `row`, or the program's own where no teacher was asked; None
+    for a dead letter."""
     if answer is None:
         return row.candidate({}, "", "", number)
     if answer.value is None:
