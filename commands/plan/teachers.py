@@ -84,7 +84,8 @@ def generation(values: dict[str, Any]) -> list[Line]:
                 load = replace(load, answer=1.0)  # a yes or a no
             rows, _ = until.rows(generate, number)
             if stage == "judge":
-                rows += _planted(values["judge"], number) + _extra(generate, rows)
+                rows += _planted(values["judge"], number)
+                rows += 0 if values["judge"].get("skip_unasked") else _extra(generate, rows)
             lines.append(estimate(f"{stage}@{number}", rows, settings, load))
     return lines
 
@@ -99,12 +100,13 @@ def _planted(judge: dict[str, Any], number: int) -> int:
 
 
 def _extra(generate: dict[str, Any], rows: int) -> int:
-    """The most that `generate.repair.extra` adds to `rows`: one for each function without a row of code repair. Only
-    the judge is asked about them."""
-    if not generate["repair"].get("extra"):
+    """The most that `generate.repair.extra` adds to `rows`: so many for each function, less its own row of code repair.
+    Only the judge is asked about them."""
+    most = int(generate["repair"].get("extra", False))
+    if not most:
         return 0
     functions = rows / generate["tasks_per_function"] / generate.get("answers", 1)
-    return round(functions * (1 - generate["mix"].get("code repair", 0) / sum(generate["mix"].values())))
+    return round(functions * (most - generate["mix"].get("code repair", 0) / sum(generate["mix"].values())))
 
 
 def sampling(values: dict[str, Any]) -> list[Line]:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,19 @@ def test_an_extra_repair_of_each_function_asks_and_changes_nothing(workspace: Wo
     assert all(row["solution"] != row["information"] and row["tests"] for row in extra)
     again = artifacts.open("data/candidates/2").file("pool.jsonl").read_text()
     assert again == pool, "what the program wrote is no example for the teacher"
+    workspace.set("generate.repair.extra", 3)
+    assert workspace.run("generate@1").returncode == 0
+    more = read("data/candidates/1")
+    ids = {row["id"] for row in more}
+    assert len(ids) == len(more) > len(made) and {row["id"] for row in made} <= ids
+    repairs = [row for row in more if row["task"] == "code repair"]
+    assert len({(row["function_id"], row["information"]) for row in repairs}) == len(repairs), "each has another bug"
+    assert max(Counter(row["function_id"] for row in repairs).values()) == 3
+    workspace.set("judge.skip_unasked", True)
+    assert workspace.run("judge@1").returncode == 0
+    ruled = records.read(artifacts.open("data/verdicts/1").file("verdicts.parquet"), records.VERDICT).to_pylist()
+    assert {row["id"] for row in ruled} >= {row["id"] for row in more if not row["request"]}
+    assert all(bool(row["judge_request"]) == bool(row["request"]) for row in ruled if row["passed"])
 
 
 def read(candidates: str) -> list[dict[str, Any]]:

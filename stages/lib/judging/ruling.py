@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
 
-from stages.lib import sandbox, teacher
+from stages.lib import params, sandbox, teacher
 from stages.lib.judging import asking, audit, execution, keeping, panel
 from stages.lib.judging.panel import Ballot, Ruling, Vote, rule, stands
 from stages.lib.judging.rules import load_rules
@@ -22,6 +22,7 @@ class Judging(asking.Asking):
 
     seed: int = Field(ge=0)
     skip_failed_checks: bool
+    skip_unasked: bool = params.new(False)
     max_dead_share: float = Field(ge=0, le=1)
     panel: list[Settings]
     vote: Vote
@@ -78,8 +79,9 @@ def examine(candidates: Sequence[Row], pool: Mapping[str, Case], knobs: Judging)
         for row_id, outcome in ran.items():
             passed = outcome == execution.PASSED
             rulings[row_id].append(rule("passes_tests", "execution", passed, "" if passed else outcome))
-    sent = [row for row in candidates if not knobs.skip_failed_checks or stands(rulings[row["id"]])]
-    return Examined(rulings, ran, sent)
+    skipped = {row["id"] for row in candidates if knobs.skip_failed_checks and not stands(rulings[row["id"]])}
+    skipped |= {row["id"] for row in candidates if knobs.skip_unasked and not row["request"] and row["tests"]}
+    return Examined(rulings, ran, [row for row in candidates if row["id"] not in skipped])
 
 
 def check(row: Row, examples: Sequence[Case] = ()) -> list[Ruling]:

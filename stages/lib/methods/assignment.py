@@ -28,7 +28,8 @@ class Wording:
 class Assignment:
     """A function (a row of `records.FUNCTION`), its task, and its prompt's examples.
 
-    `also` are pool cases that the prompt does not show as examples but that the answer must not repeat.
+    `also` are pool cases that the prompt does not show as examples but that the answer must not repeat; `turn`: which of
+    the bugs that a run shows is planted.
     """
 
     method: Method
@@ -38,6 +39,7 @@ class Assignment:
     examples: tuple[Case, ...]
     also: tuple[Case, ...] = ()
     style: str = ""
+    turn: int = 0
 
     @classmethod
     def draw(
@@ -160,9 +162,11 @@ class Assignment:
         """The row of `records.CANDIDATE`, without tests, that a teacher wrote in answer to `request`.
 
         Its id covers what made it: the function, and all that the teacher was `asked`, the key of the first request;
-        or, where no teacher is asked, the method.
+        or, where no teacher is asked, the method and the turn.
         """
         lineage = {"function": self.function["id"], "task": self.task.name, "target": self.target_language}
+        if self.turn:  # the first keeps the id that it had when there was but one
+            lineage["turn"] = str(self.turn)
         return {
             "id": digest({**lineage, **({"asked": asked} if asked else {"method": self.method.hash})}),
             "round": number,

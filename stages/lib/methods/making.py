@@ -64,8 +64,8 @@ class Round:
         drawn_by = self.knobs.seed, self.knobs.mix, self.wording
         most, method = self.knobs.tasks_per_function, self.method
         each = [Assignment.draw_each(most, method, one, self.pool, *drawn_by) for one in functions]
-        if self.knobs.repair.extra:
-            each = [planting.with_repair(rows, self.pool, drawn_by) for rows in each]
+        if repairs := int(self.knobs.repair.extra):
+            each = [planting.with_repairs(rows, repairs, self.pool, drawn_by) for rows in each]
         rows = list(chain.from_iterable(each))
         if self.knobs.answers > 1 and not any(row.writes_solution for row in rows):
             tasks = ", ".join(sorted({row.task.name for row in rows}))

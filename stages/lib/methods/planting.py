@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from stages.lib import params
 from stages.lib.methods import behaviour
 from stages.lib.methods.assignment import Assignment, Wording
-from stages.lib.methods.behaviour import Observed, Subject
+from stages.lib.methods.behaviour import Observed, Shown, Subject
 from stages.lib.methods.method import load_method
 from stages.lib.records import Row
 from stages.lib.sandbox import Execution
@@ -21,11 +21,11 @@ from stages.lib.tasks.slices import estimate_tokens
 
 
 class Repair(params.Section):
-    """Who plants the bugs of code repair: the program by mutation, or the teacher; and whether each function without
-    such a row gets one of the method `mutation` as well, where a run shows the bug."""
+    """Who plants the bugs of code repair: the program by mutation, or the teacher; and how many such rows each function
+    has, its own counted, with those of the method `mutation` whose bugs a run shows; True: one, False: its own alone."""
 
     bug: Literal["mutation", "teacher"]
-    extra: bool = params.new(False)
+    extra: bool | Annotated[int, Field(gt=1)] = params.new(False)
 
 
 class Tests(params.Section):
@@ -49,14 +49,14 @@ class Ready:
     tests: dict[str, list[str]] = field(default_factory=dict)
 
 
-def with_repair(
-    rows: list[Assignment], pool: Sequence[Case], drawn_by: tuple[int, Mapping[str, float], Wording]
+def with_repairs(
+    rows: list[Assignment], most: int, pool: Sequence[Case], drawn_by: tuple[int, Mapping[str, float], Wording]
 ) -> list[Assignment]:
-    """The `rows` of one function, and after them one of the method `mutation` if none of them has its task."""
+    """The `rows` of one function, and after them rows of the method `mutation`, to `most` rows with its task."""
     method = load_method("mutation")
-    if any(row.task.name == method.task for row in rows):
-        return rows
-    return [*rows, Assignment.draw(method, rows[0].function, pool, *drawn_by)]
+    has = any(row.task.name == method.task for row in rows)
+    extra = Assignment.draw(method, rows[0].function, pool, *drawn_by)
+    return [*rows, *(replace(extra, turn=turn) for turn in range(has, most))]
 
 
 def prepare(
@@ -70,7 +70,7 @@ def prepare(
 
     A function in which no bug can be planted, or none that changes what it does, gets another task of the mix, drawn
     with `drawn_by` (seed, mix, wording) as at first; it is set aside if there is none, or if the method has but one
-    task. A row that `with_repair` added is left out unless a run shows its bug. What becomes of a function does not
+    task. A row that `with_repairs` added is left out unless a run shows its bug. What becomes of a function does not
     depend on the others.
     """
     by_program = (row for row in rows if row.can_have_bug_planted and (row.method.plants or repair.bug == "mutation"))
@@ -85,11 +85,13 @@ def prepare(
             continue
         identity = row.function["id"]
         one = seen.get(identity, Observed())
-        extra = row.method is not rows[0].method
-        bug = one.bug if one.ran or extra else next(iter(found[identity]), None)
-        if bug is not None:
+        extra = row.turn > 0 or row.method is not rows[0].method
+        shown = one.shown[row.turn : row.turn + 1]
+        if not one.ran and not extra:
+            shown = [Shown(bug, "") for bug in found[identity][:1]]
+        if shown:
             ready.counts["shown" if one.ran else "unproven"] += 1
-            ready.rows.append(row.with_bug(bug.shown(one.seen)))
+            ready.rows.append(row.with_bug(shown[0].bug.shown(shown[0].seen)))
         elif rest := {} if row.method.plants else _other_tasks(identity, mix, taken):
             ready.counts["given another task"] += 1
             ready.rows.append(Assignment.draw(row.method, row.function, pool, seed, rest, wording, again=True))

@@ -57,10 +57,12 @@ def test_the_planted_bug_changes_a_result_and_the_tests_find_it() -> None:
     for one in behaviour.observe([subject(GCD, planted=True), subject(WINDOWS, planted=True)], 4, KNOBS):
         assert one.bug is not None and one.tests
         name = "gcd" if "gcd" in one.bug.code else "windows"
-        assert one.seen.startswith(f"{name}(") and (" instead of " in one.seen or "does not end" in one.seen)
+        assert len(one.shown) > 1 and len({shown.bug.code for shown in one.shown}) == len(one.shown)
         right = GCD if name == "gcd" else WINDOWS
         assert outcome(right, one.tests, "code repair", information=one.bug.code) == "passed"
-        assert outcome(one.bug.code, one.tests) != "passed"
+        for shown in one.shown:
+            assert shown.seen.startswith(f"{name}(") and (" instead " in shown.seen or "does not end" in shown.seen)
+            assert outcome(shown.bug.code, one.tests) != "passed"
         assert outcome(right, one.tests, "code repair", information=right) == "input passes too"
 
 
@@ -71,7 +73,7 @@ def test_a_bug_that_changes_nothing_is_not_planted() -> None:
     for offered, chosen in (([harmless], None), ([harmless, real], real)):
         [one] = behaviour.observe([Subject(**{**base.__dict__, "bugs": offered})], 4, KNOBS)
         assert one.ran and one.bug == chosen and one.tests
-        assert bool(one.seen) == (chosen is not None)
+        assert [shown.bug for shown in one.shown] == ([chosen] if chosen else []) and all(s.seen for s in one.shown)
 
 
 @pytest.mark.parametrize(

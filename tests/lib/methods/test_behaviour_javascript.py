@@ -144,9 +144,11 @@ def test_the_planted_bug_changes_a_result_and_the_tests_find_it() -> None:
     for one, right in zip(behaviour.observe(both, 4, KNOBS), (GCD, FILL), strict=True):
         assert one.bug is not None and one.tests
         name = "gcd" if right == GCD else "fill"
-        assert one.seen.startswith(f"{name}(") and (" instead of " in one.seen or "does not end" in one.seen)
+        assert (len(one.shown) > 1) == (right == GCD) and len({shown.bug.code for shown in one.shown}) == len(one.shown)
         assert outcome(right, one.tests, "code repair", one.bug.code) == "passed"
-        assert outcome(one.bug.code, one.tests) != "passed"
+        for shown in one.shown:
+            assert shown.seen.startswith(f"{name}(") and (" instead " in shown.seen or "does not end" in shown.seen)
+            assert outcome(shown.bug.code, one.tests) != "passed"
         assert outcome(right, one.tests, "code repair", right) == "input passes too"
 
 
@@ -163,7 +165,7 @@ def test_a_bug_is_told_in_javascript() -> None:
         broken = code.replace("return [list[end], end > 1];", line)
         bug = bugs.Bug("made up", "return [list[end], end > 1];", line, broken)
         one = Subject(id="x", language="JavaScript", code=code, docstring="last([1, 2, 3])", bugs=[bug])
-        assert behaviour.observe([one], 4, KNOBS)[0].seen == seen
+        assert behaviour.observe([one], 4, KNOBS)[0].shown[0].seen == seen
 
 
 @pytest.mark.toolchain
@@ -175,7 +177,7 @@ def test_a_bug_that_changes_nothing_is_not_planted() -> None:
     for offered, chosen in (([harmless], None), ([harmless, real], real)):
         one = Subject(id="x", language="JavaScript", code=code, docstring="", bugs=offered)
         [seen] = behaviour.observe([one], 4, KNOBS)
-        assert seen.ran and seen.bug == chosen and seen.tests and bool(seen.seen) == (chosen is not None)
+        assert seen.ran and seen.bug == chosen and seen.tests and all(shown.seen for shown in seen.shown)
 
 
 @pytest.mark.parametrize(

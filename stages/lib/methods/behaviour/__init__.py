@@ -56,15 +56,27 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A bug, and what a person is told that was seen of it."""
+
+    bug: Bug
+    seen: str
+
+
+@dataclass(frozen=True)
 class Observed:
-    """`tests` hold of the function, and one of them fails with `bug`; `seen` tells a person about that one. Where `ran`
-    and there were bugs to choose from, but `bug` is None, none of them changed a result. Not `ran`: too little came of
-    the calls to tell."""
+    """`tests` hold of the function, and one of them fails with each of the bugs `shown`, of which the best comes first.
+    Where `ran` and there were bugs to choose from, but none is `shown`, none of them changed a result. Not `ran`: too
+    little came of the calls to tell."""
 
     ran: bool = False
     tests: list[str] = field(default_factory=list)
-    bug: Bug | None = None
-    seen: str = ""
+    shown: list[Shown] = field(default_factory=list)
+
+    @property
+    def bug(self) -> Bug | None:
+        """The best bug, if any is shown."""
+        return self.shown[0].bug if self.shown else None
 
 
 def observe(subjects: Sequence[Subject], count: int, knobs: Execution) -> list[Observed]:
@@ -173,17 +185,32 @@ def _conclude(trial: _Trial, endings: Endings, count: int) -> Observed:
     usable = [place for place, (kind, text) in enumerate(right) if kind in ("value", "items") and text not in untold]
     if len({right[place] for place in usable}) < unit_tests.LEAST:
         return Observed()
-    ranks = [(_rank(usable, right, other), number) for number, other in enumerate(others)]
-    rank, number = min(ranks, default=(HARMLESS, 0))
-    if rank == HARMLESS:
+    ranked = sorted((_rank(usable, right, other), number) for number, other in enumerate(others))
+    if not ranked or ranked[0][0] == HARMLESS:
         return Observed(True, _tests(calls, right, _diverse(usable, right, [], count)))
-    other = others[number]
-    wrong = sorted(
-        (place for place in usable if _differs(right[place], other[place])),
-        key=lambda place: (other[place][0] not in ("value", "items"), len(calls[place]) > SHORT, place),
-    )[0]
-    seen = _tell(trial.language, f"{trial.name}({trial.language.spoken(calls[wrong])})", right[wrong], other[wrong])
-    return Observed(True, _tests(calls, right, _diverse(usable, right, [wrong], count)), trial.bugs[number], seen)
+    best = _worst_calls(usable, right, others[ranked[0][1]], calls)[0]
+    chosen = _diverse(usable, right, [best], count)
+    shown = [_shown(trial, ranked[0][1], best, endings)]
+    tests = _tests(calls, right, chosen)
+    tested = [place for place in chosen if _test(calls, right, place) in tests]
+    for rank, number in ranked[1:]:
+        wrong = _worst_calls(tested, right, others[number], calls)
+        if rank == 0 and wrong:  # further bugs are those that the same tests find
+            shown.append(_shown(trial, number, wrong[0], endings))
+    return Observed(True, tests, shown)
+
+
+def _worst_calls(places: list[int], right: list[Ending], other: list[Ending], calls: list[str]) -> list[int]:
+    """The calls of which something else came, those first of which a person is best told."""
+    wrong = [place for place in places if _differs(right[place], other[place])]
+    return sorted(
+        wrong, key=lambda place: (other[place][0] not in ("value", "items"), len(calls[place]) > SHORT, place)
+    )
+
+
+def _shown(trial: _Trial, number: int, place: int, endings: Endings) -> Shown:
+    call = f"{trial.name}({trial.language.spoken(trial.calls[place])})"
+    return Shown(trial.bugs[number], _tell(trial.language, call, endings[0][place], endings[number + 1][place]))
 
 
 def _differs(right: Ending, other: Ending) -> bool:
@@ -216,10 +243,14 @@ def _diverse(usable: list[int], right: list[Ending], first: list[int], count: in
 
 def _tests(calls: list[str], right: list[Ending], chosen: list[int]) -> list[str]:
     """The asserts of the chosen calls."""
-    forms = {"value": "assert candidate({}) == {}", "items": "assert list(candidate({})) == {}"}
-    lines = [forms[right[place][0]].format(calls[place], right[place][1]) for place in chosen]
+    lines = [_test(calls, right, place) for place in chosen]
     lines = [line for line in lines if not unit_tests.fault_of(line)]
     return lines if len(lines) >= unit_tests.LEAST else []
+
+
+def _test(calls: list[str], right: list[Ending], place: int) -> str:
+    forms = {"value": "assert candidate({}) == {}", "items": "assert list(candidate({})) == {}"}
+    return forms[right[place][0]].format(calls[place], right[place][1])
 
 
 def _tell(language: Language, call: str, right: Ending, other: Ending) -> str:
