@@ -44,7 +44,6 @@ class Params(params.Section):
     tested: list[TaskName] = params.new([])
     untested_margin: Annotated[float, Field(ge=0, lt=1)] | None = params.new(None)
     example: bool | Positive = params.new(False)
-    name_bug: bool = params.new(False)
     rows: Positive | None
     draw: Literal["random", "k-center", "clusters"]
     money: selection.Money | None
@@ -65,7 +64,7 @@ def main() -> None:
     corpus, sources = dataset.read_sources(candidates)
     chosen = choose(knobs, candidates, verdicts, judged)
     made = [dataset.instance(row, sources[row["function_id"]]) for row in chosen]
-    passed = [show(row, knobs) for row in made] if corpus else made
+    passed = [showing.with_examples(row, int(knobs.example)) for row in made] if knobs.example and corpus else made
     embeddings = [artifacts.open("data/embeddings")] if corpus and knobs.draw != "random" else []
     recorded = knobs.result | {"benchmarks": {one.name: artifacts.digest(one.texts) for one in benchmarks}}
     inputs = [*corpus, *embeddings, *candidates, *verdicts]
@@ -130,12 +129,6 @@ def choose(
         rows = [row for row in rows if row["id"] in paid]
     wanted = selection.choose_tasks(knobs.tasks, rows)
     return [row for row in rows if row["task"] in wanted and (row["passed"] or not knobs.judge)]
-
-
-def show(row: rules.Row, knobs: Params) -> rules.Row:
-    """`row` with what a person is shown of its tests and of its bug."""
-    row = showing.with_examples(row, int(knobs.example)) if knobs.example else row
-    return showing.with_bug_named(row) if knobs.name_bug else row
 
 
 def make_drawer(

@@ -18,7 +18,7 @@ anything is loaded. With several devices, one process per device takes its share
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -63,6 +63,7 @@ class Params(params.Section):
     batch_rows: int = Field(ge=1)
     micro_batch_rows: int = Field(ge=1)  # changes padding, and so the last bits
     max_tokens: int = Field(ge=2)
+    copied_share: Annotated[float, Field(gt=0, le=1)] = params.new(1.0)
     packing: Literal["none", "padding_free", "best_fit"]
     learning_rate: float = Field(gt=0)
     schedule: Literal["cosine", "linear", "constant_with_warmup"]
@@ -103,7 +104,7 @@ def train(knobs: Params, world: processes.World, where: place.Place) -> None:
     with progress.work("reading the base model's settings"):
         needed, tokenizer = fit_into_memory(knobs, world), chat.load_tokenizer(knobs.model, knobs.prompt)
     rows, too_long = encode(given.train, tokenizer, knobs)
-    validation, _ = encode(given.validation, tokenizer, knobs)
+    validation, _ = encode(given.validation, tokenizer, knobs.model_copy(update={"copied_share": 1.0}))
     if not rows:
         raise BadInput(
             f"{knobs.file}: none of its {len(too_long)} training rows fits train.max_tokens ({knobs.max_tokens})"
@@ -152,7 +153,9 @@ def fit_into_memory(knobs: Params, world: processes.World) -> requirements.Estim
 
 def encode(rows: list[Row], tokenizer: Any, knobs: Params) -> tuple[list[Example], list[Example]]:
     """`rows` as token ids: those that fit, and those over train.max_tokens."""
-    return examples.fitting([examples.encode(row, tokenizer, knobs.prompt) for row in rows], knobs.max_tokens)
+    return examples.fitting(
+        [examples.encode(row, tokenizer, knobs.prompt, knobs.copied_share) for row in rows], knobs.max_tokens
+    )
 
 
 def tune(

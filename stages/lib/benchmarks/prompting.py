@@ -10,7 +10,7 @@ from stages.lib.benchmarks.suites import Benchmark, Form, Problem
 from stages.lib.errors import BadInput
 from stages.lib.models import prompts
 
-FormName = Literal["alpaca", "alpaca_head", "alpaca_open", "alpaca_signature", "chat", "completion", "docs"]
+FormName = Literal["alpaca", "alpaca_head", "alpaca_signature", "chat", "completion", "docs"]
 LONGEST_LINE = 20  # characters; longer lines of a solution are deleted from its description
 
 

@@ -70,11 +70,6 @@ def tagged(tag: str) -> str:
     return _by_tag().get(tag.lower(), "")
 
 
-def comment_sign(language: str) -> str:
-    """What begins a comment that ends with its line; "" for a language that is none of ours."""
-    return str(_definitions().get(language, {}).get("comment", ""))
-
-
 def names(text: str, language: str) -> bool:
     """Whether `text` names `language`. "JavaScript" does not name Java, nor "go" Go."""
     return bool(_naming(language).search(text))

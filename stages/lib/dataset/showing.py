@@ -1,8 +1,7 @@
-"""What a row shows of its tests, and of its bug."""
+"""What a row shows of its tests."""
 
-from stages.lib.corpus import functions
 from stages.lib.records import Row
-from stages.lib.tasks import bugs, unit_tests
+from stages.lib.tasks import unit_tests
 from stages.lib.tasks.unit_tests.examples import examples
 
 
@@ -20,16 +19,3 @@ def with_examples(row: Row, most: int) -> Row:
         return row
     said = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
     return row | {"instruction": f"{row['instruction']} For example, {said}."}
-
-
-def with_bug_named(row: Row) -> Row:
-    """`row`, its output begun by a comment with the wrong line and the right one, if it is a repair of one line.
-
-    A model that has named a line changes it; one that begins with the code mostly copies it (docs/results.md).
-    """
-    sign = functions.comment_sign(row["language"])
-    changed = bugs.changed_line(row["input"].strip("\n"), row["output"].strip("\n"))
-    if row["task"] != "code repair" or not sign or changed is None:
-        return row
-    wrong, right = changed
-    return row | {"output": f"{sign} Wrong: {wrong}\n{sign} Right: {right}\n{row['output']}"}

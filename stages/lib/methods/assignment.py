@@ -28,8 +28,8 @@ class Wording:
 class Assignment:
     """A function (a row of `records.FUNCTION`), its task, and its prompt's examples.
 
-    `also` are pool cases that the prompt does not show as examples but that the answer must not repeat; `turn`: which of
-    the bugs that a run shows is planted.
+    `also` are pool cases that the prompt does not show as examples but that the answer must not repeat. `turn`: which
+    of the bugs that a run shows is planted.
     """
 
     method: Method

@@ -21,8 +21,9 @@ from stages.lib.tasks.slices import estimate_tokens
 
 
 class Repair(params.Section):
-    """Who plants the bugs of code repair: the program by mutation, or the teacher; and how many such rows each function
-    has, its own counted, with those of the method `mutation` whose bugs a run shows; True: one, False: its own alone."""
+    """Who plants the bugs of code repair: the program by mutation, or the teacher. `extra`: up to how many such rows a
+    function has, its own counted, with those of the method `mutation` whose bugs a run shows; True: one, False: none
+    but its own."""
 
     bug: Literal["mutation", "teacher"]
     extra: bool | Annotated[int, Field(gt=1)] = params.new(False)

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 from stages.lib.models import chat, prompts
@@ -18,8 +19,11 @@ class Example:
     labels: list[int]
 
 
-def encode(row: dict[str, Any], tokenizer: Any, form: prompts.FormName = "alpaca") -> Example:
-    """A row as prompt, response and end token, after the turns of its `history`, if it has one.
+def encode(
+    row: dict[str, Any], tokenizer: Any, form: prompts.FormName = "alpaca", copied_share: float = 1.0
+) -> Example:
+    """A row as prompt, response and end token, after the turns of its `history`, if it has one. In the form alpaca, a
+    response that mostly repeats its input has loss on this share of the tokens that it repeats, drawn by the row's id.
 
     `form` alpaca: prompt and response are encoded apart, as they meet when the model answers; a tokenizer's own opening
     token comes with the first prompt. chat: as the tokenizer's chat template has it (`models.chat`).
@@ -37,8 +41,26 @@ def encode(row: dict[str, Any], tokenizer: Any, form: prompts.FormName = "alpaca
             prompt = prompt[:-1]
         response = [*tokenizer(turn["output"], add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         input_ids += [*prompt, *response]
+        if copied_share < 1 and turn.get("input"):
+            given = tokenizer(turn["input"], add_special_tokens=False)["input_ids"]
+            response = _thin_out(response, given, copied_share, row["id"])
         labels += [IGNORED] * len(prompt) + response
     return Example(row["id"], input_ids, labels)
+
+
+def _thin_out(response: list[int], given: list[int], share: float, key: str) -> list[int]:
+    """The labels of `response` with `share` of the tokens that it repeats from `given`, if it mostly repeats it.
+
+    Of a repair two tokens in a hundred may be the repair; a model that learns all alike takes to copying, faults and all.
+    The first token after a change keeps its label: there the model decides that the change is over.
+    """
+    blocks = SequenceMatcher(None, given, response, autojunk=False).get_matching_blocks()
+    copied = {block.b + place for block in blocks for place in range(1 if block.b else 0, block.size)}
+    if len(copied) < len(response) / 2:
+        return response
+    drawn = random.Random(key)
+    left_out = {place for place in sorted(copied) if drawn.random() >= share}
+    return [IGNORED if place in left_out else token for place, token in enumerate(response)]
 
 
 def fitting(examples: list[Example], max_tokens: int) -> tuple[list[Example], list[Example]]:

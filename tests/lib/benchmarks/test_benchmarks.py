@@ -149,7 +149,6 @@ def test_fix_shows_the_tests_and_explain_hides_the_solution(shared_data: SharedD
     assert f"This Go function is meant to do this: {problem.docstring} One of its lines is wrong." in asked
     assert f"{problem.declaration}{problem.buggy_solution}".strip() in asked and problem.test not in asked
     assert asked.endswith(f"### Response:\n{problem.declaration.rstrip()}")
-    assert asked.startswith(prompting.render(fix, problem, "alpaca_open", None))
     explain = suites.load("humanevalexplain-go", shared_data("humanevalpack").parent)
     first = prompting.render_description(explain, problem, "completion", None)
     assert problem.canonical_solution.strip() in first and f"at most {len(problem.docstring)} characters" in first
@@ -188,19 +187,6 @@ def test_a_response_begun_by_the_signature_has_the_docstring_as_its_instruction(
         ">>> sum_to_n(30)\n465\n>>> sum_to_n(100)\n5050\n>>> sum_to_n(5)\n15\n>>> sum_to_n(10)\n55\n"
         ">>> sum_to_n(1)\n1\n\n### Response:\ndef sum_to_n(n: int):"
     )
-
-
-@pytest.mark.parametrize("language, sign", [("python", "#"), ("javascript", "//")])
-def test_an_answer_may_name_the_bug_first(shared_data: SharedData, language: str, sign: str) -> None:
-    fix = suites.load(f"humanevalfix-{language}", shared_data("humanevalpack").parent)
-    problem = next(iter(fix.problems.values()))
-    named = f"{sign} Wrong: distance = elem - elem2\n{sign} Right: distance = abs(elem - elem2)\n"
-    for body in (problem.canonical_solution, problem.buggy_solution):
-        answer = f"{named}{problem.declaration}{body}"
-        program = extraction.program(fix, problem, answer, "alpaca_open", "repaired")
-        sample = scoring.Sample(problem.task_id, 0, program)
-        (outcome,) = scoring.run(fix, [sample], scoring.Settings(sandbox.Limits(), (1,), 1000, 0, 1))
-        assert (outcome.verdict == "passed") == (body == problem.canonical_solution), (outcome, program)
 
 
 def test_mbpp_by_the_signature(shared_data: SharedData) -> None:

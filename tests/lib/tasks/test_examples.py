@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.lib.dataset.showing import with_bug_named, with_examples
+from stages.lib.dataset.showing import with_examples
 from stages.lib.tasks.unit_tests.examples import examples
 
 
@@ -53,21 +53,3 @@ def test_a_row_with_tests_and_no_input_says_what_a_call_returns() -> None:
         row | {"tests": ["assert candidate(1)"]},
     ):
         assert with_examples(same, 3) == same
-
-
-def test_a_repair_of_one_line_says_first_what_was_wrong() -> None:
-    broken, right = "def one(a):\n    return a - 1", "def one(a):\n    return a + 1"
-    row = {"task": "code repair", "language": "Python", "input": broken, "output": right}
-    named = "# Wrong: return a - 1\n# Right: return a + 1\n"
-    assert with_bug_named(row) == row | {"output": named + right}
-    assert with_bug_named(row | {"language": "Go"})["output"].startswith(
-        "// Wrong: return a - 1\n// Right: return a + 1\n"
-    )
-    for same in (
-        row | {"task": "code generation"},
-        row | {"language": "Fortran"},
-        row | {"input": "def two(a):\n    return a - 1"},
-        row | {"input": right},
-        row | {"input": "def one(a):\n  return a + 1"},
-    ):
-        assert with_bug_named(same) == same

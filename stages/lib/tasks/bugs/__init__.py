@@ -56,15 +56,6 @@ def draw(code: str, language: str, key: str, any_line: bool = False) -> list[Bug
     return list({bug.code: bug for bug in ordered}.values())
 
 
-def changed_line(before: str, after: str) -> tuple[str, str] | None:
-    """The line in which two texts differ, of each without indentation; None if it isn't one, or only its white space."""
-    changed = [pair for pair in zip_longest(before.split("\n"), after.split("\n")) if pair[0] != pair[1]]
-    if len(changed) != 1 or None in changed[0]:
-        return None
-    one, other = (line.strip() for line in changed[0])
-    return (one, other) if one != other else None
-
-
 def _bugs(code: str, language: str) -> Iterator[Bug]:
     found = functions.locate(code, language)
     if found is None:
@@ -76,9 +67,12 @@ def _bugs(code: str, language: str) -> Iterator[Bug]:
         if start < 0 or end > len(data):
             continue
         broken = (data[:start] + text.encode() + data[end:]).decode()
-        changed = changed_line(code, broken)
-        if changed is not None and functions.parses(broken, language):
-            yield Bug(kind, *changed, broken)
+        changed = [pair for pair in zip_longest(code.split("\n"), broken.split("\n")) if pair[0] != pair[1]]
+        if len(changed) != 1 or None in changed[0] or not functions.parses(broken, language):
+            continue
+        before, after = (line.strip() for line in changed[0])
+        if before != after:
+            yield Bug(kind, before, after, broken)
 
 
 def _edits(root: "Node", language: str) -> Iterator[Edit]:
