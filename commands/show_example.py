@@ -21,7 +21,8 @@ def main(arguments: list[str]) -> None:
     tokenizer = chat.load_tokenizer(section["model"], form)
     rows = read_rows(section["file"], section["validation_share"])["train"]
     row = find(rows, arguments[0] if arguments else "1", section["file"])
-    print(table(examples.encode(row, tokenizer, form), tokenizer, section["max_tokens"]))
+    shown = examples.encode(row, tokenizer, form, section.get("copied_share", 1.0))
+    print(table(shown, tokenizer, section["max_tokens"]))
 
 
 def find(rows: list[dict[str, Any]], name: str, place: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from stages.lib.errors import BadInput
 from stages.lib.models import chat, prompts
 
 IGNORED = -100  # the label of tokens without loss (torch.nn.CrossEntropyLoss, ignore_index)
@@ -29,6 +30,8 @@ def encode(
     token comes with the first prompt. chat: as the tokenizer's chat template has it (`models.chat`).
     """
     if form == "chat":
+        if copied_share < 1:
+            raise BadInput("train.copied_share: the form chat learns every token of an answer; set it to 1")
         ids, answers = chat.encode(prompts.messages(row), tokenizer)
         return Example(row["id"], ids, [token if one else IGNORED for token, one in zip(ids, answers, strict=True)])
     row = prompts.fold(row)
@@ -51,7 +54,7 @@ def encode(
 def _thin_out(response: list[int], given: list[int], share: float, key: str) -> list[int]:
     """The labels of `response` with `share` of the tokens that it repeats from `given`, if it mostly repeats it.
 
-    Of a repair two tokens in a hundred may be the repair; a model that learns all alike takes to copying, faults and all.
+    Of a repair two tokens in a hundred may be the repair: a model that learns all alike takes to copying, bug and all.
     The first token after a change keeps its label: there the model decides that the change is over.
     """
     blocks = SequenceMatcher(None, given, response, autojunk=False).get_matching_blocks()

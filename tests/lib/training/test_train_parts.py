@@ -312,6 +312,30 @@ def test_a_row_is_shown_token_by_token(workspace: Workspace, tiny: Path, capsys:
     assert "0 training rows match '9'; give a number from 1 to 3" in capsys.readouterr().err
 
 
+def test_of_what_a_repair_copies_a_share_is_learned_and_all_that_it_changes(
+    workspace: Workspace, tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = "def total(values):\n    found = 0\n    for one in values:\n        found += one\n    return found"
+    wrong = right.replace("+=", "-=")
+    repair = {"id": "a", "instruction": "Find and fix the bug.", "input": wrong, "output": right}
+    words = tokenizer()
+    every, some = (examples.encode(repair, words, copied_share=share) for share in (1.0, 0.2))
+    assert some.input_ids == every.input_ids
+    learned = [label for label in some.labels if label != examples.IGNORED]
+    assert words.encode(" +=", add_special_tokens=False)[-1] in learned and learned[-1] == words.eos_token_id
+    assert len(learned) < 0.5 * sum(label != examples.IGNORED for label in every.labels)
+    assert some == examples.encode(repair, words, copied_share=0.2), "the id draws which"
+    for other in (repair | {"input": ""}, repair | {"input": "Sum a list of numbers."}):
+        assert examples.encode(other, words, copied_share=0.2) == examples.encode(other, words)
+    with pytest.raises(BadInput, match=r"train\.copied_share: the form chat"):
+        examples.encode(repair, words, "chat", 0.2)
+    write_dataset([row(0), repair], [])
+    workspace.set("train.model", f"path:{tiny}")
+    workspace.set("train.copied_share", 0.2)
+    assert commands.main(["show-example", "2"]) == 0
+    assert f"loss on the {len(learned)} with a *" in capsys.readouterr().out
+
+
 FORMS = {
     "alpaca.json": lambda rows: json.dumps(rows),
     "alpaca.jsonl": lambda rows: "".join(json.dumps(one) + "\n" for one in rows),
