@@ -85,7 +85,7 @@ def main() -> None:
             facts["select"] = selector.facts()
             records.write(out / "difficulty.parquet", selector.rows(), difficulty.MEASURED)
         rounds = cards.describe_rounds(knobs.rounds, candidates, verdicts, judged)
-        made_by = {"rounds": rounds, "sources": cards.list_sources(kept), "unasked": cards.count_unasked(kept)}
+        made_by = {"rounds": rounds, "sources": cards.list_sources(kept), **cards.count_unasked(kept)}
         (out / "README.md").write_text(cards.render(facts | made_by | {"judged": knobs.judge}))
         artifacts.write_metrics("assemble", facts)
     if selector:

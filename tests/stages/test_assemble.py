@@ -171,12 +171,14 @@ def test_datasets_reads_this_folder_and_no_other_after_a_rerun_too(workspace: Wo
 def test_the_card_says_how_many_rows_no_teacher_wrote(workspace: Workspace) -> None:
     functions = corpora.functions(8)
     verdicts = [verdict(n, function) | ({"request": ""} if n < 3 else {}) for n, function in enumerate(functions)]
+    verdicts[2]["judge_request"] = ""
     write(verdicts, functions)
     workspace.set("assemble.tested", ["code generation"])
     workspace.set("assemble.untested_margin", None)
     assert workspace.run("assemble").returncode == 0
     card = Path("data/dataset/README.md").read_text()
     assert "No teacher was asked about 2 rows" in card, "one of the three is generation without tests"
+    assert "Nor was the judge asked about 1 of them: their tests passed (`judge.skip_unasked`)." in card
     assert "select" not in card and "\n\nUntested rows passed the judge" in card
 
 

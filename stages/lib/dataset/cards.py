@@ -42,9 +42,10 @@ def list_sources(kept: list[Row]) -> list[tuple[str, str, int]]:
     return [(source, license, rows) for (source, license), rows in sorted(counts.items())]
 
 
-def count_unasked(kept: list[Row]) -> int:
-    """How many rows no teacher was asked about, for the card."""
-    return sum(not row["request"] for row in kept)
+def count_unasked(kept: list[Row]) -> dict[str, int]:
+    """How many rows no teacher was asked about, and of these no judge either, for the card."""
+    unasked = [row for row in kept if not row["request"]]
+    return {"unasked": len(unasked), "unjudged": sum(not row["judge_request"] for row in unasked)}
 
 
 def count(
