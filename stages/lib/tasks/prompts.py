@@ -17,6 +17,7 @@ MARKUP = re.compile(r":[\w:]+:`~?([^`]*)`|\{@\w+ ([^}]*)\}")
 EXAMPLES = re.compile(r">>>|\n\s*(?:Examples?|References?|See [Aa]lso|Notes?)\b|```|@example")
 # What begins a tag as JSDoc, Javadoc, PHPDoc (`@param`, `{@inheritDoc}`) and Sphinx (`:param x:`) write them.
 _TAG = re.compile(r"^\s*(?:\{?@\w+|:\w+[^:\n]*:)", re.MULTILINE)
+_MARKDOWN = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)|(?<!\w)\*\*(\w[^*]*)\*\*(?!\w)")  # links and bold text
 _XML = re.compile(r"</?(?:summary|para|c)>")  # C#'s
 COMMENTS = ("#", "//", "/*", "*", "--")
 
@@ -112,8 +113,12 @@ def summary(docstring: str) -> str:
 
 
 def purpose(docstring: str) -> str:
-    """The first sentence as an instruction quotes it: without markup, and ended by a full stop."""
-    text = MARKUP.sub(r"\1\2", summary(docstring)).replace("`", "").rstrip(" ,;:")
+    """The first sentence as an instruction quotes it: without markup, and ended by a full stop; "" if there is none, or
+    but a heading or an editor's mark, such as #region."""
+    text = _MARKDOWN.sub(r"\1\2", _MARKDOWN.sub(r"\1\2", summary(docstring)))  # a link may be bold
+    text = MARKUP.sub(r"\1\2", text).replace("`", "").rstrip(" ,;:")
+    if text.startswith("#"):
+        return ""
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 

@@ -407,3 +407,16 @@ def test_a_translation_calls_only_what_is_defined(solution: str, language: str, 
 def test_what_the_source_does_not_define_its_translation_need_not() -> None:
     source = "def total(items):\n    return add_all(items)"
     assert not faults(translated("function total(items) { return addAll(items); }", source=source), "names_are_defined")
+
+
+@pytest.mark.parametrize(
+    ("docstring", "said"),
+    [
+        ("The :func:`greatest` ``divisor``,\n\nMore.", "The greatest divisor."),
+        ("**[Logistic function](https://example.org/a_b)** of **all** values", "Logistic function of all values."),
+        ("Return s, d such that 2**s * d == n", "Return s, d such that 2**s * d == n."),
+        ("#endregion\n#region dist/hoursToMinutes.js", ""),
+    ],
+)
+def test_an_instruction_quotes_a_sentence_without_markup(docstring: str, said: str) -> None:
+    assert prompts.purpose(docstring) == said
