@@ -17,7 +17,7 @@ from stages.lib.tasks.checks import Instance, run_checks
 from stages.lib.tasks.definitions import load_task, load_tasks
 from stages.lib.tasks.draws import draw_target, draw_task, rendezvous
 from stages.lib.tasks.pool import Case, draw_examples, frozen, seed_cases
-from stages.lib.tasks.prompts import answer_schema, documentation, fill, generation_messages, summary
+from stages.lib.tasks.prompts import answer_schema, documentation, fill, generation_messages, purpose, summary
 from stages.lib.tasks.slices import read_round, take_slice
 
 MIX = {"code generation": 57.0, "code summarization": 15.9, "code repair": 15.7, "code translation": 11.2}
@@ -419,4 +419,4 @@ def test_what_the_source_does_not_define_its_translation_need_not() -> None:
     ],
 )
 def test_an_instruction_quotes_a_sentence_without_markup(docstring: str, said: str) -> None:
-    assert prompts.purpose(docstring) == said
+    assert purpose(docstring) == said
