@@ -44,10 +44,12 @@ def test_the_plan_goes_by_the_pass_rates_so_far(tmp_path: Path, monkeypatch: pyt
     assert expected({"candidates": 700})[0] == 600
 
 
-@pytest.mark.parametrize(("extra", "judged_rows"), [(False, 100), (True, 160)])
-def test_the_judge_is_asked_about_planted_rows_too(extra: bool, judged_rows: int) -> None:
+@pytest.mark.parametrize(
+    ("extra", "skipped", "judged_rows"), [(False, False, 100), (True, False, 160), (3, False, 360), (3, True, 100)]
+)
+def test_the_judge_is_asked_about_planted_rows_too(extra: bool | int, skipped: bool, judged_rows: int) -> None:
     values = params.merged(ROOT / "params.yaml")
     values["generate"] |= {"rows_per_round": 100, "mix": MIX, "repair": {"bug": "mutation", "extra": extra}}
-    values["judge"]["audit"] = {"seeds": 0, "candidates": 0.0}
+    values["judge"] |= {"audit": {"seeds": 0, "candidates": 0.0}, "skip_unasked": skipped}
     requests = {line.stage: line.requests for line in teachers.generation(values)}
     assert requests["generate@2"] == 100 and requests["judge@2"] == judged_rows
