@@ -80,7 +80,8 @@ def examine(candidates: Sequence[Row], pool: Mapping[str, Case], knobs: Judging)
             passed = outcome == execution.PASSED
             rulings[row_id].append(rule("passes_tests", "execution", passed, "" if passed else outcome))
     skipped = {row["id"] for row in candidates if knobs.skip_failed_checks and not stands(rulings[row["id"]])}
-    skipped |= {row["id"] for row in candidates if knobs.skip_unasked and not row["request"] and row["tests"]}
+    if knobs.skip_unasked:
+        skipped |= {row["id"] for row in candidates if not row["request"] and ran.get(row["id"]) == execution.PASSED}
     return Examined(rulings, ran, [row for row in candidates if row["id"] not in skipped])
 
 

@@ -87,12 +87,11 @@ def prepare(
         identity = row.function["id"]
         one = seen.get(identity, Observed())
         extra = row.turn > 0 or row.method is not rows[0].method
-        shown = one.shown[row.turn : row.turn + 1]
-        if not one.ran and not extra:
-            shown = [Shown(bug, "") for bug in found[identity][:1]]
-        if shown:
+        offered = one.shown if one.ran or extra else [Shown(bug, "") for bug in found[identity]]
+        if row.turn < len(offered):
+            planted = offered[row.turn]
             ready.counts["shown" if one.ran else "unproven"] += 1
-            ready.rows.append(row.with_bug(shown[0].bug.shown(shown[0].seen)))
+            ready.rows.append(row.with_bug(planted.bug.shown(planted.seen)))
         elif rest := {} if row.method.plants else _other_tasks(identity, mix, taken):
             ready.counts["given another task"] += 1
             ready.rows.append(Assignment.draw(row.method, row.function, pool, seed, rest, wording, again=True))

@@ -188,19 +188,20 @@ def _conclude(trial: _Trial, endings: Endings, count: int) -> Observed:
     ranked = sorted((_rank(usable, right, other), number) for number, other in enumerate(others))
     if not ranked or ranked[0][0] == HARMLESS:
         return Observed(True, _tests(calls, right, _diverse(usable, right, [], count)))
-    best = _worst_calls(usable, right, others[ranked[0][1]], calls)[0]
-    chosen = _diverse(usable, right, [best], count)
-    shown = [_shown(trial, ranked[0][1], best, endings)]
+    best = ranked[0][1]
+    told = _wrong_calls(usable, right, others[best], calls)[0]
+    chosen = _diverse(usable, right, [told], count)
+    shown = [_shown(trial, best, told, endings)]
     tests = _tests(calls, right, chosen)
     tested = [place for place in chosen if _test(calls, right, place) in tests]
     for rank, number in ranked[1:]:
-        wrong = _worst_calls(tested, right, others[number], calls)
+        wrong = _wrong_calls(tested, right, others[number], calls)
         if rank == 0 and wrong:  # further bugs are those that the same tests find
             shown.append(_shown(trial, number, wrong[0], endings))
     return Observed(True, tests, shown)
 
 
-def _worst_calls(places: list[int], right: list[Ending], other: list[Ending], calls: list[str]) -> list[int]:
+def _wrong_calls(places: list[int], right: list[Ending], other: list[Ending], calls: list[str]) -> list[int]:
     """The calls of which something else came, those first of which a person is best told."""
     wrong = [place for place in places if _differs(right[place], other[place])]
     return sorted(
