@@ -157,6 +157,7 @@ def test_the_stage_measures_a_run(workspace: Workspace) -> None:
     # Two rounds of 1,000 (generate), 40 (tests), 1,000 (judge), 1,000 (its panel); the audit is no row's cost.
     assert found["cost"]["tokens"] == 6080 and found["cost"]["usd"] == 3.5
     assert found["cost"]["usd_per_kept_row"] == pytest.approx(3.5 / 29, abs=1e-6)
+    assert found["cost"]["tokens_per_passed_row"] == round(6080 / 30, 4)  # one of them a near duplicate
     kept = {row["function_id"] for split in ("train", "validation") for row in read_lines(split)}
     vectors = np.load("data/embeddings/embeddings.npy").astype(np.float64)
     own = [n for n, function in enumerate(functions) if function["id"] in kept]
