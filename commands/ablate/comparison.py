@@ -60,6 +60,7 @@ def gather(matrix: Matrix, finished: list[Result], events: list[dict[str, str]])
         "benchmarks": group(found, reference),
         "differences": differences,
         "tuning": tuning,
+        "together": effects.TOGETHER,
         "flipped": effects.flipped(found),
         "losses": losses,
         "mean_loss": mean_losses(found, reference),
@@ -81,9 +82,10 @@ def gather(matrix: Matrix, finished: list[Result], events: list[dict[str, str]])
 
 
 def conclude(differences: list[Difference], tuning: list[Difference], losses: list[Difference]) -> str:
-    """What the page says first: what tuning changed on several benchmarks, or how the runs differ."""
+    """What the page says first: what tuning changed on several benchmarks, and how the runs differ."""
     if tuning:
-        return effects.conclude_tuning(tuning)
+        between_runs = [one for one in differences if effects.UNTUNED not in (one.one, one.other)]
+        return " ".join([effects.conclude_tuning(tuning), *([effects.conclude(between_runs)] if between_runs else [])])
     said = [effects.conclude(differences)] if differences else []
     if losses:
         said.append(effects.conclude_losses(losses))

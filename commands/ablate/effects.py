@@ -1,5 +1,6 @@
 """What differs between models that answered the same problems, and whether that is more than chance."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -47,12 +48,16 @@ def losses(found: Sequence[Result], reference: Result) -> list[Difference]:
 def tuning(found: Sequence[Result]) -> list[Difference]:
     """What tuning changed on each benchmark, where the runs are scored on several; [] for one. p is Holm-corrected.
 
-    The last one is of all benchmarks' problems together, where every problem counts the same.
+    Where each benchmark has one run, the last one (`TOGETHER`) is of all their problems, every problem counting the
+    same. Where several runs share a benchmark, each run has a line of its own.
     """
     scores = _before_and_after(found)
-    if len(scores) < 2:
+    benchmarks = {tuned.slice for _, tuned in scores.values()}
+    if len(benchmarks) < 2:
         return []
     made = [_difference(UNTUNED, base, name, tuned) for name, (base, tuned) in scores.items()]
+    if len(benchmarks) < len(scores):
+        return _corrected(made)
     before, after = (
         {f"{name}: {task}": share for name, sides in scores.items() for task, share in sides[side].shares.items()}
         for side in (0, 1)
@@ -62,7 +67,8 @@ def tuning(found: Sequence[Result]) -> list[Difference]:
 
 
 def flipped(found: Sequence[Result]) -> dict[str, tuple[list[str], list[str]]]:
-    """By benchmark, the problems that the tuned model passes more often than the untuned one, and less often."""
+    """By benchmark, and by run where several share it, the problems that the tuned model passes more often than the
+    untuned one, and less often."""
     return {
         name: (
             [task for task in base.shares if tuned.shares[task] > base.shares[task]],
@@ -119,11 +125,16 @@ def conclude_tuning(made: Sequence[Difference]) -> str:
 
 
 def _before_and_after(found: Sequence[Result]) -> dict[str, tuple[Score, Score]]:
-    """By benchmark, the scores of the untuned model and of the tuned one."""
-    return {
-        one.scores["tuned"].slice: (one.scores["base"], one.scores["tuned"])
+    """By benchmark, and by run where several share it, the scores of the untuned model and of the tuned one."""
+    scores = {
+        one.name: (one.scores["base"], one.scores["tuned"])
         for one in found
         if {"base", "tuned"} <= one.scores.keys() and one.scores["base"].comparable == one.scores["tuned"].comparable
+    }
+    runs = Counter(tuned.slice for _, tuned in scores.values())
+    return {
+        tuned.slice if runs[tuned.slice] == 1 else f"{tuned.benchmark} by {name}": (base, tuned)
+        for name, (base, tuned) in scores.items()
     }
 
 

@@ -321,6 +321,24 @@ def test_what_tuning_changed_is_tested_over_all_benchmarks(profiles: Path) -> No
     assert {f"{one}, {model}" for one in ("humaneval", "mbpp") for model in ("untuned model", "tuned model")} <= labels
 
 
+def test_runs_that_share_a_benchmark_have_a_line_each(profiles: Path) -> None:
+    write_matrix(profiles)
+    found = [
+        result("a", set(range(12)), 10, "humaneval", before={0}),
+        result("b", {0, 1}, 10, "humaneval", before={0}),
+        result("c", {1, 2}, 10, "mbpp", before={1}),
+    ]
+    facts = comparison.gather(replace(matrix.load("ours"), reference="a"), found, EVENTS)
+    lines = {one.other: one.gained for one in facts["tuning"]}
+    assert lines == {"humaneval by a": 11, "humaneval by b": 1, "the first 30 problems of mbpp": 1}
+    assert list(facts["flipped"]) == list(lines)
+    assert facts["tuning"][0].p_holm == pytest.approx(3 * facts["tuning"][0].p)
+    assert "On humaneval by a the tuned model solves 36.7 points more" in facts["verdict"]
+    assert "b below a" in facts["verdict"]
+    markdown = comparison.report.render("index.md.j2", folder=comparison.FOLDER, **facts)
+    assert effects.TOGETHER not in markdown
+
+
 def test_the_detectable_difference_is_found_four_times_in_five() -> None:
     rng = np.random.default_rng(1)
     found, sizes = 0, []
