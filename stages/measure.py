@@ -87,6 +87,7 @@ def measure_cost(found: Found, knobs: Params) -> Row:
     parts = [part for one in told for part in (one, one.get("tests", {}), *one.get("panel", []))]
     usd = sum(part.get("spend_usd", 0.0) for part in parts)
     prompt, completion = (sum(part.get(f"{kind}_tokens", 0) for part in parts) for kind in ("prompt", "completion"))
+    tokens = prompt + completion
     kept, passed = len(found.kept), sum(row["passed"] for row in found.verdicts)
     return {
         "usd": round(usd, 6),
@@ -94,9 +95,9 @@ def measure_cost(found: Found, knobs: Params) -> Row:
         "usd_per_passed_row": round(usd / passed, 6) if passed else None,
         "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "tokens": prompt + completion,
-        "tokens_per_kept_row": round((prompt + completion) / kept, 4),
-        "tokens_per_passed_row": round((prompt + completion) / passed, 4) if passed else None,
+        "tokens": tokens,
+        "tokens_per_kept_row": round(tokens / kept, 4),
+        "tokens_per_passed_row": round(tokens / passed, 4) if passed else None,
     }
 
 

@@ -353,6 +353,17 @@ def test_the_detectable_difference_is_found_four_times_in_five() -> None:
     assert found / 200 > 0.9  # 7 points are more than the 5 that are found in 80%
 
 
+@pytest.mark.parametrize("seeds", [(0.01, 0.02, 0.04), (0.01, 0.02, 0.04, 0.01, 0.03, 0.02)])
+def test_few_seeds_allow_no_smaller_difference_than_they_find(seeds: tuple[float, ...]) -> None:
+    one = statistics.Difference("a", "b", 9, 9, 0, 0.02, 0.019, 0.021, 0.01, seeds=seeds)
+    freedom = len(seeds) - 1
+    true = one.detectable / stats.sem(seeds)  # in standard errors
+    found = 1 - stats.nct.cdf(stats.t.ppf(0.975, freedom), freedom, true)  # the exact power of Student's test
+    assert found == pytest.approx(0.8, abs=0.06)
+    over_problems = replace(one, seeds=()).detectable
+    assert over_problems == pytest.approx(2.8 * 0.002 / 3.92) and over_problems < one.detectable
+
+
 def test_scores_on_other_problems_are_never_compared(profiles: Path) -> None:
     write_matrix(profiles)
     other = result("two", {1}, 10)
