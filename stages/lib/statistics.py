@@ -108,9 +108,9 @@ class Difference:
 
     @property
     def detectable(self) -> float:
-        """The true difference that a two-sided test at 5% finds with a probability of 80%: on these problems 2.8 standard
-        errors, taken from the interval's width, and where seeds were repeated no less than over so few seeds (Bloom
-        1995, https://doi.org/10.1177/0193841X9501900504, with Student's quantiles)."""
+        """The true difference that a two-sided test at 5% finds with a probability of 80%: on these problems 2.8
+        standard errors, taken from the interval's width, and where seeds were repeated no less than over so few seeds
+        (Bloom 1995, https://doi.org/10.1177/0193841X9501900504, with Student's quantiles)."""
         over_problems = 2.8 * (self.high - self.low) / (2 * 1.96)
         if len(self.seeds) < 2:
             return over_problems
