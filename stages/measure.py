@@ -17,7 +17,7 @@ from pydantic import Field
 
 from stages.lib import artifacts, params, records
 from stages.lib.errors import BadInput
-from stages.lib.measures import diversity, registry, text, verdicts
+from stages.lib.measures import cost, diversity, registry, text, verdicts
 from stages.lib.models import encoder
 from stages.lib.models.encoder import Pooling
 from stages.lib.records import Row
@@ -82,23 +82,10 @@ def read_params() -> Params:
 
 
 def measure_cost(found: Found, knobs: Params) -> Row:
-    """US dollars and tokens of all requests by generate and judge, except the judge's audit."""
+    """All requests by generate and judge, except the judge's audit."""
     told = [read_metrics(f"{stage}-{key}") for key in found.rounds for stage in ("generate", "judge")]
     parts = [part for one in told for part in (one, one.get("tests", {}), *one.get("panel", []))]
-    usd = sum(part.get("spend_usd", 0.0) for part in parts)
-    prompt, completion = (sum(part.get(f"{kind}_tokens", 0) for part in parts) for kind in ("prompt", "completion"))
-    tokens = prompt + completion
-    kept, passed = len(found.kept), sum(row["passed"] for row in found.verdicts)
-    return {
-        "usd": round(usd, 6),
-        "usd_per_kept_row": round(usd / kept, 6),
-        "usd_per_passed_row": round(usd / passed, 6) if passed else None,
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "tokens": tokens,
-        "tokens_per_kept_row": round(tokens / kept, 4),
-        "tokens_per_passed_row": round(tokens / passed, 4) if passed else None,
-    }
+    return cost.spent(parts, kept=len(found.kept), passed=sum(row["passed"] for row in found.verdicts))
 
 
 def measure_pass_rate(found: Found, knobs: Params) -> Row:

@@ -15,7 +15,7 @@ from workspace import Workspace
 
 from stages.lib import artifacts, params, statistics
 from stages.lib.errors import BadInput
-from stages.lib.measures import diversity, registry, text, verdicts
+from stages.lib.measures import cost, diversity, registry, text, verdicts
 
 Row = dict[str, Any]
 
@@ -108,6 +108,15 @@ def test_own_tests_and_pass_rates_by_hand() -> None:
     found = verdicts.pass_rate([*rows[:2], {**rows[2], "passed": False}, rows[3]])
     assert (found["checks"], found["judge"], found["overall"]) == (0.75, 0.666667, 0.5)
     assert found["judge_95"] == statistics.interval(2, 3)
+
+
+def test_the_cost_of_a_row_by_hand() -> None:
+    parts = [{"prompt_tokens": 60, "completion_tokens": 30, "spend_usd": 1.5}, {"prompt_tokens": 10}, {}]
+    found = cost.spent(parts, kept=4, passed=5)
+    assert (found["tokens"], found["tokens_per_kept_row"], found["tokens_per_passed_row"]) == (100, 25, 20)
+    assert (found["usd"], found["usd_per_kept_row"], found["usd_per_passed_row"]) == (1.5, 0.375, 0.3)
+    found = cost.spent(parts, kept=0, passed=0)
+    assert (found["tokens"], found["tokens_per_kept_row"], found["tokens_per_passed_row"]) == (100, None, None)
 
 
 def test_the_panels_kappa_is_the_mean_over_its_pairs() -> None:

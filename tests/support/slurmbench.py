@@ -21,6 +21,7 @@ NAME = PLAN.name
 # Parts of programs.
 SAVES = """
 def stop(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm may tell it twice, as every process of a job
     print("saved", flush=True)
     sys.exit(75)
 signal.signal(signal.SIGTERM, stop)
