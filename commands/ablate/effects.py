@@ -84,10 +84,9 @@ def conclude(differences: Sequence[Difference]) -> str:
     power = f"A true difference of {100 * could:.1f} points would have been found four times in five."
     shown = [one for one in differences if one.is_shown]
     if not shown:
-        return (
-            f"On {report.plural(differences[0].problems, 'problem')}, no difference in pass@1 between any two of them "
-            f"is larger than chance explains. {power}"
-        )
+        fewest, most = (pick(one.problems for one in differences) for pick in (min, max))
+        asked = report.plural(most, "problem") if fewest == most else f"{fewest} to {most} problems"
+        return f"On {asked}, no difference in pass@1 between any two of them is larger than chance explains. {power}"
     named = "; ".join(f"{one.other} {'above' if one.mean > 0 else 'below'} {one.one}" for one in shown)
     return f"Larger than chance explains (p below 5% after Holm's correction): {named}. {power}"
 

@@ -339,6 +339,13 @@ def test_runs_that_share_a_benchmark_have_a_line_each(profiles: Path) -> None:
     assert effects.TOGETHER not in markdown
 
 
+def test_what_is_not_shown_names_the_sizes_of_all_its_benchmarks() -> None:
+    solved = {f"p{n}": float(n % 2) for n in range(60)}
+    of = {size: statistics.compare("a", "b", *2 * [dict(list(solved.items())[:size])]) for size in (20, 60)}
+    assert effects.conclude([of[60]]).startswith("On 60 problems, no difference")
+    assert effects.conclude([of[60], of[20]]).startswith("On 20 to 60 problems, no difference")
+
+
 def test_the_detectable_difference_is_found_four_times_in_five() -> None:
     rng = np.random.default_rng(1)
     found, sizes = 0, []
