@@ -35,8 +35,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("command", choices=["run", "render", "setup", "status", "logs", "stop"])
     parser.add_argument("stages", nargs="*", metavar="STAGE")
     options = parser.parse_args(arguments)
-    settings = jobs.load_settings()
     try:
+        settings = jobs.load_settings()
         if options.command == "render":
             return render(options.stages, settings)
         if options.command == "run":

@@ -1,5 +1,6 @@
 """Every manifest against the published schemas, the restricted pod security level and the stages' exit codes."""
 
+import importlib
 import json
 import re
 import shutil
@@ -16,7 +17,7 @@ from workspace import REPOSITORY
 from executors import runner
 from executors.kubernetes import jobs, kustomize
 from executors.tracking import graph
-from stages.lib.errors import BadInput
+from stages.lib.errors import BAD_INPUT, BadInput
 
 FOLDERS = [REPOSITORY / "k8s/setup", REPOSITORY / "k8s/base", *sorted((REPOSITORY / "k8s/overlays").iterdir())]
 VERSIONS = ["1.35", "1.36", "1.37"]
@@ -406,3 +407,16 @@ def test_a_gpu_that_params_ask_for_and_no_pod_has(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(jobs.params, "merged", lambda: asked)
     with pytest.raises(BadInput, match=r"train.device is cuda; k8s/params.yaml: give resources.train a line `gpus: 1`"):
         jobs.image("train", settings)
+
+
+@pytest.mark.parametrize("executor", ["kubernetes", "slurm"])
+def test_a_key_that_is_unknown_in_the_settings_is_named_by_the_command(
+    executor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = importlib.import_module(f"executors.{executor}.__main__").main
+    file = importlib.import_module(f"executors.{executor}.jobs").FILE
+    (tmp_path / file).parent.mkdir()
+    (tmp_path / file).write_text((REPOSITORY / file).read_text().replace("\n  grace:", "\n  grase:"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["render"]) == BAD_INPUT
+    assert "cluster.grase: unknown key; did you mean 'grace'?" in capsys.readouterr().err
