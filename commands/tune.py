@@ -52,9 +52,11 @@ def _put(data: str) -> None:
         file.unlink(missing_ok=True)
         return
     path = Path(data).expanduser().resolve()
+    if not path.exists():
+        raise BadInput(f"DATA={data}: no such file; name one with a row a line (docs/training.md, Your own rows alone)")
     here = Path.cwd()
     named = str(path.relative_to(here) if path.is_relative_to(here) else path)
-    rows.read_own(Path(named))  # refuses what cannot be read
+    rows.read_own(Path(named), "DATA")  # refuses what cannot be read
     values: dict[str, Any] = {"train": {"file": named}}
     artifacts.write_text(file, f"# Written by `make tune DATA={data}`.\n{profiles.to_yaml(values)}")
     profile.put([*names, NAME])

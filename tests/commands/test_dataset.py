@@ -348,10 +348,12 @@ def test_rows_of_ones_own_are_tuned_on_without_a_dataset(tuning: Street, tmp_pat
     assert make(tuning, "profile", "small").returncode == 0
     lone = make(tuning, "tune")
     assert lone.returncode == 3 and "data/dataset isn't here; make one" in lone.stderr
+    missing = make(tuning, "tune", "--data", "nowhere.jsonl")
+    assert missing.returncode == 3 and "DATA=nowhere.jsonl: no such file" in missing.stderr
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"instruction": "x"}\n')
     refused = make(tuning, "tune", "--data", str(bad))
-    assert refused.returncode == 3 and "line 1 has no text in 'output'" in refused.stderr
+    assert refused.returncode == 3 and f"DATA: {bad} line 1 has no text in 'output'" in refused.stderr
     good = tmp_path / "good.jsonl"
     good.write_text("".join(json.dumps({"instruction": f"Add {n}.", "output": f"x + {n}"}) + "\n" for n in range(12)))
     tuned = make(tuning, "tune", "--data", str(good))
