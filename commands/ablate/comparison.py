@@ -12,14 +12,13 @@ from commands.ablate.effects import UNTUNED
 from commands.ablate.matrix import Matrix
 from commands.ablate.results import Result
 from executors.tracking.clone import Clone
-from stages.lib import artifacts
+from stages.lib import artifacts, statistics
 from stages.lib.errors import BadInput
 from stages.lib.report import figures as plots
 from stages.lib.report import rendering as report
 from stages.lib.statistics import Difference
 
 FOLDER = Path(__file__).parent
-PLOTS = ("score", "difference", "tuning")  # also as files of their own
 
 
 def write(matrix: Matrix, clone: Clone, folder: Path) -> str:
@@ -32,9 +31,8 @@ def write(matrix: Matrix, clone: Clone, folder: Path) -> str:
     (folder / "index.html").write_text(html, encoding="utf-8")
     (folder / "index.md").write_text(report.render("index.md.j2", folder=FOLDER, **facts), encoding="utf-8")
     artifacts.write_json(folder / "results.json", to_json(facts))
-    for name in PLOTS:
-        if svg := facts[f"{name}_plot"]:
-            artifacts.write_text(folder / f"{name}.svg", plots.standalone(svg))
+    for name, (_, svg) in facts["plots"].items():
+        artifacts.write_text(folder / f"{name}.svg", plots.standalone(svg))
     counted = facts["stages"]
     return (
         f"stages: {counted['ran']} ran, {counted['cached']} came from the run cache, {counted['unchanged']} did not "
@@ -66,10 +64,7 @@ def gather(matrix: Matrix, finished: list[Result], events: list[dict[str, str]])
         "mean_loss": mean_losses(found, reference),
         "verdict": conclude(differences, tuning, losses),
         "stages": count_stages(finished, events),
-        "score_plot": draw_scores(found, reference),
-        "difference_plot": draw_differences([one for one in differences if one.one == reference.name]),
-        "tuning_plot": draw_differences(tuning, "What tuning changed, in pass@1, with its paired 95% interval"),
-        "curve": draw_curve(found),
+        "plots": draw(found, reference, differences, tuning, losses),
         "changed": changed_params(found, reference),
         "shares": {
             "Tasks": shares(found, "mix", "tasks"),
@@ -168,6 +163,40 @@ def list_ways(found: Sequence[Result], events: Sequence[dict[str, str]]) -> dict
     return ways
 
 
+def draw(
+    found: Sequence[Result],
+    reference: Result,
+    differences: Sequence[Difference],
+    tuning: Sequence[Difference],
+    losses: Sequence[Difference],
+) -> dict[str, tuple[str, str]]:
+    """By name the plots for which there is something to show: what it shows, and the SVG."""
+    minus = f"minus {reference.name}"
+    made = {
+        "tuning": (
+            "The tuned model minus the untuned one, on the same problems.",
+            draw_differences(tuning, "What tuning changed, in pass@1, with its paired 95% interval"),
+        ),
+        "score": (
+            "pass@1 of each model and its 95% interval. Overlapping intervals decide nothing here, because the models "
+            "answered the same problems; the paired tests do.",
+            draw_scores(found, reference),
+        ),
+        "difference": (
+            f"Each run {minus}, on the same problems, with the paired bootstrap’s 95% interval. An interval that "
+            "crosses zero shows no difference.",
+            draw_differences([one for one in differences if one.one == reference.name]),
+        ),
+        "loss": (
+            f"Each run’s loss on held-out rows {minus}, on the same rows, with 95% intervals; left is better. An "
+            "interval that crosses zero shows no difference.",
+            draw_losses(losses),
+        ),
+        "curve": ("By the number of training rows.", draw_curve(found)),
+    }
+    return {name: (caption, svg) for name, (caption, svg) in made.items() if svg}
+
+
 def draw_scores(found: Sequence[Result], reference: Result) -> str:
     """pass@1 with its interval, a line per model and benchmark; "" if nothing was scored."""
     parts = group(found, reference)
@@ -188,22 +217,46 @@ def draw_differences(
     return plots.interval_lines(title, lines, "difference of pass@1", zero=True) if lines else ""
 
 
+def draw_losses(losses: Sequence[Difference]) -> str:
+    """Each difference in loss with its paired interval and, where runs were repeated, the one over seeds; "" if nothing
+    was compared."""
+    lines = []
+    for one in losses:
+        label = f"{one.other}, over rows" if one.over_seeds else one.other
+        lines.append((label, one.mean, one.low, one.high))
+        if one.over_seeds:
+            lines.append(("over seeds", one.mean, *one.over_seeds))
+    title = "Difference in the loss of held-out rows from the reference, with its 95% interval"
+    return plots.interval_lines(title, lines, "difference, nats a token", zero=True, shares=False) if lines else ""
+
+
 def draw_curve(found: Sequence[Result]) -> str:
-    """pass@1 by training rows, if the largest dataset has at least twice the rows of the smallest."""
-    points = [
-        (float(rows), one.scores["tuned"])
-        for one in found
-        if "tuned" in one.scores and (rows := one.figure("rows.train"))
-    ]
-    sizes = [rows for rows, _ in points]
-    if len(points) < 3 or max(sizes) < 2 * min(sizes):
-        return ""
-    return plots.interval_points(
-        "pass@1 by training rows with its 95% interval",
-        [(rows, score.pass_at_1, score.low, score.high) for rows, score in points],
-        "training rows",
-        "pass@1",
+    """pass@1 by training rows, or the loss on held-out rows where nothing was scored, if the largest dataset has at
+    least twice the rows of the smallest."""
+    sized = [(float(rows), one) for one in found if (rows := one.figure("rows.train"))]
+    scored = [(rows, one.scores["tuned"]) for rows, one in sized if "tuned" in one.scores]
+    points = [(rows, score.pass_at_1, score.low, score.high) for rows, score in scored]
+    if _spread(points):
+        return plots.interval_points("pass@1 by training rows with its 95% interval", points, "training rows", "pass@1")
+    points = [(rows, *mean_over_seeds(one)) for rows, one in sized if one.losses]
+    title = "Loss on held-out rows by training rows, with its 95% interval over seeds"
+    return (
+        plots.interval_points(title, points, "training rows", "nats a token", shares=False) if _spread(points) else ""
     )
+
+
+def _spread(points: Sequence[tuple[float, float, float, float]]) -> bool:
+    """Whether there are enough sizes, far enough apart, for a curve."""
+    sizes = [rows for rows, *_ in points]
+    return len(sizes) > 2 and max(sizes) >= 2 * min(sizes)
+
+
+def mean_over_seeds(one: Result) -> tuple[float, float, float]:
+    """The mean loss on held-out rows and its 95% interval over seeds, a point where a run was not repeated."""
+    seeds = [mean(losses.values()) for losses in one.seed_losses]
+    middle = mean(one.losses.values())
+    low, high = statistics.student(seeds) if len(seeds) > 1 else (middle, middle)
+    return middle, low, high
 
 
 def to_json(facts: dict[str, Any]) -> dict[str, Any]:

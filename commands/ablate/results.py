@@ -54,8 +54,9 @@ class Result:
     seed_losses: tuple[dict[str, float], ...] = ()  # the same with each seed, where the run was repeated
 
     def figure(self, path: str) -> float | None:
-        """A figure of metrics/measure.json by its path; None if the run does not have it."""
-        value: Any = self.metrics.get("measure", {})
+        """A figure of metrics/measure.json by its path; None if the run does not have it. Of a run that ends with train
+        there is `rows.train` alone."""
+        value: Any = self.metrics.get("measure") or {"rows": {"train": self._rows_of_train()}}
         for part in path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         return None if isinstance(value, dict) else value
@@ -67,6 +68,10 @@ class Result:
         for part in [*parents, f"{leaf}_95"]:
             value = value.get(part) if isinstance(value, dict) else None
         return value
+
+    def _rows_of_train(self) -> int | None:
+        told = self.metrics.get("train")
+        return told["rows"] + told["rows_set_aside"] if told else None
 
 
 def read(matrix: Matrix, clone: Clone) -> list[Result]:

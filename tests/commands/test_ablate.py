@@ -299,6 +299,43 @@ def test_what_one_seed_shows_and_another_does_not_is_not_called_shown(profiles: 
     assert "95% interval over seeds" in html and "-0.0848 to -0.0352" in html
 
 
+def test_runs_that_end_with_training_are_drawn_by_their_loss_and_rows(profiles: Path) -> None:
+    write_matrix(
+        profiles, seeds=[0, 1], figures=["rows.train"], runs={"a": {}, "b": {"coreset.k": 3}, "c": {"coreset.k": 4}}
+    )
+    loaded = matrix.load("ours")
+
+    def gathered(*sizes: int) -> dict[str, Any]:
+        found = []
+        for name, size in zip(loaded.runs, [size for size in sizes for _ in range(2)], strict=True):
+            one = result(name, set(), 0, losses={"x": 100 / size, "y": 200 / size + 0.1 * name.endswith("1")})
+            found.append(replace(one, scores={}, metrics={"train": {"rows": size - 1, "rows_set_aside": 1}}))
+        return comparison.gather(loaded, found, EVENTS)
+
+    facts = gathered(100, 200, 400)
+    assert list(facts["plots"]) == ["loss", "curve"]
+    words = {name: texts(svg) for name, (_, svg) in facts["plots"].items()}
+    assert [one for one in words["loss"] if "over" in one] == [
+        "b, over rows",
+        "over seeds",
+        "c, over rows",
+        "over seeds",
+    ]
+    assert {"training rows", "nats a token", "100", "200"} <= set(words["curve"])
+    assert not any("%" in one for one in words["loss"] + words["curve"])
+    low, high = stats.t.interval(0.95, 1, loc=1.525, scale=stats.sem([1.5, 1.55]))
+    assert comparison.mean_over_seeds(facts["runs"][0]) == pytest.approx((1.525, low, high))
+    markdown = comparison.report.render("index.md.j2", folder=comparison.FOLDER, **facts)
+    assert "](loss.svg)" in markdown and "](curve.svg)" in markdown and "| 100 | 200 | 400 |" in markdown
+    assert list(gathered(100, 150, 199)["plots"]) == ["loss"], "too close for a curve"
+
+
+def texts(svg: str) -> list[str]:
+    """What is written in a plot."""
+    found = ElementTree.fromstring(figures.standalone(svg)).iter("{http://www.w3.org/2000/svg}text")
+    return [text.text or "" for text in found]
+
+
 def test_what_tuning_changed_is_tested_over_all_benchmarks(profiles: Path) -> None:
     write_matrix(profiles)
     found = [
@@ -316,8 +353,7 @@ def test_what_tuning_changed_is_tested_over_all_benchmarks(profiles: Path) -> No
     html = comparison.report.render("index.html.j2", folder=comparison.FOLDER, **facts)
     assert "Problems that flipped" in html and "all of them together" in html
     assert effects.tuning(found[:1]) == []
-    picture = ElementTree.fromstring(figures.standalone(facts["score_plot"]))
-    labels = {text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")}
+    labels = set(texts(facts["plots"]["score"][1]))
     assert {f"{one}, {model}" for one in ("humaneval", "mbpp") for model in ("untuned model", "tuned model")} <= labels
 
 

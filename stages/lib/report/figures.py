@@ -90,8 +90,11 @@ def loss(train: tuple[Points, Points], validation: tuple[Points, Points]) -> str
     return _draw("Loss by training step", plot, "optimizer step", "loss per token, nats")
 
 
-def interval_lines(title: str, lines: Sequence[tuple[str, float, float, float]], x: str, zero: bool = False) -> str:
-    """A dot and its interval for each (label, value, low, high), top to bottom; `zero` draws a line at 0."""
+def interval_lines(
+    title: str, lines: Sequence[tuple[str, float, float, float]], x: str, zero: bool = False, shares: bool = True
+) -> str:
+    """A dot and its interval for each (label, value, low, high), top to bottom; `zero` draws a line at 0, and `shares`
+    are shown in percent."""
 
     def plot(axes: Any) -> None:
         if zero:
@@ -102,20 +105,24 @@ def interval_lines(title: str, lines: Sequence[tuple[str, float, float, float]],
         axes.set_yticks(range(len(lines)), [label for label, *_ in lines], color=INK)
         axes.set_ylim(len(lines) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
-        axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
+        if shares:
+            axes.xaxis.set_major_formatter(_percent)
 
     return _draw(title, plot, x, size=(SIZE[0], 0.9 + 0.32 * len(lines)))
 
 
-def interval_points(title: str, points: Sequence[tuple[float, float, float, float]], x: str, y: str) -> str:
-    """A dot and its interval for each (x, value, low, high), x on a logarithmic axis."""
+def interval_points(
+    title: str, points: Sequence[tuple[float, float, float, float]], x: str, y: str, shares: bool = True
+) -> str:
+    """A dot and its interval for each (x, value, low, high), x on a logarithmic axis; `shares` are shown in percent."""
 
     def plot(axes: Any) -> None:
         for place, value, low, high in sorted(points):
             axes.plot([place, place], [low, high], color=FIRST, linewidth=2.4, solid_capstyle="round")
             axes.plot([place], [value], color=FIRST, marker="o", markersize=6)
         _logarithmic(axes.xaxis, ticks=(1, 2, 5))
-        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
+        if shares:
+            axes.yaxis.set_major_formatter(_percent)
 
     return _draw(title, plot, x, y)
 
@@ -150,6 +157,10 @@ def _dots(axes: Any, points: np.ndarray, color: str, size: float) -> None:
     axes.add_patch(PathPatch(path, fill=False, edgecolor=color, linewidth=size, capstyle="round"))
     axes.update_datalim(points)
     axes.autoscale_view()
+
+
+def _percent(share: float, _place: int) -> str:
+    return f"{100 * share:.0f}%"
 
 
 def _logarithmic(axis: Any, ticks: Points) -> None:
