@@ -330,6 +330,12 @@ def test_runs_that_end_with_training_are_drawn_by_their_loss_and_rows(profiles: 
     assert list(gathered(100, 150, 199)["plots"]) == ["loss"], "too close for a curve"
 
 
+def test_a_plot_of_small_differences_has_all_digits_on_its_axis() -> None:
+    svg = figures.interval_lines("T", [("b", 0.008, 0.002, 0.015)], "nats", zero=True, shares=False)
+    numbers = [float(one.replace("−", "-")) for one in texts(svg) if one[-1].isdigit()]
+    assert len(set(numbers)) == len(numbers) > 2 and max(numbers) < 0.02
+
+
 def texts(svg: str) -> list[str]:
     """What is written in a plot."""
     found = ElementTree.fromstring(figures.standalone(svg)).iter("{http://www.w3.org/2000/svg}text")

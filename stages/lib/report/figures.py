@@ -179,7 +179,7 @@ def tidy(svg: str, title: str) -> str:
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # ids would clash between plots; nothing refers to a group
     svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would apply to the whole page
-    svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), svg)  # not what is written
     for marker, variable in VARIABLES.items():
         svg = svg.replace(marker, f"var(--{variable})")
     box = re.search(r'<svg [^>]*(viewBox="[^"]*")[^>]*>', svg)
