@@ -33,6 +33,7 @@ from commands.ablate import results  # noqa: E402
 from stages.lib import artifacts, params, records, statistics  # noqa: E402
 from stages.lib.benchmarks import prompting, references, suites  # noqa: E402
 from stages.lib.benchmarks.validation import Validation  # noqa: E402
+from stages.lib.errors import BadInput  # noqa: E402
 from stages.lib.models import causal  # noqa: E402
 from stages.lib.training import held_out  # noqa: E402
 from stages.lib.training.examples import IGNORED, Example  # noqa: E402
@@ -166,4 +167,7 @@ def facts(found: list[float], untuned: list[float]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BadInput as error:
+        sys.exit(f"solutions: {error}")

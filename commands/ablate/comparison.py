@@ -192,7 +192,7 @@ def draw(
             "interval that crosses zero shows no difference.",
             draw_losses(losses),
         ),
-        "curve": ("By the number of training rows.", draw_curve(found)),
+        "curve": ("By the number of training rows.", draw_curve(found, reference)),
     }
     return {name: (caption, svg) for name, (caption, svg) in made.items() if svg}
 
@@ -230,25 +230,24 @@ def draw_losses(losses: Sequence[Difference]) -> str:
     return plots.interval_lines(title, lines, "difference, nats a token", zero=True, shares=False) if lines else ""
 
 
-def draw_curve(found: Sequence[Result]) -> str:
-    """pass@1 by training rows, or the loss on held-out rows where nothing was scored, if the largest dataset has at
-    least twice the rows of the smallest."""
-    sized = [(float(rows), one) for one in found if (rows := one.figure("rows.train"))]
+def draw_curve(found: Sequence[Result], reference: Result) -> str:
+    """pass@1 by training rows, or the loss on held-out rows where nothing was scored, of the runs that differ from the
+    reference only in how many rows they draw (`assemble.rows`); "" for fewer than three."""
+    drawn = [one for one in found if _all_but_rows(one) == _all_but_rows(reference)]
+    sized = [(float(rows), one) for one in drawn if (rows := one.figure("rows.train"))]
     scored = [(rows, one.scores["tuned"]) for rows, one in sized if "tuned" in one.scores]
-    points = [(rows, score.pass_at_1, score.low, score.high) for rows, score in scored]
-    if _spread(points):
+    if len(scored) > 2:
+        points = [(rows, score.pass_at_1, score.low, score.high) for rows, score in scored]
         return plots.interval_points("pass@1 by training rows with its 95% interval", points, "training rows", "pass@1")
     points = [(rows, *mean_over_seeds(one)) for rows, one in sized if one.losses]
     title = "Loss on held-out rows by training rows, with its 95% interval over seeds"
     return (
-        plots.interval_points(title, points, "training rows", "nats a token", shares=False) if _spread(points) else ""
+        plots.interval_points(title, points, "training rows", "nats a token", shares=False) if len(points) > 2 else ""
     )
 
 
-def _spread(points: Sequence[tuple[float, float, float, float]]) -> bool:
-    """Whether there are enough sizes, far enough apart, for a curve."""
-    sizes = [rows for rows, *_ in points]
-    return len(sizes) > 2 and max(sizes) >= 2 * min(sizes)
+def _all_but_rows(one: Result) -> dict[str, Any]:
+    return {key: value for key, value in one.overrides.items() if key != "assemble.rows" and not key.endswith(".seed")}
 
 
 def mean_over_seeds(one: Result) -> tuple[float, float, float]:

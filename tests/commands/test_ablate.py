@@ -300,19 +300,21 @@ def test_what_one_seed_shows_and_another_does_not_is_not_called_shown(profiles: 
 
 
 def test_runs_that_end_with_training_are_drawn_by_their_loss_and_rows(profiles: Path) -> None:
-    write_matrix(
-        profiles, seeds=[0, 1], figures=["rows.train"], runs={"a": {}, "b": {"coreset.k": 3}, "c": {"coreset.k": 4}}
-    )
-    loaded = matrix.load("ours")
+    sizes = {"a": 100, "b": 200, "c": 400}
 
-    def gathered(*sizes: int) -> dict[str, Any]:
+    def gathered(key: str) -> dict[str, Any]:
+        runs = {name: {} if name == "a" else {key: size} for name, size in sizes.items()}
+        write_matrix(profiles, seeds=[0, 1], figures=["rows.train"], runs=runs)
+        loaded = matrix.load("ours")
         found = []
-        for name, size in zip(loaded.runs, [size for size in sizes for _ in range(2)], strict=True):
+        for name, overrides in loaded.runs.items():
+            size = sizes[name[0]]
             one = result(name, set(), 0, losses={"x": 100 / size, "y": 200 / size + 0.1 * name.endswith("1")})
-            found.append(replace(one, scores={}, metrics={"train": {"rows": size - 1, "rows_set_aside": 1}}))
+            told = {"train": {"rows": size - 1, "rows_set_aside": 1}}
+            found.append(replace(one, overrides=overrides, scores={}, metrics=told))
         return comparison.gather(loaded, found, EVENTS)
 
-    facts = gathered(100, 200, 400)
+    facts = gathered("assemble.rows")
     assert list(facts["plots"]) == ["loss", "curve"]
     words = {name: texts(svg) for name, (_, svg) in facts["plots"].items()}
     assert [one for one in words["loss"] if "over" in one] == [
@@ -327,7 +329,7 @@ def test_runs_that_end_with_training_are_drawn_by_their_loss_and_rows(profiles: 
     assert comparison.mean_over_seeds(facts["runs"][0]) == pytest.approx((1.525, low, high))
     markdown = comparison.report.render("index.md.j2", folder=comparison.FOLDER, **facts)
     assert "](loss.svg)" in markdown and "](curve.svg)" in markdown and "| 100 | 200 | 400 |" in markdown
-    assert list(gathered(100, 150, 199)["plots"]) == ["loss"], "too close for a curve"
+    assert list(gathered("coreset.k")["plots"]) == ["loss"], "a curve is of draws of one dataset"
 
 
 def test_a_plot_of_small_differences_has_all_digits_on_its_axis() -> None:
