@@ -87,7 +87,8 @@ def python(module: str) -> Toolchain:
             "OPENBLAS_NUM_THREADS": "1",
             "LD_LIBRARY_PATH": "/python/lib",
         },
-        command=(f"/python/bin/{version}", "-I", "-S", "-B", "-c", f"{start}; {call}"),
+        # Not -I, which has Python ignore PYTHONHASHSEED too: the environment is ours as a whole.
+        command=(f"/python/bin/{version}", "-P", "-s", "-S", "-B", "-c", f"{start}; {call}"),
         packages=("/packages",),
     )
 

@@ -230,6 +230,16 @@ def test_results_that_change_are_no_forgery() -> None:
     assert {o.verdict for o in outcomes} == {"passed"}
 
 
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_text_has_the_hash_of_the_seed(each_wall: str, seed: int) -> None:
+    """Else the order of a set, and a verdict that hangs on it, would change from run to run."""
+    asked = [sys.executable, "-c", "print(hash('a'))"]
+    told = subprocess.run(asked, env={"PYTHONHASHSEED": str(seed)}, capture_output=True, text=True, check=True)
+    tests = f"def check(candidate):\n    assert candidate('a') == {int(told.stdout)}\n"
+    programs = [sandbox.Program("python", "def f(text):\n    return hash(text)\n", tests, "f")] * 2
+    assert [one.verdict for one in sandbox.run_all(programs, LIMITS, 2, hash_seed=seed)] == ["passed", "passed"]
+
+
 def test_helpers_are_not_the_candidates() -> None:
     tests = "def check(candidate):\n    assert candidate(h(1)) == 1\n"
     candidate = "def f(x):\n    return x\ndef h(x):\n    return x\n"
