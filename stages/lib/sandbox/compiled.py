@@ -22,6 +22,7 @@ from stages.lib.sandbox.program import Outcome, Program
 from stages.lib.sandbox.slot import GRACE_S, OUT_OF_CPU, TICK_S, Slot
 
 NOT_BUILT = 96  # jobs/job.sh's exit status
+_DECIDED = ("passed", "forged", "compile error")  # whatever was drawn
 # How the languages' own words tell the tests' failure from the candidate's; a program can lie about it and fails.
 WRONG = re.compile(r"Assertion `|Assertion failed|AssertionError|an assertion of the tests|assertion (?:`left|failed)")
 MEMORY = re.compile(r"OutOfMemoryError|out of memory|bad_alloc|memory allocation of \d+ bytes failed")
@@ -32,30 +33,39 @@ def judge(slot: Slot, program: Program) -> Outcome:
     """Build and run; the limits of `slot` begin when the program does, and anew with the second copy of its tests.
 
     A program whose results change from run to run may contradict itself, and is no forger: only what does so twice is.
+    How a program fails must not hang on the secret draw, which decides how far it gets: where it does, the tests as
+    they are say it. They never say that a program passes.
 
     Raises ValueError for tests that the language's harness does not understand.
     """
-    outcome = _judge(slot, program)
+    outcome, settled = _judge(slot, program, slot.control)
     if outcome.verdict == "forged" and outcome.detail.startswith(control.CONTRADICTION):
-        outcome = _judge(slot, program)
+        outcome, settled = _judge(slot, program, slot.control)
     elif outcome.verdict == "compile error" and slot.control:  # perhaps another value is one that does not compile
-        outcome = _judge(slot, program, values=False)
-    return outcome
+        outcome, settled = _judge(slot, program, slot.control, values=False)
+    if settled or outcome.verdict in _DECIDED:
+        return outcome
+    plain, _ = _judge(slot, program, False)
+    return outcome if plain.verdict in _DECIDED else plain
 
 
-def _judge(slot: Slot, program: Program, values: bool = True) -> Outcome:
+def _judge(slot: Slot, program: Program, controlled: bool, values: bool = True) -> tuple[Outcome, bool]:
+    """The outcome, and whether it would be the same with any other draw."""
     started = time.monotonic()
-    job = harness.job(program, secrets.token_hex(8), slot.control, values)
+    job = harness.job(program, secrets.token_hex(8), controlled, values)
     files = {name: text.encode("utf-8", "replace") for name, text in job.files.items()}
     if program.language == "java":
         built, answer = slot.javac.compile(files["Main.java"])
         if not built:
-            return Outcome("compile error", _first(answer.decode("utf-8", "replace")), time.monotonic() - started)
+            error = _first(answer.decode("utf-8", "replace"))
+            return Outcome("compile error", error, time.monotonic() - started), True
         files = {"p.jar": answer}
     return _execute(slot, program, job, files, started)
 
 
-def _execute(slot: Slot, program: Program, job: harness.Job, files: dict[str, bytes], started: float) -> Outcome:
+def _execute(
+    slot: Slot, program: Program, job: harness.Job, files: dict[str, bytes], started: float
+) -> tuple[Outcome, bool]:
     built, secret = secrets.token_hex(16), secrets.token_hex(16)
     kills = slot.group.kills() if slot.group else 0
     header = f"{built} {len(job.copies)} {job.entry}"
@@ -78,7 +88,8 @@ def _execute(slot: Slot, program: Program, job: harness.Job, files: dict[str, by
             verdict, detail = running.how_it_ended(ended, kills)
     if program.tells and verdict == "passed":
         detail = running.tail.decode("utf-8", "replace")
-    return Outcome(verdict, detail, time.monotonic() - started)  # type: ignore[arg-type]
+    outcome = Outcome(verdict, detail, time.monotonic() - started)  # type: ignore[arg-type]
+    return outcome, sheet.settles(verdict)
 
 
 def _begin(slot: Slot, server: ForkServer, source: int, folder: str) -> tuple[Cell, int]:

@@ -151,3 +151,12 @@ class Sheet:
         # As it was it held as well, or the answer had been wrong.
         doubtful = next(iter(self.doubtful.values()), None)
         return ("passed", "") if doubtful is None else ("forged", f"{CONTRADICTION}: {doubtful}")
+
+    def settles(self, verdict: str) -> bool:
+        """Whether a failure with this verdict would have been the same with any other draw: in the first copy if no
+        changed assertion came before it, which as it was might have failed; in the second a wrong answer, since what
+        is changed there has held in the first."""
+        if self.current > 0:
+            return verdict == "wrong answer"
+        sites = self.copies[0]
+        return not any(sites[number].of is not None and not sites[number].holds for number in self.reported)

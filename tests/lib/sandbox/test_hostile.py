@@ -216,6 +216,25 @@ def test_what_agrees_with_everything_is_forged(language: str) -> None:
     assert (with_it.verdict, without.verdict) == ("forged", "passed"), (with_it, without)
 
 
+# The first assertion fails, the second never returns.
+FAILING_TWICE = {
+    "cpp": "#include <cstdlib>\nint f(int x) { if (x > 1) abort(); return 0; }\n",
+    "javascript": "const f = (x) => { if (x > 1) throw new TypeError('two'); return 0; };\n",
+}
+
+
+@pytest.mark.toolchain
+@pytest.mark.usefixtures("toolchain")
+@pytest.mark.parametrize("language", sorted(FAILING_TWICE))
+def test_how_a_program_fails_does_not_hang_on_the_draw(language: str) -> None:
+    tests = next((HERE / language).glob("tests.*")).read_text()
+    program = sandbox.Program(language, FAILING_TWICE[language], tests, "f")
+    found = {(one.verdict, one.detail) for one in sandbox.run_all([program] * 8, LIMITS, 2)}
+    (uncontrolled,) = sandbox.run_all([program], LIMITS, 1, control=False)
+    assert found == {(uncontrolled.verdict, uncontrolled.detail)}
+    assert uncontrolled.verdict == "wrong answer" and "f(1) ==" in uncontrolled.detail
+
+
 @pytest.mark.toolchain
 @pytest.mark.parametrize("language", sorted(languages.NATIVE))
 def test_a_job_needs_no_wall(language: str) -> None:
